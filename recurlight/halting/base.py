@@ -1,0 +1,43 @@
+"""The halting contract: when to stop working on a sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from recurlight.types import Outcome, Segment
+
+__all__ = ["Halting"]
+
+
+class Halting(nn.Module, ABC):
+    """When to stop working on a sample.
+
+    The cap on segments and the exploration rule belong to the driver, so a policy cannot forget them.
+    Parameters of a policy (a halting head) live in the policy and must be touched by every `score`.
+    """
+
+    needs_lookahead: ClassVar[bool] = False
+    """The loss needs the scores after one more segment, which the driver then computes without gradient."""
+
+    @abstractmethod
+    def score(self, segment: Segment) -> Tensor:
+        """Score a segment; returns `(B, K)` float32 (float64 for a float64 model)."""
+
+    @abstractmethod
+    def should_halt(self, score: Tensor, age: Tensor) -> Tensor:
+        """Decide which slots stop.
+
+        Args:
+            score: `(B, K)`.
+            age: Segments spent, `(B,)` int32, at least 1.
+
+        Returns:
+            `(B,)` bool, without gradient.
+        """
+
+    @abstractmethod
+    def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
+        """Return the halting loss of each slot, `(B,)` in the score's dtype; zeros if nothing is learnt."""

@@ -1,0 +1,82 @@
+"""Pure functions on trees of batch-first tensors: named tuples, nested or not, whose leaves are `(B, ...)`."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+__all__ = ["bucket", "choose", "compact", "detach", "scatter", "take"]
+
+T = TypeVar("T")
+
+
+def _like(mask: Tensor, leaf: Tensor) -> Tensor:
+    """Reshape a `(B,)` mask so that it broadcasts over the other axes of a `(B, ...)` leaf."""
+    return mask.reshape(-1, *[1] * (leaf.ndim - 1))
+
+
+def choose(mask: Tensor, new: T, old: T) -> T:
+    """Take rows from `new` where `mask`, from `old` elsewhere.
+
+    Args:
+        mask: `(B,)` bool.
+        new: Tree of `(B, ...)` tensors.
+        old: Tree of the same structure, shapes and dtypes.
+
+    Example:
+        >>> choose(torch.tensor([True, False]), torch.tensor([1, 2]), torch.tensor([3, 4]))
+        tensor([1, 4])
+    """
+    chosen: T = tree_map(lambda a, b: torch.where(_like(mask, a), a, b), new, old)
+    return chosen
+
+
+def detach(tree: T) -> T:
+    """Cut every tensor of a tree from the graph."""
+    cut: T = tree_map(lambda leaf: leaf.detach(), tree)
+    return cut
+
+
+def take(rows: Tensor, tree: T) -> T:
+    """Gather rows by their index, `(R,)` int64."""
+    taken: T = tree_map(lambda leaf: leaf[rows], tree)
+    return taken
+
+
+def compact(keep: Tensor, tree: T) -> T:
+    """Keep only the rows where `keep`, `(B,)` bool, is set. Its result's size depends on data.
+
+    Example:
+        >>> compact(torch.tensor([True, False, True]), torch.tensor([5, 6, 7]))
+        tensor([5, 7])
+    """
+    return take(keep.nonzero().squeeze(1), tree)
+
+
+def bucket(rows: int) -> int:
+    """Round a number of rows up to a power of two, so that compiled cells see few shapes.
+
+    Example:
+        >>> [bucket(rows) for rows in (1, 3, 4, 5)]
+        [1, 4, 4, 8]
+    """
+    return 1 << (rows - 1).bit_length()
+
+
+def scatter(rows: Tensor, values: T, into: T) -> T:
+    """Return a copy of `into` whose given rows are replaced by `values`.
+
+    Args:
+        rows: `(R,)` int64, distinct.
+        values: Tree of `(R, ...)` tensors.
+        into: Tree of `(B, ...)` tensors.
+
+    Example:
+        >>> scatter(torch.tensor([2]), torch.tensor([9]), torch.tensor([5, 6, 7]))
+        tensor([5, 6, 9])
+    """
+    put: T = tree_map(lambda value, leaf: leaf.index_copy(0, rows, value), values, into)
+    return put
