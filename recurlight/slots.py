@@ -1,4 +1,4 @@
-"""Pure functions on trees of batch-first tensors: named tuples, nested or not, whose leaves are `(B, ...)`."""
+"""Pure functions on trees of batch-first tensors: named tuples whose leaves are `(B, ...)`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def choose(mask: Tensor, new: T, old: T) -> T:
     Args:
         mask: `(B,)` bool.
         new: Tree of `(B, ...)` tensors.
-        old: Tree of the same structure, shapes and dtypes.
+        old: Tree of the same structure and shapes, cast to the dtypes of `new`.
 
     Example:
         >>> choose(torch.tensor([True, False]), torch.tensor([1, 2]), torch.tensor([3, 4]))
         tensor([1, 4])
     """
-    chosen: T = tree_map(lambda a, b: torch.where(_like(mask, a), a, b), new, old)
+    chosen: T = tree_map(lambda a, b: torch.where(_like(mask, a), a, b.to(a.dtype)), new, old)
     return chosen
 
 

@@ -1,0 +1,6 @@
+"""Cells: the networks that refiners apply again and again, `(B, N, D)` to `(B, N, D)`."""
+
+from recurlight.cells.mixer import MixerCell
+from recurlight.cells.transformer import TransformerCell
+
+__all__ = ["MixerCell", "TransformerCell"]

@@ -1,0 +1,132 @@
+"""The pieces of the published blocks: RMS norm, SwiGLU, rotary attention. No biases, no trained norms."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.initialization import linear
+
+__all__ = ["Attention", "SwiGLU", "rms_norm", "rotary_tables", "rotate", "swiglu_width"]
+
+EPSILON = 1e-5
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Divide by the root mean square over the last axis, `x / sqrt(mean(x^2) + 1e-5)`, in the dtype of `x`.
+
+    Example:
+        >>> rms_norm(torch.tensor([[3.0, 3.0]]))
+        tensor([[1.0000, 1.0000]])
+    """
+    return functional.rms_norm(x, (x.shape[-1],), eps=EPSILON).to(x.dtype)
+
+
+def swiglu_width(width: int, expansion: float) -> int:
+    """Return the inner width of a SwiGLU: `expansion * width * 2/3`, rounded up to a multiple of 256.
+
+    Example:
+        >>> swiglu_width(512, 4.0), swiglu_width(97, 4.0)
+        (1536, 512)
+    """
+    return -(-round(expansion * width * 2 / 3) // 256) * 256
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward over the last axis, `down(silu(gate) * up)`, gate and up in one projection.
+
+    Args:
+        width: Size of the last axis.
+        expansion: See `swiglu_width`.
+        generator: Draws the weights.
+
+    Reference:
+        Shazeer 2020, "GLU variants improve transformer" (arXiv:2002.05202).
+    """
+
+    def __init__(self, width: int, expansion: float, generator: torch.Generator) -> None:
+        super().__init__()
+        inner = swiglu_width(width, expansion)
+        self.gate_up = linear(width, 2 * inner, generator)
+        self.down = linear(inner, width, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(..., width)` to the same shape."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        result: Tensor = self.down(functional.silu(gate) * up)
+        return result
+
+
+def rotary_tables(positions: int, head: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the cosine and sine tables of rotary position embedding, rotate-half layout, each `(N, head)`.
+
+    The angle of position `n` in channels `c` and `c + head/2` is `n * base**(-2c/head)`.
+
+    Reference:
+        Su et al. 2021, "RoFormer" (arXiv:2104.09864).
+    """
+    frequency = base ** (-torch.arange(0, head, 2, dtype=dtype) / head)  # (head/2,)
+    angle = torch.outer(torch.arange(positions, dtype=dtype), frequency)  # (N, head/2)
+    angle = torch.cat([angle, angle], dim=-1)  # (N, head)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate channel pairs of `x`, `(B, H, N, head)`, in the tables' precision; returns the dtype of `x`."""
+    low, high = x.chunk(2, dim=-1)
+    return (x * cos + torch.cat([-high, low], dim=-1) * sin).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Non-causal multi-head attention over all positions, rotary positions or none.
+
+    Args:
+        width: Width `D`, a multiple of `2 * heads`.
+        heads: Number of heads.
+        positions: Number of positions `N`.
+        rotary_base: Base of the rotary frequencies, or None for no position encoding.
+        generator: Draws the weights.
+
+    Raises:
+        IncompatibleComponents: The heads do not divide the width into even parts.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(
+        self, width: int, heads: int, positions: int, rotary_base: float | None, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        if heads < 1 or width % (2 * heads):
+            raise IncompatibleComponents(
+                f"{heads} heads do not divide width {width} into even parts: "
+                f"set model.width to a multiple of {2 * max(heads, 1)} or change the cell's heads"
+            )
+        self.heads, self.positions, self.rotary_base = heads, positions, rotary_base
+        self.qkv = linear(width, 3 * width, generator)
+        self.out = linear(width, width, generator)
+        if rotary_base is not None:
+            cos, sin = rotary_tables(positions, width // heads, rotary_base, torch.float32)
+            self.register_buffer("cos", cos, persistent=False)
+            self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, N, D)` to the same shape."""
+        q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        if self.rotary_base is not None:
+            cos, sin = self.tables(self.rotary_base, x.dtype, q.shape[-1])
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        mixed = functional.scaled_dot_product_attention(q, k, v)
+        result: Tensor = self.out(rearrange(mixed, "b h n d -> b n (h d)"))
+        return result
+
+    def tables(self, base: float, dtype: torch.dtype, head: int) -> tuple[Tensor, Tensor]:
+        """Return the stored float32 tables, or exact ones for a float64 model."""
+        if dtype != torch.float64:
+            return self.cos, self.sin
+        cos, sin = rotary_tables(self.positions, head, base, dtype)
+        return cos.to(self.cos.device), sin.to(self.cos.device)

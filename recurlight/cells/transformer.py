@@ -1,0 +1,73 @@
+"""The published attention cell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from recurlight.cells.layers import Attention, SwiGLU, rms_norm
+from recurlight.types import Sized, Sizes
+
+__all__ = ["TransformerCell"]
+
+
+class TransformerBlock(nn.Module):
+    """One post-norm block: `x = rms(x + attention(x)); x = rms(x + swiglu(x))`."""
+
+    def __init__(self, attention: Attention, feedforward: SwiGLU) -> None:
+        super().__init__()
+        self.attention, self.feedforward = attention, feedforward
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, N, D)` to the same shape."""
+        x = rms_norm(x + self.attention(x))
+        return rms_norm(x + self.feedforward(x))
+
+
+class TransformerCell(Sized):
+    """Post-norm transformer without biases: attention over all positions, then SwiGLU, in each block.
+
+    `x = rms(x + attention(x)); x = rms(x + swiglu(x))`
+
+    The cell of HRM (4 blocks for each level) and of TRM on mazes and ARC (2 blocks). On short fixed grids
+    such as Sudoku, `MixerCell` is faster and more accurate.
+
+    Args:
+        layers: Number of blocks.
+        heads: Attention heads; published models have 8 of width 64.
+        expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
+        rotary_base: Base of the rotary position embedding over all `N` positions, or None for none.
+
+    Example:
+        >>> cell = TransformerCell(layers=1, heads=2)
+        >>> cell.bind(Sizes(vocab=6, tokens=16, width=32), torch.Generator().manual_seed(0))
+        >>> cell(torch.zeros(2, 16, 32)).shape
+        torch.Size([2, 16, 32])
+
+    Reference:
+        HRM (arXiv:2506.21734) and TRM (arXiv:2510.04871), attention variant.
+    """
+
+    def __init__(
+        self,
+        layers: int = 2,
+        heads: int = 8,
+        expansion: float = 4.0,
+        rotary_base: float | None = 10000.0,
+    ) -> None:
+        super().__init__()
+        self.layers, self.heads = layers, heads
+        self.expansion, self.rotary_base = expansion, rotary_base
+        self.blocks = nn.ModuleList()
+
+    def build(self, sizes: Sizes, generator: torch.Generator) -> None:
+        """Make the blocks, in the order in which they are applied."""
+        for _ in range(self.layers):
+            attention = Attention(sizes.width, self.heads, sizes.positions, self.rotary_base, generator)
+            self.blocks.append(TransformerBlock(attention, SwiGLU(sizes.width, self.expansion, generator)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, N, D)` to the same shape and dtype."""
+        for block in self.blocks:
+            x = block(x)
+        return x

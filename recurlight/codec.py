@@ -1,0 +1,119 @@
+"""Tokens to injection, answer to logits."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.initialization import linear, truncated_normal
+from recurlight.precision import at_least_float32, full_precision, to_compute_dtype
+from recurlight.types import Sized, Sizes
+
+__all__ = ["Decoder", "Encoder", "TokenDecoder", "TokenEncoder"]
+
+
+class Encoder(Sized):
+    """Turns a question into the injection that every update sees."""
+
+    @abstractmethod
+    def forward(self, tokens: Tensor, task: Tensor) -> Tensor:
+        """Map tokens `(B, L)` and tasks `(B,)`, both int64, to the injection `(B, N, D)`."""
+
+
+class Decoder(Sized):
+    """Reads the answer out."""
+
+    @abstractmethod
+    def forward(self, answer: Tensor) -> Tensor:
+        """Map the answer `(B, N, D)` to logits `(B, L, V)`, float32 (float64 for a float64 model)."""
+
+
+class TokenEncoder(Encoder):
+    """Token embedding, with an optional task prefix and optional learned positions.
+
+    `injection = sqrt(D) * concat(prefix, embedding[tokens])`, and with learned positions
+    `sqrt(D) * (concat(prefix, embedding[tokens]) + position) / sqrt(2)`
+
+    The prefix, `prefix` positions set on the model, holds one vector per task, zero at first, cut into pieces
+    of width `D` and padded with zeros. Rotary positions are the cell's business.
+
+    Args:
+        learned_positions: Add a trained vector for each position; for cells that know no positions.
+        task_width: Numbers in a task's vector, at most `P * D`; None for `D`, as published.
+
+    Raises:
+        IncompatibleComponents: On `bind`, when the task vector does not fit into the prefix.
+
+    Example:
+        >>> encoder = TokenEncoder()
+        >>> encoder.bind(Sizes(vocab=6, tokens=16, width=32, prefix=2), torch.Generator().manual_seed(0))
+        >>> encoder(torch.zeros(3, 16, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)).shape
+        torch.Size([3, 18, 32])
+
+    Reference:
+        The input network of HRM (arXiv:2506.21734) and TRM (arXiv:2510.04871).
+    """
+
+    def __init__(self, learned_positions: bool = False, task_width: int | None = None) -> None:
+        super().__init__()
+        self.learned_positions, self.task_width = learned_positions, task_width
+        self.prefix, self.scale = 0, 1.0
+
+    def build(self, sizes: Sizes, generator: torch.Generator) -> None:
+        """Make the embeddings, each of standard deviation `1 / sqrt(D)`, the tasks' zero."""
+        self.prefix, self.scale = sizes.prefix, math.sqrt(sizes.width)
+        std = 1 / self.scale
+        self.token = nn.Parameter(truncated_normal(sizes.vocab, sizes.width, std=std, generator=generator))
+        if self.learned_positions:
+            shape = (sizes.positions, sizes.width)
+            self.position = nn.Parameter(truncated_normal(*shape, std=std, generator=generator))
+        if sizes.prefix:
+            width, room = self.task_width or sizes.width, sizes.prefix * sizes.width
+            if width > room:
+                raise IncompatibleComponents(
+                    f"TokenEncoder's task_width {width} exceeds its prefix, {sizes.prefix} x {sizes.width}: "
+                    f"set task_width to at most {room} or raise model.prefix"
+                )
+            self.task = nn.Parameter(torch.zeros(sizes.tasks, width))
+
+    def forward(self, tokens: Tensor, task: Tensor) -> Tensor:
+        """Embed tokens `(B, L)` and tasks `(B,)` into `(B, N, D)`."""
+        embedded = functional.embedding(tokens, self.token)  # (B, L, D)
+        if self.prefix:
+            embedded = torch.cat([self.task_prefix(task, embedded.shape[-1]), embedded], dim=1)  # (B, N, D)
+        if self.learned_positions:
+            embedded = (embedded + self.position) * math.sqrt(0.5)
+        return to_compute_dtype(self.scale * embedded)
+
+    def task_prefix(self, task: Tensor, width: int) -> Tensor:
+        """Look up the tasks' vectors, padded and cut to `(B, P, D)`."""
+        vector = functional.embedding(task, self.task)
+        padded = functional.pad(vector, (0, self.prefix * width - vector.shape[-1]))
+        return padded.reshape(-1, self.prefix, width)
+
+
+class TokenDecoder(Decoder):
+    """One linear read-out per token, `logits = W answer[P:]`; the prefix positions are dropped.
+
+    Example:
+        >>> decoder = TokenDecoder()
+        >>> decoder.bind(Sizes(vocab=6, tokens=16, width=32, prefix=2), torch.Generator().manual_seed(0))
+        >>> decoder(torch.zeros(3, 18, 32)).shape
+        torch.Size([3, 16, 6])
+    """
+
+    def build(self, sizes: Sizes, generator: torch.Generator) -> None:
+        """Make the head, standard deviation `1 / sqrt(D)`, without bias."""
+        self.prefix = sizes.prefix
+        self.head = linear(sizes.width, sizes.vocab, generator)
+
+    def forward(self, answer: Tensor) -> Tensor:
+        """Map `(B, N, D)` to `(B, L, V)`."""
+        with full_precision(answer):
+            logits: Tensor = self.head(at_least_float32(answer[:, self.prefix :]))
+        return logits

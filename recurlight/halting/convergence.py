@@ -1,0 +1,75 @@
+"""Stop when the answer stops changing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.halting.base import Halting
+from recurlight.precision import at_least_float32, full_precision
+from recurlight.types import Outcome, Segment
+
+__all__ = ["ConvergenceHalting", "relative_change"]
+
+
+def relative_change(before: Tensor, after: Tensor) -> Tensor:
+    """Return `||after - before|| / ||after||` of each row, `(B,)`, in float32 or more.
+
+    Args:
+        before: `(B, ...)`.
+        after: `(B, ...)`.
+
+    Example:
+        >>> relative_change(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.5]]))
+        tensor([0.0925])
+    """
+    before, after = at_least_float32(before).flatten(1), at_least_float32(after).flatten(1)
+    tiny = torch.finfo(after.dtype).tiny
+    norm = torch.linalg.vector_norm
+    return norm(after - before, dim=1) / norm(after, dim=1).clamp_min(tiny)
+
+
+class ConvergenceHalting(Halting):
+    """Stop when one segment changes the answer by less than a tolerance, relative to its norm.
+
+    `score = -log10(||answer - before|| / ||answer||)`, stop when `score > -log10(tolerance)`
+
+    For equilibrium models. States of chaotic recursions never settle: use `CorrectnessHalting` there.
+
+    Args:
+        tolerance: Relative change below which a slot stops, above 0.
+
+    Raises:
+        IncompatibleComponents: The tolerance is not positive.
+
+    Example:
+        >>> halting = ConvergenceHalting(tolerance=0.1)
+        >>> before, after = torch.ones(1, 4, 8), torch.ones(1, 4, 8) * 1.01
+        >>> score = halting.score(Segment(before, after, torch.zeros(1, 4, 6)))
+        >>> halting.should_halt(score, torch.tensor([1]))
+        tensor([True])
+    """
+
+    def __init__(self, tolerance: float = 1e-2) -> None:
+        super().__init__()
+        if not tolerance > 0:
+            raise IncompatibleComponents(
+                f"ConvergenceHalting needs a tolerance above 0, not {tolerance}: "
+                "set model.halting.init_args.tolerance, for example to 0.01"
+            )
+        self.tolerance = tolerance
+
+    def score(self, segment: Segment) -> Tensor:
+        """Return the digits that the answer kept, `(B, 1)`."""
+        with torch.no_grad(), full_precision(segment.answer):
+            change = relative_change(segment.before, segment.answer)
+            return -change.clamp_min(torch.finfo(change.dtype).tiny).log10().unsqueeze(1)
+
+    def should_halt(self, score: Tensor, age: Tensor) -> Tensor:
+        """Stop where the change is below the tolerance."""
+        return 10 ** -score[:, 0] < self.tolerance
+
+    def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
+        """Return zeros, `(B,)`."""
+        return score.new_zeros(score.shape[0])
