@@ -41,3 +41,7 @@ class GradientTruncation(ABC):
         Returns:
             State after the segment.
         """
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        """Return 0-d tensors worth logging about the last `run`, by name; empty for most policies."""
+        return {}

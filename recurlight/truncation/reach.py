@@ -1,0 +1,115 @@
+"""Which levels the loss can train: a backward pass of liveness over the updates of a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.refiners.base import Refiner
+from recurlight.types import Sized
+
+__all__ = ["reached_levels", "require_gradient", "require_stationary"]
+
+
+def reached_levels(updates: Sequence[str], mask: Sequence[bool]) -> frozenset[str]:
+    """Find the levels that have an update which gradient reaches from the answer at the end.
+
+    Every update is taken to read all levels and to replace one. An update recorded without gradient cuts
+    the level that it writes.
+
+    Args:
+        updates: Level written by each update, in order.
+        mask: Whether each update carries gradient.
+
+    Example:
+        >>> sorted(reached_levels(["latent", "answer", "latent"], [True, True, True]))
+        ['answer', 'latent']
+        >>> sorted(reached_levels(["latent", "answer", "latent"], [False, True, True]))
+        ['answer']
+    """
+    levels = {"answer", *updates}
+    live = {"answer"}
+    reached = set()
+    for level, recorded in zip(reversed(updates), reversed(mask), strict=True):
+        if level not in live:
+            continue
+        if recorded:
+            reached.add(level)
+            live = set(levels)
+        else:
+            live.discard(level)
+    return frozenset(reached)
+
+
+def _weights(cell: nn.Module) -> set[int]:
+    """Identify what a cell has to train: its parameters, and its parts that will have some once built."""
+    parameters = {id(weight) for weight in cell.parameters() if weight.requires_grad}
+    return parameters | {
+        id(part) for part in cell.modules() if isinstance(part, Sized) and part.sizes is None
+    }
+
+
+def _starved(cells: dict[str, nn.Module], reached: Iterable[str]) -> str | None:
+    """Name the first level whose cell has a weight that no reached level trains."""
+    trained: set[int] = set()
+    trained.update(*(_weights(cells[level]) for level in reached if level in cells))
+    return next((level for level, cell in cells.items() if not _weights(cell) <= trained), None)
+
+
+def _remedy(cells: dict[str, nn.Module], updates: Sequence[str], level: str, name: str) -> str:
+    """Say which line to change so that every cell gets gradient."""
+    total = len(updates)
+    for count in range(1, total + 1):
+        mask = [index >= total - count for index in range(total)]
+        if _starved(cells, reached_levels(updates, mask)) is None:
+            return f"set truncation LastUpdates(count=...) to at least {count}, or freeze the cell"
+    if level not in updates:
+        return f"add {level!r} to schedule() of {name}, or freeze the cell"
+    return f"let an update of 'answer' follow {level!r} in schedule() of {name}, or freeze the cell"
+
+
+def require_gradient(
+    refiner: Refiner[Any], updates: Sequence[str], mask: Sequence[bool], policy: object
+) -> None:
+    """Refuse a segment that leaves a cell without gradient, which distributed training cannot bear.
+
+    Cells are compared by their weights, so a level may go without gradient if its cell is shared with a
+    level that has some; cells with nothing to train are exempt.
+
+    Args:
+        refiner: Supplies the cells.
+        updates: Level written by each update of the segment, in order.
+        mask: Whether each update carries gradient.
+        policy: Named in the message.
+
+    Raises:
+        IncompatibleComponents: With the level, the reason and the setting to change.
+    """
+    cells, name = refiner.cells(), type(refiner).__name__
+    level = _starved(cells, reached_levels(updates, mask))
+    if level is None:
+        return
+    if level not in updates:
+        why = f"{name} never updates it"
+    elif not any(recorded for update, recorded in zip(updates, mask, strict=True) if update == level):
+        why = "no update of it carries gradient"
+    else:
+        why = "what its updates in the window write is lost before it reaches the answer"
+    remedy = _remedy(cells, updates, level, name)
+    raise IncompatibleComponents(f"{policy!r} leaves the cell of level {level!r} untrained: {why}; {remedy}")
+
+
+def require_stationary(refiner: Refiner[Any], policy: object) -> None:
+    """Refuse refiners whose cycle changes from call to call, for it has no fixed point.
+
+    Raises:
+        IncompatibleComponents: The refiner declares `stationary = False`.
+    """
+    if not refiner.stationary:
+        raise IncompatibleComponents(
+            f"{policy!r} needs the same cycle every time, but {type(refiner).__name__} has stationary=False "
+            "(noise or step embeddings): set truncation LastCycles(count=1) or another window"
+        )
