@@ -1,0 +1,13 @@
+"""Optimizers and learning-rate schedules of recursive reasoning."""
+
+from recurlight.optim.adam_atan2 import AdamATan2, adam_atan2_
+from recurlight.optim.schedule import LinearWarmup, LinearWarmupCosine, warmup_cosine_ratio, warmup_ratio
+
+__all__ = [
+    "AdamATan2",
+    "LinearWarmup",
+    "LinearWarmupCosine",
+    "adam_atan2_",
+    "warmup_cosine_ratio",
+    "warmup_ratio",
+]
