@@ -47,15 +47,16 @@ class _LogStablemax(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        """Keep the logits and the result."""
+        """Keep what `backward` needs."""
         ctx.save_for_backward(inputs[0], output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         """Chain `d log s / dx = 1 / (1 + |x|)` with the gradient of a logarithm of softmax."""
         logits, log_p = ctx.saved_tensors
-        inner: Tensor = grad - log_p.exp() * grad.sum(-1, keepdim=True)
-        return inner / (logits.abs() + 1)
+        inner = grad - log_p.exp() * grad.sum(-1, keepdim=True)
+        chained: Tensor = inner / (logits.abs() + 1)
+        return chained
 
 
 def log_stablemax(logits: Tensor) -> Tensor:
@@ -64,8 +65,8 @@ def log_stablemax(logits: Tensor) -> Tensor:
     `p = s(x) / sum s(x)` with `s(x) = x + 1` for `x >= 0` and `s(x) = 1 / (1 - x)` for `x < 0`. In place of
     the exponential of softmax, scores grow only linearly, so that logits need not grow without bound.
 
-    The published code needs float64 here; this form reaches a relative error of 1e-6 in float32, for any
-    finite logits. Use `torch.log_softmax` for the usual exponential scores.
+    The published code needs float64; this form has a relative error below 1e-6 in float32 for any finite
+    logits. Use `torch.log_softmax` for the usual exponential scores.
 
     Args:
         logits: `(..., V)` of any float dtype; -inf gives a word probability 0.
@@ -107,9 +108,8 @@ def exactly_right(logits: Tensor, labels: Tensor) -> Tensor:
 class SequenceLoss(nn.Module, ABC):
     """Mean loss over the supervised tokens of each sample.
 
-    `loss[b] = sum_t [labels[b, t] != IGNORE] token_loss[b, t] / number of supervised tokens of b`. Samples
-    weigh the same whatever their number of tokens. To add a loss, write `token_loss`; masking, averaging
-    and precision happen here.
+    `loss[b] = sum_t [labels[b, t] != IGNORE] token_loss[b, t] / number of supervised tokens of b`. To add a
+    loss, write `token_loss`; masking, averaging and precision happen here.
     """
 
     @abstractmethod
