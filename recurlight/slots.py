@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-__all__ = ["bucket", "choose", "compact", "detach", "scatter", "take"]
+__all__ = ["bucket", "choose", "compact", "detach", "pad", "scatter", "take"]
 
 T = TypeVar("T")
 
@@ -66,11 +66,21 @@ def bucket(rows: int) -> int:
     return 1 << (rows - 1).bit_length()
 
 
+def pad(rows: Tensor, length: int) -> Tensor:
+    """Repeat the first row index until there are `length`, so that a batch gets a size that was seen before.
+
+    Example:
+        >>> pad(torch.tensor([3, 5, 6]), 4)
+        tensor([3, 5, 6, 3])
+    """
+    return torch.cat([rows, rows[:1].expand(length - len(rows))])
+
+
 def scatter(rows: Tensor, values: T, into: T) -> T:
     """Return a copy of `into` whose given rows are replaced by `values`.
 
     Args:
-        rows: `(R,)` int64, distinct.
+        rows: `(R,)` int64; where an index repeats, its values must be equal.
         values: Tree of `(R, ...)` tensors.
         into: Tree of `(B, ...)` tensors.
 

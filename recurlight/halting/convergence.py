@@ -27,7 +27,8 @@ def relative_change(before: Tensor, after: Tensor) -> Tensor:
     before, after = at_least_float32(before).flatten(1), at_least_float32(after).flatten(1)
     tiny = torch.finfo(after.dtype).tiny
     norm = torch.linalg.vector_norm
-    return norm(after - before, dim=1) / norm(after, dim=1).clamp_min(tiny)
+    change: Tensor = norm(after - before, dim=1) / norm(after, dim=1).clamp_min(tiny)
+    return change
 
 
 class ConvergenceHalting(Halting):

@@ -1,0 +1,100 @@
+"""recurlight: the PyTorch Lightning framework for recursive reasoning models.
+
+Public names load on first use, so that `recurlight recipes list` need not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recurlight.cells import MixerCell, TransformerCell
+    from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
+    from recurlight.data import PuzzleData, SudokuData
+    from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
+    from recurlight.halting import (
+        ConvergenceHalting,
+        CorrectnessHalting,
+        FixedHalting,
+        Halting,
+        QLearningHalting,
+    )
+    from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
+    from recurlight.module import RecursiveModule
+    from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine
+    from recurlight.recursion import Recursion
+    from recurlight.refiners import (
+        Refiner,
+        SingleRefiner,
+        SingleState,
+        StartVector,
+        TwoLevelRefiner,
+        TwoLevelState,
+    )
+    from recurlight.truncation import (
+        AndersonSolver,
+        EveryUpdate,
+        FixedPointSolver,
+        GradientTruncation,
+        GradientWindow,
+        ImplicitGradient,
+        LastCycles,
+        LastPerLevel,
+        LastUpdates,
+        PhantomGradient,
+        PicardSolver,
+    )
+    from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
+
+_HOMES = {
+    "cells": ("MixerCell", "TransformerCell"),
+    "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
+    "data": ("PuzzleData", "SudokuData"),
+    "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
+    "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
+    "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
+    "module": ("RecursiveModule",),
+    "optim": ("AdamATan2", "LinearWarmup", "LinearWarmupCosine"),
+    "recursion": ("Recursion",),
+    "refiners": (
+        "Refiner",
+        "SingleRefiner",
+        "SingleState",
+        "StartVector",
+        "TwoLevelRefiner",
+        "TwoLevelState",
+    ),
+    "truncation": (
+        "AndersonSolver",
+        "EveryUpdate",
+        "FixedPointSolver",
+        "GradientTruncation",
+        "GradientWindow",
+        "ImplicitGradient",
+        "LastCycles",
+        "LastPerLevel",
+        "LastUpdates",
+        "PhantomGradient",
+        "PicardSolver",
+    ),
+    "types": ("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sized", "Sizes"),
+}
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'recurlight' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"recurlight.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names for completion."""
+    return sorted(_HOME_OF)

@@ -1,0 +1,116 @@
+"""Everything that is checked before the first batch: a composition either trains or is refused here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.refiners.base import Refiner
+from recurlight.types import Sized, Sizes
+
+__all__ = ["bind", "check_limits", "check_refiner"]
+
+
+def bind(module: nn.Module, sizes: Sizes, seed: int) -> None:
+    """Tell every `Sized` submodule the sizes; weights are drawn on the CPU from `seed` alone.
+
+    Args:
+        module: Whole composition; its submodules are built in the order of `module.modules()`.
+        sizes: Sizes that all of them share.
+        seed: Seed of the generator.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for part in list(module.modules()):
+        if isinstance(part, Sized):
+            part.bind(sizes, generator)
+
+
+def check_limits(cycles: int, max_segments: int, exploration: float, lookahead: bool) -> None:
+    """Refuse impossible numbers.
+
+    Raises:
+        IncompatibleComponents: With the setting to change.
+    """
+    if cycles < 1:
+        raise IncompatibleComponents(
+            f"a segment needs at least one cycle, not {cycles}: set model.cycles to 1 or more"
+        )
+    if max_segments < 1:
+        raise IncompatibleComponents(
+            f"a sample needs at least one segment, not {max_segments}: set model.max_segments to 1 or more"
+        )
+    if not 0 <= exploration <= 1:
+        raise IncompatibleComponents(
+            f"exploration is a probability, not {exploration}: set model.exploration between 0 and 1"
+        )
+    if lookahead and max_segments == 1:
+        raise IncompatibleComponents(
+            "a halting policy with look-ahead has nothing to look at when there is one segment: "
+            "set model.max_segments to 2 or more, or model.halting to FixedHalting"
+        )
+
+
+def check_refiner(refiner: Refiner[Any], sizes: Sizes) -> None:
+    """Run each level's update once on a state of zeros and hold it to the contract.
+
+    Raises:
+        IncompatibleComponents: The state has no `answer`, a level has no cell or no field, or an update
+            changes shapes, dtypes or other levels.
+    """
+    name = type(refiner).__name__
+    injection = next(_floats(refiner), torch.zeros(())).new_zeros(2, sizes.positions, sizes.width)
+    with torch.no_grad():
+        state = refiner.initial_state(injection)
+        fields = _fields(state, name)
+        if "answer" not in fields:
+            raise IncompatibleComponents(
+                f"the state of {name} has no field 'answer': rename the level that is read out"
+            )
+        for level in dict.fromkeys(refiner.schedule()):
+            if level not in fields or level not in refiner.cells():
+                raise IncompatibleComponents(
+                    f"{name} schedules the level '{level}', which is not both a field of its state "
+                    f"{tuple(fields)} and a key of its cells() {tuple(refiner.cells())}"
+                )
+            _check_update(refiner, state, injection, level)
+
+
+def _floats(module: nn.Module) -> Any:
+    """Yield the floating-point parameters and buffers of a module."""
+    return (t for t in [*module.parameters(), *module.buffers()] if t.is_floating_point())
+
+
+def _fields(state: Any, name: str) -> dict[str, Tensor]:
+    """Return the fields of a refiner's state."""
+    if not isinstance(state, tuple) or not hasattr(state, "_asdict"):
+        raise IncompatibleComponents(
+            f"the state of {name} is a {type(state).__name__}: make it a NamedTuple of tensors"
+        )
+    fields: dict[str, Tensor] = state._asdict()
+    return fields
+
+
+def _check_update(refiner: Refiner[Any], state: Any, injection: Tensor, level: str) -> None:
+    """Apply one update and compare the state with the one before."""
+    where = f"the update of level '{level}' in {type(refiner).__name__}"
+    try:
+        after = refiner.update(state, injection, level)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise IncompatibleComponents(
+            f"{where} fails on a state of shape {tuple(injection.shape)} ({reason}): "
+            "make the cell map (B, N, D) to the same shape, or set model.width to its width"
+        ) from error
+    for field, old, new in zip(state._fields, state, after, strict=True):
+        if new.shape != old.shape or new.dtype != old.dtype:
+            raise IncompatibleComponents(
+                f"{where} turns {field} from {tuple(old.shape)} {old.dtype} "
+                f"into {tuple(new.shape)} {new.dtype}: keep shape and dtype"
+            )
+        if field != level and new is not old:
+            raise IncompatibleComponents(
+                f"{where} also replaces {field}: write one level, state._replace({level}=...)"
+            )

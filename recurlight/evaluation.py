@@ -1,0 +1,75 @@
+"""What validation and test measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from recurlight.losses import SequenceLoss, exactly_right
+from recurlight.metrics import ExactBySegments, ReasoningMetrics, format_table, table_points
+from recurlight.types import IGNORE, Prediction
+
+__all__ = ["Evaluation"]
+
+
+class Evaluation(nn.Module):
+    """The metrics of one pass over held-out samples; their states are summed over ranks.
+
+    Args:
+        segments: Segments that evaluation runs.
+
+    Example:
+        >>> Evaluation(segments=16).points
+        (1, 2, 4, 8, 16)
+    """
+
+    def __init__(self, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+        self.points = table_points(segments)
+        self.exact = ExactBySegments(self.points)
+        self.reasoning = ReasoningMetrics()
+        self.loss = MeanMetric()
+
+    def update(self, predictions: Iterator[Prediction], labels: Tensor, loss: SequenceLoss) -> None:
+        """Take in one batch.
+
+        Args:
+            predictions: As `Recursion.unroll` yields them; where they end early, the last one stands.
+            labels: `(B, L)` int64; rows without a supervised token are not counted.
+            loss: Measured on the last prediction.
+        """
+        valid = (labels != IGNORE).any(dim=1)
+        prediction = next(predictions)
+        for count in range(1, self.segments + 1):
+            if count > 1:
+                prediction = next(predictions, prediction)
+            if count in self.points:
+                correct = exactly_right(prediction.logits, labels)
+                self.exact.update(self.points.index(count), correct, valid)
+        self.reasoning.update(prediction.logits, labels, prediction.segments, prediction.halted)
+        self.loss.update(loss(prediction.logits, labels), valid.float())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return every figure by name, accuracies in 0..1; `exact_at_k` is the exact accuracy after `k`."""
+        exact = zip(self.points, self._exact_values(), strict=True)
+        return {
+            "loss": self.loss.compute(),
+            **self.reasoning.compute(),
+            **{f"exact_at_{count}": value for count, value in exact},
+        }
+
+    def table(self) -> str:
+        """Format the exact accuracy after 1, 2, 4, ... segments."""
+        return format_table(self.points, self._exact_values())
+
+    def _exact_values(self) -> Tensor:
+        values: Tensor = self.exact.compute()
+        return values.reshape(-1)  # torchmetrics drops the axis of a single value
+
+    def reset(self) -> None:
+        """Forget every batch."""
+        for metric in (self.exact, self.reasoning, self.loss):
+            metric.reset()

@@ -1,0 +1,239 @@
+"""The LightningModule: one training step is one segment, one loss, one backward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from recurlight.checkpoints import require_same_weights
+from recurlight.codec import Decoder, Encoder
+from recurlight.errors import IncompatibleComponents
+from recurlight.evaluation import Evaluation
+from recurlight.halting.base import Halting
+from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
+from recurlight.optim import AdamATan2
+from recurlight.progress import Progress
+from recurlight.recursion import Recursion
+from recurlight.refiners.base import Refiner
+from recurlight.truncation.base import GradientTruncation
+from recurlight.truncation.implicit import warn_unconverged
+from recurlight.types import Batch, Carry, Prediction, Sizes
+
+__all__ = ["RecursiveModule"]
+
+
+class RecursiveModule(LightningModule):
+    """Trains and evaluates a recursive reasoner.
+
+    A training step runs one segment on every slot and takes one optimiser step on the mean over slots of
+    `cross-entropy per supervised token + halting_weight * halting loss`; the carry is detached and kept, and
+    only slots that halted take a new sample. Gradient accumulation keeps one carry for each micro-batch, so
+    that it equals a larger batch. Evaluation runs every sample for all segments, as published.
+
+    Args:
+        vocab_size: Vocabulary `V`; from the data on the command line.
+        seq_len: Tokens `L` of a sample; from the data on the command line.
+        refiner: How the state is refined.
+        truncation: Which updates carry gradient.
+        halting: When to stop.
+        num_tasks: Tasks in the data; from the data on the command line.
+        encoder: Question to injection; null for `TokenEncoder`.
+        decoder: Answer to logits; null for `TokenDecoder`.
+        loss: Loss of a sample; null for `StablemaxCrossEntropy`.
+        width: Width `D`.
+        prefix: Task-prefix positions `P`.
+        cycles: Cycles in a segment.
+        max_segments: Cap on the segments spent on one sample in training.
+        exploration: Probability that a slot must go on for a drawn number of segments.
+        halting_weight: Weight of the halting loss.
+        eval_cycles: Cycles in evaluation; null for `cycles`.
+        eval_segments: Segments in evaluation; null for `max_segments`.
+        eval_adaptive: Let samples stop in evaluation when the halting policy says so.
+        optimizer: Makes the optimiser from the parameters.
+        scheduler: Makes the learning-rate schedule from the optimiser, stepped every step; null for constant.
+        seed: Seed of the weights and of the exploration.
+
+    Raises:
+        IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
+
+    Example:
+        >>> from recurlight import FixedHalting, EveryUpdate, MixerCell, SingleRefiner
+        >>> refiner = SingleRefiner(MixerCell())
+        >>> model = RecursiveModule(6, 16, refiner, EveryUpdate(), FixedHalting(), width=32, cycles=4)
+        >>> zeros = torch.zeros(2, 16, dtype=torch.int64)
+        >>> model(Batch(zeros, zeros, zeros[:, 0])).logits.shape
+        torch.Size([2, 16, 6])
+
+    Reference:
+        TRM (arXiv:2510.04871), section 4, and HRM (arXiv:2506.21734), section 2, as their code trains.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        seq_len: int,
+        refiner: Refiner,  # type: ignore[type-arg]  # the command line resolves plain classes only
+        truncation: GradientTruncation,
+        halting: Halting,
+        num_tasks: int = 1,
+        encoder: Encoder | None = None,
+        decoder: Decoder | None = None,
+        loss: SequenceLoss | None = None,
+        width: int = 512,
+        prefix: int = 0,
+        cycles: int = 3,
+        max_segments: int = 16,
+        exploration: float = 0.1,
+        halting_weight: float = 0.5,
+        eval_cycles: int | None = None,
+        eval_segments: int | None = None,
+        eval_adaptive: bool = False,
+        optimizer: OptimizerCallable = AdamATan2,
+        scheduler: LRSchedulerCallable | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if _given_hyperparameters.get() is not None:  # built by the command line: its plain values
+            self.save_hyperparameters()
+        sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
+        self.recursion = Recursion(
+            sizes, refiner, truncation, halting, encoder, decoder, cycles, max_segments, exploration, seed
+        )
+        self.loss = loss or StablemaxCrossEntropy()
+        self.halting_weight = halting_weight
+        self.eval_cycles, self.eval_adaptive = eval_cycles, eval_adaptive
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
+        self.carries: dict[int, Carry] = {}
+        self.progress = Progress()
+        self.validated_step: int | None = None
+
+    def forward(self, batch: Batch) -> Prediction:
+        """Answer a batch of questions; see `Recursion.solve`."""
+        return self.recursion.solve(batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Run one segment and return its loss, the mean over slots."""
+        micro = batch_idx % self.trainer.accumulate_grad_batches
+        before = self._carry(micro, batch)
+        carry, segment, score = self.recursion.segment(before, batch)
+        labels = carry.batch.labels
+        correct = exactly_right(segment.logits, labels)
+        outcome = self.recursion.outcome(carry, correct)
+        halting_loss = self.recursion.halting.loss(score, outcome)
+        loss = (self.loss(segment.logits, labels) + self.halting_weight * halting_loss).mean()
+        draw = self.global_step * self.trainer.accumulate_grad_batches + micro
+        carry = self.recursion.halt(carry, score.detach(), draw, self.global_rank, self.trainer.world_size)
+        self.carries[micro] = carry
+        self._log_progress(loss.detach(), before, carry, correct)
+        total: Tensor = loss
+        return total
+
+    def _carry(self, micro: int, batch: Batch) -> Carry:
+        """Return the carry of this micro-batch, a new one at the start of training."""
+        if micro not in self.carries:
+            require_fit(batch, self.recursion.sizes)
+            self.carries[micro] = self.recursion.start(batch)
+        carry = self.carries[micro]
+        if carry.batch.inputs.shape != batch.inputs.shape:
+            raise IncompatibleComponents(
+                f"a training batch of shape {tuple(batch.inputs.shape)} follows one of shape "
+                f"{tuple(carry.batch.inputs.shape)}: give the training loader drop_last=True"
+            )
+        return carry
+
+    def _log_progress(self, loss: Tensor, before: Carry, after: Carry, correct: Tensor) -> None:
+        """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
+        self.progress.update(before, after, correct)
+        self.log_dict({"loss": loss, **self.progress.figures()}, prog_bar=True)
+        self.log("samples", self.progress.samples.float())
+        self.log_dict(self.recursion.truncation.diagnostics())
+
+    def on_train_start(self) -> None:
+        """Begin with fresh slots."""
+        self.carries.clear()
+        self.progress = Progress()
+
+    def on_train_epoch_end(self) -> None:
+        """Say loudly when a fixed point was not found."""
+        warn_unconverged(self.recursion.truncation.diagnostics())
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Make the optimiser, and a schedule that is stepped with it."""
+        optimizer = self.optimizer(self.parameters())
+        if self.scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"},
+        }
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate one batch on slots of its own; the training carry is not touched."""
+        predictions = self.recursion.unroll(
+            batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
+        )
+        self.evaluation.update(predictions, batch.labels, self.loss)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate one batch."""
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        """Answer one batch."""
+        prediction: Prediction = self(batch)
+        return prediction
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures, and print the table unless training goes on."""
+        self._summarize("val", show=self.trainer.state.fn == "validate")
+        if not self.trainer.sanity_checking:
+            self.validated_step = self.global_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log the figures and print the table."""
+        self._summarize("test", show=True)
+
+    def _summarize(self, stage: str, show: bool) -> None:
+        self.log_dict({f"{stage}/{name}": value for name, value in self.evaluation.compute().items()})
+        table = self.evaluation.table()  # on every rank: it sums over them
+        self.evaluation.reset()
+        if show:
+            self._print(table)
+
+    @rank_zero_only
+    def _print(self, text: str) -> None:
+        self.print(text)
+
+    def summary_is_stale(self) -> bool:
+        """Tell whether the weights have changed since the last complete validation."""
+        return self.validated_step != self.global_step
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another architecture.
+
+        Raises:
+            CheckpointMismatch: Listing keys that differ.
+        """
+        require_same_weights(self.state_dict(), checkpoint["state_dict"])
+
+
+def require_fit(batch: Batch, sizes: Sizes) -> None:
+    """Insist that a batch has the sizes that the model was made for.
+
+    Raises:
+        IncompatibleComponents: The data's sequence or vocabulary is another.
+    """
+    tokens, highest = batch.inputs.shape[1], int(torch.maximum(batch.inputs, batch.labels).max())
+    if tokens != sizes.tokens or highest >= sizes.vocab:
+        raise IncompatibleComponents(
+            f"the data has {tokens} tokens, the highest {highest}, the model has seq_len={sizes.tokens} "
+            f"and vocab_size={sizes.vocab}: pass the data module's seq_len and vocab_size to the model"
+        )
