@@ -25,9 +25,8 @@ def _full_precision(logits: Tensor) -> Tensor:
 class _LogStablemax(torch.autograd.Function):
     """Logarithm of stablemax with its closed-form gradient.
 
-    Every ratio is taken against the largest score of its row, so that nothing overflows, and the largest
-    score is left out of the sum, so that a probability near 1 keeps the digits of its small logarithm.
-    Autograd through these steps would keep ten tensors of the logits' size; the closed form keeps two.
+    Ratios to the largest score of a row cannot overflow; leaving that score out of the sum keeps the digits
+    of a probability near 1. Autograd would keep ten tensors of this size; the closed form keeps two.
     """
 
     generate_vmap_rule = True
