@@ -1,0 +1,275 @@
+"""Turn jsonargparse's messages, many lines with the cause at the end, into one line that says what to type.
+
+Everything here is a function from text to text; what the types know (class and setting names) is asked through
+`Lookup`, so that the rules can be tested without torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from recurlight.errors import suggestion
+
+__all__ = ["Finding", "Lookup", "UnknownClass", "explain", "one_line"]
+
+MANY = 12
+"""Class names listed in a message at most."""
+
+
+class Lookup(Protocol):
+    """What the messages may ask of the types. `owner` is a class path, or None at the root of the configuration."""
+
+    def choices(self, owner: str | None, key: str) -> tuple[str, list[str]]:
+        """Return the name of the class expected at a key and the concrete classes that fit there."""
+        ...
+
+    def settings(self, owner: str | None, section: str) -> tuple[str, list[str]]:
+        """Return the name of a class and its settings: of `owner`, or of the class of a root section."""
+        ...
+
+
+class Finding(NamedTuple):
+    """What is wrong and where."""
+
+    key: str
+    """Dotted path of the setting, empty where no single one is to blame."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}" if self.key else self.text
+
+
+class UnknownClass(NamedTuple):
+    """The place of a class name in the configuration."""
+
+    owner: str | None
+    key: str
+    path: str
+
+
+class _Message(NamedTuple):
+    """A message taken apart."""
+
+    keys: list[tuple[str, str | None]]
+    """Key and class given there, from the outside inwards."""
+    reasons: list[str]
+    value: str
+
+    @property
+    def path(self) -> str:
+        return ".".join(key for key, _ in self.keys)
+
+    @property
+    def place(self) -> UnknownClass:
+        """Where a class is expected: the innermost key, in the class around it."""
+        owner = self.keys[-2][1] if len(self.keys) > 1 else None
+        return UnknownClass(owner, self.keys[-1][0] if self.keys else "", self.path)
+
+
+KEY = re.compile(r'Parser key "([^"]+)"(?:\[\d+\])?:\s*(.*)')
+CLASS = re.compile(r"Problem with given class_path '([^']+)':")
+VALUE = re.compile(r"\.? ?(?:Got|Given) value: (.*)")
+NOISE = re.compile(
+    r"Expected a path but|Does not validate against any|Subtypes:|Errors:|Given value type:|Subclass types expect|"
+    r"a class path \(str\)|a dict with|a dict without"
+)
+
+
+def one_line(text: object) -> str:
+    """Put a text on one line.
+
+    Example:
+        >>> one_line("a\\n   b")
+        'a b'
+    """
+    return " ".join(str(text).split())
+
+
+def _take_apart(message: str) -> _Message:
+    keys: list[tuple[str, str | None]] = []
+    reasons: list[str] = []
+    value = ""
+    for line in message.splitlines():
+        text = line.strip().removeprefix("- ")
+        if found := KEY.match(text):
+            keys.append((found[1], None))
+            text = found[2]
+        if (found := CLASS.match(text)) and keys:
+            keys[-1] = (keys[-1][0], found[1])
+            text = ""
+        if found := VALUE.search(text):
+            value = value or found[1]
+            text = text[: found.start()]
+        if text and not NOISE.match(text):
+            reasons.append(text)
+    return _Message(keys, reasons, value)
+
+
+def _short(class_path: str) -> str:
+    return class_path.rsplit(".", 1)[-1]
+
+
+def _offer(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:MANY]) + (", ..." if len(listed) > MANY else "")
+
+
+def _known(name: str, names: list[str]) -> str:
+    """Return a suggestion, or else the names there are."""
+    return suggestion(_short(name), names) or (f"; known: {_offer(names)}" if names else "")
+
+
+def _unknown_setting(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    owner = message.keys[-1][1] if message.keys else None
+    section, _, name = found[1].rpartition(".")
+    title, names = lookup.settings(owner, section)
+    path = f"{message.path}.{found[1]}" if message.keys else found[1]
+    return Finding(path, f"{title} has no setting '{name}'{_known(name, names)}")
+
+
+def _unknown_class(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    base, names = lookup.choices(message.place.owner, message.place.key)
+    return Finding(message.path, f"'{found[1]}' is not a known {base}{_known(found[1], names)}")
+
+
+def _wrong_base(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    _, names = lookup.choices(message.place.owner, message.place.key)
+    return Finding(message.path, f"{found[1]} is not a {found[2]}; known: {_offer(names)}")
+
+
+def _abstract(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    base, names = lookup.choices(message.place.owner, message.place.key)
+    nested = re.match(r"NestedArg\(key='([^']*)'", message.value)
+    if nested:
+        path = message.path
+        text = f"set the class first, {path}, then {path}.{nested[1]}; known: {_offer(names)}"
+        return Finding(f"{path}.{nested[1]}", text)
+    return Finding(message.path, f"'{_short(found[1] or base)}' is abstract; known: {_offer(names)}")
+
+
+def _no_module(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    return Finding(
+        message.path,
+        f"there is no module '{found[1]}' to import {_innermost_class(message)} from, neither installed nor in the "
+        "current folder",
+    )
+
+
+def _innermost_class(message: _Message) -> str:
+    return (message.keys[-1][1] if message.keys else None) or "the class"
+
+
+def _no_attribute(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    base, names = lookup.choices(message.place.owner, message.place.key)
+    return Finding(
+        message.path, f"{found[1]} has no '{found[2]}', expected a {base}{_known(found[2], names)}"
+    )
+
+
+def _unrecognized(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    word = found[1]
+    if not word.startswith("--"):
+        return Finding("", f"'{word}' is not expected here: settings are written --key value")
+    section, _, name = word[2:].partition("=")[0].rpartition(".")
+    title, names = lookup.settings(None, section)
+    return Finding(f"{section}.{name}".strip("."), f"{title} has no setting '{name}'{_known(name, names)}")
+
+
+def _missing(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    names = ", ".join(name.split(".", 1)[1] for name in found[1].split(", "))
+    return Finding(
+        "", f"missing: {names}; name a recipe (--config NAME, see: recurlight recipes list) or set each"
+    )
+
+
+def _missing_inner(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    names = ", ".join(f"{message.path}.{name}" for name in found[1].split(", "))
+    return Finding("", f"missing: {names}; {_short(_innermost_class(message))} needs it")
+
+
+def _linked(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    return Finding(found[1], f"this follows from {found[2]}: leave it out")
+
+
+def _no_value(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    return Finding("", f"{found[1]} needs a value")
+
+
+def _not_subclass(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    _, names = lookup.choices(message.place.owner, message.place.key)
+    return Finding(message.path, f"expected a {found[1]}, got {message.value}; known: {_offer(names)}")
+
+
+def _verbatim(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    return Finding(message.path, one_line(found[0]))
+
+
+Rule = Callable[[_Message, "re.Match[str]", Lookup], Finding]
+
+RULES: list[tuple[re.Pattern[str], Rule]] = [
+    (re.compile(pattern), rule)
+    for pattern, rule in (
+        (
+            r"(?:Subcommand '\w+' does not accept option|Option) '([^']+)'(?: is not accepted)?$",
+            _unknown_setting,
+        ),
+        (r"Multiple subclasses with name .*", _verbatim),
+        (r"Expected a dot import path string: (.+)", _unknown_class),
+        (r"Expected an instantiatable class, but (.*?) ?is abstract", _abstract),
+        (r"Import path (\S+) does not correspond to a subclass of (\S+)", _wrong_base),
+        (r"No module named '([^']+)'", _no_module),
+        (r"module '([^']+)' has no attribute '([^']+)'", _no_attribute),
+        (r"unrecognized arguments: (\S+)", _unrecognized),
+        (r"the following arguments are required: (\w+\..+)", _missing),
+        (r"the following arguments are required: (.+)", _missing_inner),
+        (r'Linked "([^"]+)" must be given via "([^"]+)"', _linked),
+        (r"argument (\S+): expected .*argument", _no_value),
+    )
+]
+
+CALLABLE = re.compile(
+    r"Type \S+\[.* expects a function or a callable class: (.*)\. Got value: Namespace\(class_path='([^']+)'.*", re.DOTALL
+)
+TYPE = re.compile(r"Expected a (.+)")
+
+
+def _readable(kind: str) -> str:
+    """Write a type as it reads in YAML.
+
+    Example:
+        >>> _readable("<class 'int'>"), _readable("typing.Literal['a', 1]"), _readable("<class 'NoneType'>")
+        ('int', "one of 'a', 1", 'null')
+    """
+    name = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", kind)
+    if literal := re.fullmatch(r"typing\.Literal\[(.*)\]", name):
+        return f"one of {literal[1]}"
+    return {"NoneType": "null", "bool": "true or false"}.get(name, name)
+
+
+def _wrong_type(message: _Message) -> Finding | None:
+    """Name all the types that would have fitted."""
+    found = [TYPE.fullmatch(reason) for reason in message.reasons]
+    kinds = list(dict.fromkeys(_readable(match[1]) for match in found if match))
+    if not kinds:
+        return None
+    return Finding(message.path, f"expected {' or '.join(kinds)}, got {message.value}")
+
+
+def explain(message: str, lookup: Lookup) -> Finding:
+    """Reduce a message of jsonargparse to its cause.
+
+    Args:
+        message: What the parser's `error` received.
+        lookup: Source of class and setting names.
+
+    Returns:
+        The setting to blame and one line of text; the message on one line where no rule fits.
+    """
+    parts = _take_apart(CALLABLE.sub(r"Problem with given class_path '\2':\n\1", message))
+    for pattern, rule in RULES:
+        for reason in parts.reasons:
+            if found := pattern.match(reason):
+                return rule(parts, found, lookup)
+    return _wrong_type(parts) or Finding(parts.path, one_line(" ".join(parts.reasons)))
