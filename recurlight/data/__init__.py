@@ -1,0 +1,6 @@
+"""Data: puzzles parsed or generated, and the one pipeline that feeds them to every model."""
+
+from recurlight.data.base import PuzzleData
+from recurlight.data.sudoku import SudokuData
+
+__all__ = ["PuzzleData", "SudokuData"]

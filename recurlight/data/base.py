@@ -1,0 +1,180 @@
+"""The data contract: what a puzzle family must supply, and all that comes after parsing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from recurlight.data.order import StepSampler
+from recurlight.data.stream import (
+    Augmentation,
+    EvaluationBatches,
+    Puzzles,
+    ResumableLoader,
+    Share,
+    TrainingBatches,
+)
+from recurlight.errors import DataError
+from recurlight.types import Batch
+
+__all__ = ["PuzzleData", "Splits"]
+
+LoaderT = TypeVar("LoaderT", bound=DataLoader[Batch])
+
+_MINIMUM_STEPS = 100
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set."""
+
+    train: Puzzles
+    val: Puzzles
+    test: Puzzles
+
+
+class PuzzleData(LightningDataModule, ABC):
+    """Puzzles of one shape: a family supplies `load`, `augmentation` and `render`, the rest happens here.
+
+    Training draws from an endless stream: a fresh seeded permutation of the puzzles for every pass, each
+    sample augmented on the fly. What batch `t` of the run holds depends on the seed alone, not on ranks,
+    workers or interruptions, and a checkpoint in the middle of an epoch resumes at the next batch.
+    Validation and test go through each puzzle once, in order, as it is; where the last batch leaves a rank
+    without a puzzle, that rank gets one row whose labels are all `IGNORE`. Prediction goes through the test
+    puzzles in the same way.
+
+    Items are `recurlight.types.Batch`. An *epoch* is only the period of validation and of logging.
+
+    Args:
+        vocab_size: Vocabulary `V`.
+        grid_shape: Rows and columns of the grid; `L` is their product.
+        num_tasks: Number of tasks, 1 when the data has one.
+        batch_size: Samples of a global training batch, divided over the ranks.
+        eval_batch_size: Puzzles of a global evaluation batch; None for `batch_size`.
+        num_workers: Processes that make batches beside the training process; 0 for none.
+        seed: Seed of the order and of the augmentation.
+        epoch_samples: Length of an epoch in samples, rounded up to whole batches; None for one pass over
+            the training puzzles, but at least 100 batches.
+
+    Raises:
+        DataError: A size is not positive, or the batch cannot be divided over the ranks.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        grid_shape: tuple[int, int],
+        num_tasks: int = 1,
+        batch_size: int,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        epoch_samples: int | None = None,
+    ) -> None:
+        super().__init__()
+        eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        _positive(batch_size=batch_size, eval_batch_size=eval_batch_size)
+        if epoch_samples is not None:
+            _positive(epoch_samples=epoch_samples)
+        self.vocab_size = vocab_size
+        self.grid_shape = grid_shape
+        self.seq_len = grid_shape[0] * grid_shape[1]
+        self.num_tasks = num_tasks
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.epoch_samples = epoch_samples
+        self._splits: Splits | None = None
+
+    @abstractmethod
+    def load(self) -> Splits:
+        """Parse or make the puzzles; every rank calls it, after `prepare_data` ran on one of them.
+
+        Raises:
+            DataError: With file, row and reason.
+        """
+
+    @abstractmethod
+    def augmentation(self) -> Augmentation | None:
+        """Return the function that varies training puzzles, None for none; it must be picklable."""
+
+    @abstractmethod
+    def render(self, tokens: Iterable[int]) -> str:
+        """Draw one sample, `(L,)` tokens, as text for a terminal."""
+
+    @property
+    def splits(self) -> Splits:
+        """The puzzles, loaded on first use."""
+        if self._splits is None:
+            self._splits = self.load()
+        return self._splits
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the puzzles, once."""
+        if not len(self.splits.train.inputs):
+            raise DataError(f"{type(self).__name__} has no training puzzles: set num_train to 1 or more")
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return the loader of the endless stream, one epoch of it at a time."""
+        share = self._share()
+        if self.batch_size % share.world_size:
+            fitting = -(-self.batch_size // share.world_size) * share.world_size
+            raise DataError(
+                f"batch_size {self.batch_size} is the global batch and cannot be divided over "
+                f"{share.world_size} ranks: set data.batch_size to {fitting}"
+            )
+        count = len(self.splits.train.inputs)
+        samples = self.epoch_samples or max(count, _MINIMUM_STEPS * self.batch_size)
+        steps = -(-samples // self.batch_size)
+        stream = TrainingBatches(
+            self.splits.train,
+            self.augmentation(),
+            seed=self.seed,
+            batch_size=self.batch_size,
+            share=share,
+            steps=steps,
+        )
+        return self._loader(ResumableLoader, stream, steps, advance=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of the validation puzzles."""
+        return self._evaluation(self.splits.val)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of the test puzzles."""
+        return self._evaluation(self.splits.test)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of the test puzzles."""
+        return self._evaluation(self.splits.test)
+
+    def _evaluation(self, puzzles: Puzzles) -> DataLoader[Batch]:
+        batches = EvaluationBatches(puzzles, batch_size=self.eval_batch_size, share=self._share())
+        return self._loader(DataLoader, batches, len(batches), advance=False)
+
+    def _share(self) -> Share:
+        """This process's part: that of the trainer, or everything when there is none."""
+        return Share(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Share()
+
+    def _loader(self, kind: type[LoaderT], batches: Dataset[Batch], steps: int, *, advance: bool) -> LoaderT:
+        return kind(
+            batches,
+            batch_size=None,
+            sampler=StepSampler(batches, steps=steps, advance=advance),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else every epoch takes a number from the global random state
+        )
+
+
+def _positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise DataError(f"{name} is {size}: set data.{name} to 1 or more")

@@ -1,0 +1,40 @@
+"""Files kept between runs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["cache_folder", "load_arrays", "save_arrays"]
+
+
+def cache_folder() -> Path:
+    """Return `$RECURLIGHT_CACHE`, or `~/.cache/recurlight` where it is not set."""
+    return Path(os.environ.get("RECURLIGHT_CACHE") or Path.home() / ".cache" / "recurlight")
+
+
+def save_arrays(path: Path, **arrays: NDArray[np.uint8]) -> None:
+    """Write arrays under a temporary name and rename it: a reader sees the whole file or none.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """Read the arrays of a file that `save_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

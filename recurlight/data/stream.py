@@ -1,0 +1,156 @@
+"""Data sets whose items are whole batches, and the loader that can be resumed in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from recurlight.data.order import StepSampler, UInt64, augmentation_keys, puzzle_rows
+from recurlight.types import IGNORE, Batch
+
+__all__ = ["Augmentation", "EvaluationBatches", "Puzzles", "ResumableLoader", "Share", "TrainingBatches"]
+
+
+class Puzzles(NamedTuple):
+    """Puzzles as numpy arrays of small integers, one row each."""
+
+    inputs: NDArray[Any]
+    """Question tokens, `(n, L)`."""
+    labels: NDArray[Any]
+    """Answer tokens, `(n, L)`, `IGNORE` where not supervised."""
+    task: NDArray[Any]
+    """Task of each puzzle, `(n,)`."""
+
+    def rows(self, index: NDArray[np.int64] | slice) -> Puzzles:
+        """Return some of the puzzles."""
+        return Puzzles(*(field[index] for field in self))
+
+
+class Share(NamedTuple):
+    """Which part of every global batch this process handles."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    def of(self, rows: int) -> tuple[int, int]:
+        """Return the bounds of this rank's contiguous share of `rows` rows.
+
+        Example:
+            >>> Share(rank=1, world_size=2).of(768)
+            (384, 768)
+        """
+        return self.rank * rows // self.world_size, (self.rank + 1) * rows // self.world_size
+
+
+Augmentation = Callable[[Puzzles, UInt64], Puzzles]
+"""`(puzzles, keys (B,) uint64) -> puzzles`: a function of the keys alone, picklable for workers."""
+
+
+def _batch(puzzles: Puzzles) -> Batch:
+    return Batch(*(torch.from_numpy(field.astype(np.int64)) for field in puzzles))
+
+
+class TrainingBatches(Dataset[Batch]):
+    """Batches of the endless training stream; item `t` is this rank's share of global batch `t`.
+
+    Sample `k` of the stream is puzzle `permutation(seed, k // n)[k % n]`, augmented with `hash(seed, k)`;
+    batch `t` holds samples `t * B` to `(t + 1) * B - 1`. Nothing else matters: not the number of ranks,
+    not the workers, not where a run was interrupted.
+
+    Args:
+        puzzles: Training puzzles, at least one.
+        augmentation: Function that varies them, None for none.
+        seed: Any integer.
+        batch_size: Samples `B` of a global batch.
+        share: This rank's part of it.
+        steps: Length of an epoch in batches.
+    """
+
+    def __init__(
+        self,
+        puzzles: Puzzles,
+        augmentation: Augmentation | None,
+        *,
+        seed: int,
+        batch_size: int,
+        share: Share,
+        steps: int,
+    ) -> None:
+        self.puzzles = puzzles
+        self.augmentation = augmentation
+        self.seed = seed
+        self.batch_size = batch_size
+        self.share = share
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        low, high = self.share.of(self.batch_size)
+        samples = np.arange(step * self.batch_size + low, step * self.batch_size + high)
+        puzzles = self.puzzles.rows(puzzle_rows(self.seed, samples, len(self.puzzles.inputs)))
+        if self.augmentation is not None:
+            puzzles = self.augmentation(puzzles, augmentation_keys(self.seed, samples))
+        return _batch(puzzles)
+
+
+class EvaluationBatches(Dataset[Batch]):
+    """Each puzzle once over all ranks, in file order, without augmentation.
+
+    Every rank has the same number of batches, as synchronised logging needs. Where the last global batch
+    leaves a rank without a puzzle, that rank gets one *padding row* whose labels are all `IGNORE`; metrics
+    leave out rows without supervised tokens.
+
+    Args:
+        puzzles: Puzzles of a split, possibly none.
+        batch_size: Puzzles of a global batch.
+        share: This rank's part of it.
+    """
+
+    def __init__(self, puzzles: Puzzles, *, batch_size: int, share: Share) -> None:
+        self.puzzles = puzzles
+        self.batch_size = batch_size
+        self.share = share
+
+    def __len__(self) -> int:
+        return -(-len(self.puzzles.inputs) // self.batch_size)
+
+    def __getitem__(self, step: int) -> Batch:
+        first, count = step * self.batch_size, len(self.puzzles.inputs)
+        low, high = self.share.of(self.batch_size)
+        rows = slice(min(first + low, count), min(first + high, count))
+        if rows.start < rows.stop:
+            return _batch(self.puzzles.rows(rows))
+        padding = _batch(self.puzzles.rows(slice(0, 1)))
+        return padding._replace(labels=torch.full_like(padding.labels, IGNORE))
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A loader that a checkpoint can put back to the batch where it was, through Lightning's protocol.
+
+    Its arguments are those of `torch.utils.data.DataLoader`; the sampler is a `StepSampler`.
+    """
+
+    served = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        """Serve an epoch, or the rest of it; the epoch may be set until the first batch is asked for."""
+        self.served = self.sampler.skip if isinstance(self.sampler, StepSampler) else 0
+        for batch in super().__iter__():
+            self.served += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of the epoch were served."""
+        return {"served": self.served}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the batches that were served."""
+        if isinstance(self.sampler, StepSampler):
+            self.sampler.skip = state["served"] % self.sampler.steps

@@ -1,0 +1,162 @@
+"""Sudoku of 4 x 4 to 16 x 16."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from recurlight.data.base import PuzzleData, Splits
+from recurlight.data.stream import Augmentation
+from recurlight.data.sudoku_augment import augment as sudoku_augment
+from recurlight.data.sudoku_csv import read_splits
+from recurlight.data.sudoku_generate import BOXES, SYMBOLS
+from recurlight.data.sudoku_hub import download
+from recurlight.data.sudoku_parallel import generated
+from recurlight.errors import DataError
+
+__all__ = ["SudokuData"]
+
+
+class SudokuData(PuzzleData):
+    """Sudoku puzzles, generated here, read from CSV files, or downloaded.
+
+    Tokens: 0 pad, 1 blank, 2 and up the digits. Every cell of the answer is supervised.
+
+    - `generated`: puzzles with one solution, minimal up to size 9, made on all cores on first use and kept
+      in `$RECURLIGHT_CACHE` or `~/.cache/recurlight`. From size 6 no two puzzles are equal up to symmetry.
+    - `csv`: `train.csv` and `test.csv` of the folder `path`, columns `source,question,answer,rating`, `.` or
+      `0` for an empty cell. Training and validation rows are a seeded draw from `train.csv` without rows
+      that equal a test puzzle, or each other's, up to symmetry. Test rows stay as they are. Every row's
+      columns and lengths are checked, and the contents of the rows drawn.
+    - `hub`: Sudoku-Extreme (`sapientinc/sudoku-extreme`), downloaded once and then as `csv`.
+
+    Augmentation draws from every symmetry of the grid for each sample anew; the published runs draw 1,000
+    variants of each puzzle beforehand.
+
+    Args:
+        size: Cells of a row. Boxes of size 6 have 2 rows and 3 columns.
+        source: Where the puzzles come from.
+        path: Folder of the CSV files, for `csv` only.
+        num_train: Training puzzles; None for all rows of the file.
+        num_val: Validation puzzles, drawn beside the training puzzles.
+        num_test: Test puzzles; None for all rows of the file.
+        augment: Vary the training puzzles.
+        batch_size: Samples of a global training batch, divided over the ranks.
+        eval_batch_size: Puzzles of a global evaluation batch; None for `batch_size`.
+        num_workers: Processes that make batches beside the training process.
+        seed: Seed of the puzzles, of the draw, of the order and of the augmentation.
+        epoch_samples: Length of an epoch in samples, rounded up to whole batches; None for one pass over
+            the training puzzles, but at least 100 batches.
+
+    Raises:
+        DataError: An argument or a file cannot be used.
+
+    Example:
+        >>> data = SudokuData(size=4, num_train=20, num_val=4, num_test=4, batch_size=8)
+        >>> data.vocab_size, data.seq_len
+        (6, 16)
+
+    Reference:
+        The task of HRM (arXiv:2506.21734) and TRM (arXiv:2510.04871).
+    """
+
+    def __init__(
+        self,
+        size: Literal[4, 6, 9, 16] = 9,
+        source: Literal["generated", "csv", "hub"] = "generated",
+        path: str | None = None,
+        num_train: int | None = 1000,
+        num_val: int = 200,
+        num_test: int | None = 1000,
+        augment: bool = True,
+        batch_size: int = 768,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        epoch_samples: int | None = None,
+    ) -> None:
+        if size not in BOXES:
+            raise DataError(f"size is {size}: set data.size to 4, 6, 9 or 16")
+        for name, count in (("num_train", num_train), ("num_val", num_val), ("num_test", num_test)):
+            if count is not None and count < 0:
+                raise DataError(f"{name} is {count}: set data.{name} to 0 or more")
+        super().__init__(
+            vocab_size=size + 2,
+            grid_shape=(size, size),
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            epoch_samples=epoch_samples,
+        )
+        self.size = int(size)
+        self.path = path
+        self.num_train = num_train
+        self.num_val = num_val
+        self.num_test = num_test
+        self.augment = augment
+        sources = {"generated": self._generated, "csv": self._csv, "hub": self._hub}
+        if source not in sources:
+            raise DataError(f"source is {source!r}: set data.source to generated, csv or hub")
+        self.load_source = sources[source]
+
+    def prepare_data(self) -> None:
+        """Make or download the puzzles, on one process of each node."""
+        _ = self.splits
+
+    def load(self) -> Splits:
+        """Return the splits of the chosen source."""
+        return self.load_source()
+
+    def augmentation(self) -> Augmentation | None:
+        """Return the symmetries of this size, or None if `augment` is off."""
+        return partial(sudoku_augment, size=self.size) if self.augment else None
+
+    def render(self, tokens: Iterable[int]) -> str:
+        """Draw a grid, `(L,)` tokens; boxes are ruled, blanks are dots, digits above 9 are letters.
+
+        Example:
+            >>> print(SudokuData(size=4).render([2, 1, 4, 5, 1, 1, 3, 2, 1, 2, 1, 1, 5, 1, 1, 3]))
+            1 . | 3 4
+            . . | 2 1
+            ----+----
+            . 1 | . .
+            4 . | . 2
+        """
+        height, width = BOXES[self.size]
+        marks = iter([(" " + SYMBOLS)[token] for token in tokens])
+        lines = []
+        for row in range(self.size):
+            if row and row % height == 0:
+                lines.append("+".join(["-" * (2 * width + 1)] * (self.size // width))[1:-1])
+            cells = [next(marks) for _ in range(self.size)]
+            groups = [" ".join(cells[at : at + width]) for at in range(0, self.size, width)]
+            lines.append(" | ".join(groups))
+        return "\n".join(lines)
+
+    def _generated(self) -> Splits:
+        if self.num_train is None or self.num_test is None:
+            raise DataError("generated puzzles need counts: set data.num_train and data.num_test to numbers")
+        return generated(self.size, self.seed, self.num_train, self.num_val, self.num_test)
+
+    def _csv(self) -> Splits:
+        if self.path is None:
+            raise DataError("source csv needs a folder: set data.path to one with train.csv and test.csv")
+        return self._read(Path(self.path))
+
+    def _hub(self) -> Splits:
+        if self.size != 9:
+            raise DataError(f"the hub's puzzles are 9 x 9, size is {self.size}: set data.size to 9")
+        return self._read(download())
+
+    def _read(self, folder: Path) -> Splits:
+        return read_splits(
+            folder,
+            self.size,
+            num_train=self.num_train,
+            num_val=self.num_val,
+            num_test=self.num_test,
+            seed=self.seed,
+        )
