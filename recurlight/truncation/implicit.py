@@ -71,7 +71,7 @@ class _Layout:
 
     def unpack(self, rows: Tensor) -> Any:
         """Cut rows back into fields of the original shapes and dtypes."""
-        parts = rows.split([shape[1:].numel() for shape in self.shapes], dim=1)
+        parts = torch.split(rows, [shape[1:].numel() for shape in self.shapes], dim=1)
         fields = zip(parts, self.shapes, self.dtypes, strict=True)
         return tree_unflatten([part.reshape(shape).to(dtype) for part, shape, dtype in fields], self.spec)
 
@@ -119,7 +119,7 @@ class ImplicitGradient(GradientTruncation):
         require_stationary(refiner, self)
         if cycles < 2:
             raise IncompatibleComponents(
-                f"ImplicitGradient needs one cycle to solve and one to record, not {cycles}: set cycles to at least 2"
+                f"ImplicitGradient needs one cycle to solve and one to record: set cycles={cycles} to at least 2"
             )
         if self.backward_steps < 1:
             raise IncompatibleComponents(
@@ -154,7 +154,7 @@ class ImplicitGradient(GradientTruncation):
 
         # The hook sits on a view: on `end` itself it would also catch the products that it computes.
         result = end.view_as(end)
-        result.register_hook(solve)
+        result.register_hook(solve)  # type: ignore[no-untyped-call]
         return result
 
     def diagnostics(self) -> dict[str, Tensor]:

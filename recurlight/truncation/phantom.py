@@ -67,7 +67,7 @@ class PhantomGradient(GradientTruncation):
             )
         if not 1 <= self.steps <= cycles:
             raise IncompatibleComponents(
-                f"{self!r} does not fit cycles={cycles}: set truncation steps from 1 to {cycles}, or raise cycles"
+                f"{self!r} does not fit cycles={cycles}: set truncation steps to at most cycles, at least 1"
             )
         updates = refiner.schedule() * self.steps
         require_gradient(refiner, updates, (True,) * len(updates), self)

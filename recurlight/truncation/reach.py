@@ -52,11 +52,11 @@ def _weights(cell: nn.Module) -> set[int]:
     }
 
 
-def _starved(cells: dict[str, nn.Module], reached: Iterable[str]) -> str | None:
-    """Name the first level whose cell has a weight that no reached level trains."""
+def _starved(cells: dict[str, nn.Module], reached: Iterable[str]) -> list[str]:
+    """Name the levels whose cell has a weight that no reached level trains."""
     trained: set[int] = set()
     trained.update(*(_weights(cells[level]) for level in reached if level in cells))
-    return next((level for level, cell in cells.items() if not _weights(cell) <= trained), None)
+    return [level for level, cell in cells.items() if not _weights(cell) <= trained]
 
 
 def _remedy(cells: dict[str, nn.Module], updates: Sequence[str], level: str, name: str) -> str:
@@ -64,7 +64,7 @@ def _remedy(cells: dict[str, nn.Module], updates: Sequence[str], level: str, nam
     total = len(updates)
     for count in range(1, total + 1):
         mask = [index >= total - count for index in range(total)]
-        if _starved(cells, reached_levels(updates, mask)) is None:
+        if not _starved(cells, reached_levels(updates, mask)):
             return f"set truncation LastUpdates(count=...) to at least {count}, or freeze the cell"
     if level not in updates:
         return f"add {level!r} to schedule() of {name}, or freeze the cell"
@@ -89,12 +89,15 @@ def require_gradient(
         IncompatibleComponents: With the level, the reason and the setting to change.
     """
     cells, name = refiner.cells(), type(refiner).__name__
-    level = _starved(cells, reached_levels(updates, mask))
-    if level is None:
+    starved = _starved(cells, reached_levels(updates, mask))
+    if not starved:
         return
+    recorded = {update for update, flag in zip(updates, mask, strict=True) if flag}
+    # A level that is missing from the window is often why the others are not reached: name it first.
+    level = min(starved, key=lambda name: (name in updates, name in recorded))
     if level not in updates:
         why = f"{name} never updates it"
-    elif not any(recorded for update, recorded in zip(updates, mask, strict=True) if update == level):
+    elif level not in recorded:
         why = "no update of it carries gradient"
     else:
         why = "what its updates in the window write is lost before it reaches the answer"
