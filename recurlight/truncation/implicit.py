@@ -119,7 +119,7 @@ class ImplicitGradient(GradientTruncation):
         require_stationary(refiner, self)
         if cycles < 2:
             raise IncompatibleComponents(
-                f"ImplicitGradient needs a cycle to solve and one to record: set cycles={cycles} to at least 2"
+                f"ImplicitGradient needs a cycle to solve and one to record: set cycles={cycles} to 2 or more"
             )
         if self.backward_steps < 1:
             raise IncompatibleComponents(

@@ -180,7 +180,7 @@ def test_compositions_that_cannot_train_are_refused():
         policy.check(Noisy(cell(1)), 20)
     with pytest.raises(IncompatibleComponents, match="Forgetful never updates"):
         policy.check(Forgetful(cell(1), cell(2)), 20)
-    with pytest.raises(IncompatibleComponents, match="set cycles=1 to at least 2"):
+    with pytest.raises(IncompatibleComponents, match="set cycles=1 to 2 or more"):
         policy.check(two_level(), 1)
     with pytest.raises(IncompatibleComponents, match="backward_steps to at least 1"):
         ImplicitGradient(backward_steps=0).check(two_level(), 20)
