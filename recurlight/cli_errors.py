@@ -1,6 +1,6 @@
 """Turn jsonargparse's messages, many lines with the cause at the end, into one line that says what to type.
 
-Everything here is a function from text to text; what the types know (class and setting names) is asked through
+Everything here is a function from text to text; what the types know (class and setting names) is asked of
 `Lookup`, so that the rules can be tested without torch.
 """
 
@@ -10,16 +10,17 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from recurlight.cli_message import Message, one_line, take_apart
 from recurlight.errors import suggestion
 
-__all__ = ["Finding", "Lookup", "UnknownClass", "explain", "one_line"]
+__all__ = ["Finding", "Lookup", "explain"]
 
 MANY = 12
 """Class names listed in a message at most."""
 
 
 class Lookup(Protocol):
-    """What the messages may ask of the types. `owner` is a class path, or None at the root of the configuration."""
+    """What the messages may ask of the types. `owner` is a class path, or None at the root."""
 
     def choices(self, owner: str | None, key: str) -> tuple[str, list[str]]:
         """Return the name of the class expected at a key and the concrete classes that fit there."""
@@ -41,72 +42,6 @@ class Finding(NamedTuple):
         return f"{self.key}: {self.text}" if self.key else self.text
 
 
-class UnknownClass(NamedTuple):
-    """The place of a class name in the configuration."""
-
-    owner: str | None
-    key: str
-    path: str
-
-
-class _Message(NamedTuple):
-    """A message taken apart."""
-
-    keys: list[tuple[str, str | None]]
-    """Key and class given there, from the outside inwards."""
-    reasons: list[str]
-    value: str
-
-    @property
-    def path(self) -> str:
-        return ".".join(key for key, _ in self.keys)
-
-    @property
-    def place(self) -> UnknownClass:
-        """Where a class is expected: the innermost key, in the class around it."""
-        owner = self.keys[-2][1] if len(self.keys) > 1 else None
-        return UnknownClass(owner, self.keys[-1][0] if self.keys else "", self.path)
-
-
-KEY = re.compile(r'Parser key "([^"]+)"(?:\[\d+\])?:\s*(.*)')
-CLASS = re.compile(r"Problem with given class_path '([^']+)':")
-VALUE = re.compile(r"\.? ?(?:Got|Given) value: (.*)")
-NOISE = re.compile(
-    r"Expected a path but|Does not validate against any|Subtypes:|Errors:|Given value type:|Subclass types expect|"
-    r"a class path \(str\)|a dict with|a dict without"
-)
-
-
-def one_line(text: object) -> str:
-    """Put a text on one line.
-
-    Example:
-        >>> one_line("a\\n   b")
-        'a b'
-    """
-    return " ".join(str(text).split())
-
-
-def _take_apart(message: str) -> _Message:
-    keys: list[tuple[str, str | None]] = []
-    reasons: list[str] = []
-    value = ""
-    for line in message.splitlines():
-        text = line.strip().removeprefix("- ")
-        if found := KEY.match(text):
-            keys.append((found[1], None))
-            text = found[2]
-        if (found := CLASS.match(text)) and keys:
-            keys[-1] = (keys[-1][0], found[1])
-            text = ""
-        if found := VALUE.search(text):
-            value = value or found[1]
-            text = text[: found.start()]
-        if text and not NOISE.match(text):
-            reasons.append(text)
-    return _Message(keys, reasons, value)
-
-
 def _short(class_path: str) -> str:
     return class_path.rsplit(".", 1)[-1]
 
@@ -121,7 +56,7 @@ def _known(name: str, names: list[str]) -> str:
     return suggestion(_short(name), names) or (f"; known: {_offer(names)}" if names else "")
 
 
-def _unknown_setting(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _unknown_setting(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     owner = message.keys[-1][1] if message.keys else None
     section, _, name = found[1].rpartition(".")
     title, names = lookup.settings(owner, section)
@@ -129,17 +64,17 @@ def _unknown_setting(message: _Message, found: re.Match[str], lookup: Lookup) ->
     return Finding(path, f"{title} has no setting '{name}'{_known(name, names)}")
 
 
-def _unknown_class(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _unknown_class(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     base, names = lookup.choices(message.place.owner, message.place.key)
     return Finding(message.path, f"'{found[1]}' is not a known {base}{_known(found[1], names)}")
 
 
-def _wrong_base(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _wrong_base(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     _, names = lookup.choices(message.place.owner, message.place.key)
     return Finding(message.path, f"{found[1]} is not a {found[2]}; known: {_offer(names)}")
 
 
-def _abstract(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _abstract(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     base, names = lookup.choices(message.place.owner, message.place.key)
     nested = re.match(r"NestedArg\(key='([^']*)'", message.value)
     if nested:
@@ -149,26 +84,24 @@ def _abstract(message: _Message, found: re.Match[str], lookup: Lookup) -> Findin
     return Finding(message.path, f"'{_short(found[1] or base)}' is abstract; known: {_offer(names)}")
 
 
-def _no_module(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
-    return Finding(
-        message.path,
-        f"there is no module '{found[1]}' to import {_innermost_class(message)} from, neither installed nor in the "
-        "current folder",
-    )
+def _no_module(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    wanted = _innermost_class(message)
+    text = f"there is no module '{found[1]}' for {wanted}, neither installed nor in the current folder"
+    return Finding(message.path, text)
 
 
-def _innermost_class(message: _Message) -> str:
+def _innermost_class(message: Message) -> str:
     return (message.keys[-1][1] if message.keys else None) or "the class"
 
 
-def _no_attribute(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _no_attribute(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     base, names = lookup.choices(message.place.owner, message.place.key)
     return Finding(
         message.path, f"{found[1]} has no '{found[2]}', expected a {base}{_known(found[2], names)}"
     )
 
 
-def _unrecognized(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _unrecognized(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     word = found[1]
     if not word.startswith("--"):
         return Finding("", f"'{word}' is not expected here: settings are written --key value")
@@ -177,36 +110,36 @@ def _unrecognized(message: _Message, found: re.Match[str], lookup: Lookup) -> Fi
     return Finding(f"{section}.{name}".strip("."), f"{title} has no setting '{name}'{_known(name, names)}")
 
 
-def _missing(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _missing(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     names = ", ".join(name.split(".", 1)[1] for name in found[1].split(", "))
     return Finding(
         "", f"missing: {names}; name a recipe (--config NAME, see: recurlight recipes list) or set each"
     )
 
 
-def _missing_inner(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _missing_inner(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     names = ", ".join(f"{message.path}.{name}" for name in found[1].split(", "))
     return Finding("", f"missing: {names}; {_short(_innermost_class(message))} needs it")
 
 
-def _linked(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _linked(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     return Finding(found[1], f"this follows from {found[2]}: leave it out")
 
 
-def _no_value(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _no_value(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     return Finding("", f"{found[1]} needs a value")
 
 
-def _not_subclass(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _not_subclass(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     _, names = lookup.choices(message.place.owner, message.place.key)
     return Finding(message.path, f"expected a {found[1]}, got {message.value}; known: {_offer(names)}")
 
 
-def _verbatim(message: _Message, found: re.Match[str], lookup: Lookup) -> Finding:
+def _verbatim(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     return Finding(message.path, one_line(found[0]))
 
 
-Rule = Callable[[_Message, "re.Match[str]", Lookup], Finding]
+Rule = Callable[[Message, "re.Match[str]", Lookup], Finding]
 
 RULES: list[tuple[re.Pattern[str], Rule]] = [
     (re.compile(pattern), rule)
@@ -229,9 +162,6 @@ RULES: list[tuple[re.Pattern[str], Rule]] = [
     )
 ]
 
-CALLABLE = re.compile(
-    r"Type \S+\[.* expects a function or a callable class: (.*)\. Got value: Namespace\(class_path='([^']+)'.*", re.DOTALL
-)
 TYPE = re.compile(r"Expected a (.+)")
 
 
@@ -248,7 +178,7 @@ def _readable(kind: str) -> str:
     return {"NoneType": "null", "bool": "true or false"}.get(name, name)
 
 
-def _wrong_type(message: _Message) -> Finding | None:
+def _wrong_type(message: Message) -> Finding | None:
     """Name all the types that would have fitted."""
     found = [TYPE.fullmatch(reason) for reason in message.reasons]
     kinds = list(dict.fromkeys(_readable(match[1]) for match in found if match))
@@ -267,7 +197,7 @@ def explain(message: str, lookup: Lookup) -> Finding:
     Returns:
         The setting to blame and one line of text; the message on one line where no rule fits.
     """
-    parts = _take_apart(CALLABLE.sub(r"Problem with given class_path '\2':\n\1", message))
+    parts = take_apart(message)
     for pattern, rule in RULES:
         for reason in parts.reasons:
             if found := pattern.match(reason):

@@ -1,0 +1,125 @@
+"""The command `recurlight`. What needs no torch answers without waiting for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from recurlight.errors import RecurlightError, suggestion
+
+__all__ = ["main"]
+
+RUNS = {
+    "fit": "train a model",
+    "validate": "evaluate a model on the validation puzzles",
+    "test": "evaluate a model on the test puzzles",
+    "predict": "answer the test puzzles",
+}
+COMMANDS = (*RUNS, "recipes")
+
+HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
+
+{chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
+  recipes   list the recipes that come with recurlight, show one, copy one
+
+  recurlight recipes list                          what can be trained
+  recurlight fit --config NAME                     train a recipe
+  recurlight fit --config NAME --model.width 256   the same with a setting changed; flags always win
+  recurlight fit --config NAME --print_config      print all settings and stop
+  recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
+  recurlight fit --help                            every setting
+  recurlight --version
+"""
+
+QUIET = (
+    # The data modules here make a batch in well under a millisecond: workers would only slow them down.
+    r".*does not have many workers",
+    # The logging interval is a default of the command line; short runs need not hear about it.
+    r".*The number of training batches .* is smaller than the logging interval",
+    # A restarted run may write beside the checkpoints of the one that it continues.
+    r".*Checkpoint directory .* exists and is not empty",
+    # Evaluation has no averaged weights to restore: a checkpoint's `state_dict` holds them already.
+    r".*You're using the WeightAveraging callback, but loading a checkpoint outside the 'fit' stage",
+    # Lightning's own use of interfaces that torch deprecates is not the user's to mend.
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+
+
+def _version() -> str:
+    try:
+        return version("recurlight")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _quiet() -> None:
+    """Silence warnings that no user can act on; here only, never in the library."""
+    # lightning 2.6 calls jsonargparse in ways that jsonargparse deprecates
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message)
+
+
+def _dispatch(arguments: list[str]) -> None:
+    match arguments:
+        case [] | ["-h" | "--help", *_]:
+            sys.stdout.write(HELP)
+        case ["--version" | "-V", *_]:
+            sys.stdout.write(f"recurlight {_version()}\n")
+        case ["recipes", *rest]:
+            from recurlight.recipes_command import run as recipes
+
+            recipes(rest)
+        case [command, *rest] if command in RUNS:
+            _quiet()
+            from recurlight.cli import run
+
+            run(command, rest)
+        case [word, *rest]:
+            raise RecurlightError(_wrong_start(word, rest))
+
+
+def _wrong_start(word: str, rest: list[str]) -> str:
+    """Explain a command line that does not begin with a command."""
+    command = next((other for other in rest if other in COMMANDS), None)
+    if word.startswith("-") and command:
+        return f"the command comes first: recurlight {command} {word} ..."
+    if word.startswith("-"):
+        return f"'{word}' needs a command before it: {', '.join(COMMANDS)}"
+    return f"'{word}' is not a command{suggestion(word, COMMANDS) or ': ' + ', '.join(COMMANDS)}"
+
+
+def _intended(error: BaseException) -> RecurlightError | None:
+    """Find the error that recurlight raised on purpose behind what others wrapped around it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, RecurlightError):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after `recurlight`; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 2 after an error of the user's, told in one line on stderr. Errors that
+        nobody intended keep their traceback.
+    """
+    try:
+        _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except Exception as error:
+        intended = _intended(error)
+        if intended is None:
+            raise
+        sys.stderr.write(f"recurlight: error: {' '.join(str(intended).split())}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

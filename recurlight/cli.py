@@ -1,0 +1,152 @@
+"""The command line on top of LightningCLI: the only place that knows it.
+
+Precedence, lowest first: defaults in code, the checkpoint of `--ckpt_path`, the `--config` files in their
+order, flags.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+from typing_extensions import override
+
+from recurlight.checkpoints import require_same_weights
+from recurlight.cli_callbacks import SaveRun, default_callbacks
+from recurlight.cli_checkpoint import LINKS
+from recurlight.cli_parser import Parser, UsageError
+from recurlight.cli_request import Request, prepare
+from recurlight.cli_types import TypeLookup
+from recurlight.data import PuzzleData
+from recurlight.module import RecursiveModule
+from recurlight.recipes_command import recipes_dir
+from recurlight.truncation import FixedPointSolver, GradientTruncation
+
+__all__ = ["RecurlightCLI", "run"]
+
+PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
+"""Parts of the package whose classes a configuration may call by their bare names once they are imported."""
+
+# Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
+set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver])
+
+
+class RecurlightCLI(LightningCLI):
+    """LightningCLI for `RecursiveModule` on any `PuzzleData`.
+
+    Args:
+        request: The command line to carry out.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        super().__init__(
+            RecursiveModule,
+            PuzzleData,
+            save_config_callback=SaveRun,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={"log_every_n_steps": 10},
+            seed_everything_default=0,
+            parser_class=Parser,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            args=request.arguments(),
+        )
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        for name in LINKS:
+            parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+
+    @override
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        logger: Any = False  # evaluation prints a table and leaves no folder behind
+        if subcommand == "fit":
+            logger = {
+                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                "init_args": {"save_dir": "runs", "name": self.request.name, "default_hp_metric": False},
+            }
+        parser.set_defaults({"trainer.logger": logger})
+        sections = {"model": RecursiveModule, "data": PuzzleData, "trainer": Trainer}
+        options = [key for key in parser.get_defaults().as_dict() if key not in sections]
+        assert isinstance(parser, Parser)
+        parser.lookup = TypeLookup(sections, options)
+        return parser
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        subparser = self._subcommand_parsers[self.request.subcommand]
+        assert isinstance(parser, Parser)
+        assert isinstance(subparser, Parser)
+        parser.lookup = subparser.lookup
+        self.config = parser.parse_args(args)
+
+    @override
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: `prepare` has put the checkpoint's settings below the flags, not above them."""
+
+    @override
+    def after_instantiate_classes(self) -> None:
+        if self.request.checkpoint:
+            require_same_weights(self.model.state_dict(), self.request.checkpoint["state_dict"])
+
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        config = self._get(self.config_init, "trainer")
+        given = config.get("callbacks") or []
+        callbacks = [*(given if isinstance(given, list) else [given]), *default_callbacks(config.as_dict())]
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def after_fit(self) -> None:
+        """Show the table for the final weights, and say where they are."""
+        if self._get(self.config, "trainer").fast_dev_run or self.trainer.interrupted:
+            return
+        if self.model.summary_is_stale():
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        _tell_checkpoint(self.trainer)
+
+
+@rank_zero_only
+def _tell_checkpoint(trainer: Trainer) -> None:
+    """Say where the last checkpoint is and how to test it."""
+    saved = (
+        c.last_model_path or c.best_model_path
+        for c in trainer.checkpoint_callbacks
+        if isinstance(c, ModelCheckpoint)
+    )
+    path = next(filter(None, saved), None)
+    if path:
+        relative = os.path.relpath(path)
+        path = path if relative.startswith("..") else relative
+        sys.stdout.write(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}\n")
+
+
+def run(subcommand: str, arguments: Sequence[str]) -> None:
+    """Carry out `recurlight SUBCOMMAND ...`.
+
+    Raises:
+        RecurlightError: The command line, a file or the composition is wrong.
+    """
+    for part in PLUGGABLE:
+        importlib.import_module(f"recurlight.{part}")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
+    prepared = prepare(subcommand, arguments, recipes_dir())
+    try:
+        RecurlightCLI(prepared)
+    except UsageError as error:
+        origin = prepared.origin(error.key)
+        if origin is None:
+            raise
+        raise UsageError("", f"{origin}: {error}") from error

@@ -1,0 +1,46 @@
+"""What the command line adds to a trainer: its configuration on disk, and defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.cli import SaveConfigCallback
+from typing_extensions import override
+
+from recurlight.cli_checkpoint import DATA_KEY, data_hyper_parameters
+
+__all__ = ["SaveRun", "default_callbacks"]
+
+
+class SaveRun(SaveConfigCallback):
+    """Keeps the whole configuration beside the logs of `fit`, and the data's in each checkpoint."""
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.loggers:  # without a logger the folder would be the current one
+            super().setup(trainer, pl_module, stage)
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, format="yaml"))
+        checkpoint.setdefault(DATA_KEY, data_hyper_parameters(config["data"]))
+
+
+def default_callbacks(trainer: dict[str, Any]) -> list[Callback]:
+    """Return a checkpoint and a progress bar for settings of the trainer that name neither.
+
+    The checkpoint is of the last step, written at the end of every epoch and of the run.
+    """
+    given = trainer.get("callbacks") or []
+    given = given if isinstance(given, list) else [given]
+    added: list[Callback] = []
+    if trainer.get("enable_checkpointing") is not False and not any(isinstance(c, Checkpoint) for c in given):
+        added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
+    if trainer.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in given):
+        added.append(TQDMProgressBar(refresh_rate=10))
+    return added

@@ -1,0 +1,65 @@
+"""What a command line refers to, read in and merged before any class is made."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from recurlight.cli_checkpoint import read_checkpoint, run_config
+from recurlight.cli_config import flags, forget_switched, has_key, overlay, read, split
+from recurlight.recipes_command import config_path
+
+__all__ = ["Request", "prepare"]
+
+
+class Request(NamedTuple):
+    """A command line with everything that it refers to read in."""
+
+    subcommand: str
+    rest: list[str]
+    """Flags, as given."""
+    config: dict[str, Any]
+    """Checkpoint and configuration files, laid over each other, without what the flags switch."""
+    sources: list[tuple[str, dict[str, Any]]]
+    """Each configuration file by the name that the user gave it."""
+    checkpoint: dict[str, Any]
+    name: str
+    """Name of the run's folder: that of the first configuration."""
+
+    def arguments(self) -> list[str]:
+        """Return the command line that jsonargparse parses."""
+        config = ["--config", yaml.safe_dump(self.config)] if self.config else []
+        return [self.subcommand, *config, *self.rest]
+
+    def origin(self, key: str) -> str | None:
+        """Name the last configuration that sets a key, unless a flag does."""
+        if not key or any(flag.key == key for flag in flags(self.rest)):
+            return None
+        return next((name for name, content in reversed(self.sources) if has_key(content, key)), None)
+
+
+def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
+    """Read the checkpoint and the configurations that a command line names, and merge them.
+
+    Args:
+        subcommand: Such as `fit`.
+        arguments: What follows it.
+        folder: Where recipes lie.
+    """
+    configs, rest = split(arguments)
+    given = list(flags(rest))
+    paths = [flag.value for flag in given if flag.key == "ckpt_path" and flag.value not in ("", "null")]
+    checkpoint = read_checkpoint(paths[-1]) if paths else {}
+    files = [config_path(value, folder) for value in configs]
+    sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
+    merged = run_config(checkpoint)
+    for _, content in sources:
+        merged = overlay(merged, content)
+    merged = copy.deepcopy(merged)  # the sources share their nodes with it
+    for flag in given:
+        forget_switched(merged, flag)
+    return Request(subcommand, rest, merged, sources, checkpoint, files[0].stem if files else "run")
