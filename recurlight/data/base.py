@@ -81,6 +81,8 @@ class PuzzleData(LightningDataModule, ABC):
         _positive(batch_size=batch_size, eval_batch_size=eval_batch_size)
         if epoch_samples is not None:
             _positive(epoch_samples=epoch_samples)
+        if num_workers < 0:
+            raise DataError(f"num_workers is {num_workers}: set data.num_workers to 0 or more")
         self.vocab_size = vocab_size
         self.grid_shape = grid_shape
         self.seq_len = grid_shape[0] * grid_shape[1]
@@ -117,8 +119,8 @@ class PuzzleData(LightningDataModule, ABC):
 
     def setup(self, stage: str | None = None) -> None:
         """Load the puzzles, once."""
-        if not len(self.splits.train.inputs):
-            raise DataError(f"{type(self).__name__} has no training puzzles: set num_train to 1 or more")
+        if not len(self.splits.train.inputs) and stage == "fit":
+            raise DataError(f"{type(self).__name__} has no training puzzles: set data.num_train to 1 or more")
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the loader of the endless stream, one epoch of it at a time."""

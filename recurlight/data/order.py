@@ -122,11 +122,21 @@ class StepSampler(DistributedSampler[object]):
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)
         self.steps = steps
         self.advance = advance
-        self.skip = 0
+        self.resumed = (0, 0)
+
+    def resume(self, epoch: int, served: int) -> None:
+        """Leave out the first `served` batches of that epoch, once."""
+        self.resumed = (epoch, served)
+
+    def skip(self) -> int:
+        """Return how many batches of the current epoch are left out."""
+        epoch, served = self.resumed
+        return served if epoch == self.epoch else 0
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.steps if self.advance else 0
-        skip, self.skip = self.skip, 0
+        skip = self.skip()
+        self.resumed = (0, 0)
         return iter(range(first + skip, first + self.steps))
 
     def __len__(self) -> int:

@@ -138,19 +138,21 @@ class ResumableLoader(DataLoader[Batch]):
     """
 
     served = 0
+    epoch = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """Serve an epoch, or the rest of it; the epoch may be set until the first batch is asked for."""
-        self.served = self.sampler.skip if isinstance(self.sampler, StepSampler) else 0
+        steps = self.sampler
+        self.served, self.epoch = (steps.skip(), steps.epoch) if isinstance(steps, StepSampler) else (0, 0)
         for batch in super().__iter__():
             self.served += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how many batches of the epoch were served."""
-        return {"served": self.served}
+        """Return the epoch and how many batches of it were served."""
+        return {"epoch": self.epoch, "served": self.served}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after the batches that were served."""
         if isinstance(self.sampler, StepSampler):
-            self.sampler.skip = state["served"] % self.sampler.steps
+            self.sampler.resume(state["epoch"], state["served"])
