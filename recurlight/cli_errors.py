@@ -23,7 +23,7 @@ class Lookup(Protocol):
     """What the messages may ask of the types. `owner` is a class path, or None at the root."""
 
     def choices(self, owner: str | None, key: str) -> tuple[str, list[str]]:
-        """Return the name of the class expected at a key and the concrete classes that fit there."""
+        """Return the name of the class expected at a key and the concrete ones that fit, best first."""
         ...
 
     def settings(self, owner: str | None, section: str) -> tuple[str, list[str]]:
@@ -47,7 +47,7 @@ def _short(class_path: str) -> str:
 
 
 def _offer(names: Iterable[str]) -> str:
-    listed = sorted(names)
+    listed = list(names)
     return ", ".join(listed[:MANY]) + (", ..." if len(listed) > MANY else "")
 
 
@@ -56,12 +56,24 @@ def _known(name: str, names: list[str]) -> str:
     return suggestion(_short(name), names) or (f"; known: {_offer(names)}" if names else "")
 
 
+def _unknown_key(key: str, lookup: Lookup) -> Finding:
+    """Explain a key that is wrong from its root: blame the section if there is none of that name."""
+    section, _, name = key.rpartition(".")
+    title, names = lookup.settings(None, section)
+    if names:
+        return Finding(key, f"{title} has no setting '{name}'{_known(name, names)}")
+    root = key.partition(".")[0]
+    _, sections = lookup.settings(None, "")
+    return Finding(root, f"there is no section '{root}'{_known(root, sections)}")
+
+
 def _unknown_setting(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
-    owner = message.keys[-1][1] if message.keys else None
-    section, _, name = found[1].rpartition(".")
-    title, names = lookup.settings(owner, section)
-    path = f"{message.path}.{found[1]}" if message.keys else found[1]
-    return Finding(path, f"{title} has no setting '{name}'{_known(name, names)}")
+    if not message.keys:
+        return _unknown_key(found[1], lookup)
+    title, names = lookup.settings(message.keys[-1][1], "")
+    return Finding(
+        f"{message.path}.{found[1]}", f"{title} has no setting '{found[1]}'{_known(found[1], names)}"
+    )
 
 
 def _unknown_class(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
@@ -71,17 +83,18 @@ def _unknown_class(message: Message, found: re.Match[str], lookup: Lookup) -> Fi
 
 def _wrong_base(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     _, names = lookup.choices(message.place.owner, message.place.key)
-    return Finding(message.path, f"{found[1]} is not a {found[2]}; known: {_offer(names)}")
+    return Finding(message.path, f"{found[1]} is no {found[2]}; known: {_offer(names)}")
 
 
 def _abstract(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     base, names = lookup.choices(message.place.owner, message.place.key)
-    nested = re.match(r"NestedArg\(key='([^']*)'", message.value)
+    nested = re.search(r"NestedArg\(key='([^']*)'", message.value)
     if nested:
         path = message.path
         text = f"set the class first, {path}, then {path}.{nested[1]}; known: {_offer(names)}"
         return Finding(f"{path}.{nested[1]}", text)
-    return Finding(message.path, f"'{_short(found[1] or base)}' is abstract; known: {_offer(names)}")
+    text = f"'{_short(found[1] or base)}' is abstract: choose a class, before any of its settings"
+    return Finding(message.path, f"{text}; known: {_offer(names)}")
 
 
 def _no_module(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
@@ -96,18 +109,14 @@ def _innermost_class(message: Message) -> str:
 
 def _no_attribute(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     base, names = lookup.choices(message.place.owner, message.place.key)
-    return Finding(
-        message.path, f"{found[1]} has no '{found[2]}', expected a {base}{_known(found[2], names)}"
-    )
+    return Finding(message.path, f"{found[1]} has no '{found[2]}', expected {base}{_known(found[2], names)}")
 
 
 def _unrecognized(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     word = found[1]
     if not word.startswith("--"):
         return Finding("", f"'{word}' is not expected here: settings are written --key value")
-    section, _, name = word[2:].partition("=")[0].rpartition(".")
-    title, names = lookup.settings(None, section)
-    return Finding(f"{section}.{name}".strip("."), f"{title} has no setting '{name}'{_known(name, names)}")
+    return _unknown_key(word[2:].partition("=")[0], lookup)
 
 
 def _missing(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
@@ -132,7 +141,7 @@ def _no_value(message: Message, found: re.Match[str], lookup: Lookup) -> Finding
 
 def _not_subclass(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     _, names = lookup.choices(message.place.owner, message.place.key)
-    return Finding(message.path, f"expected a {found[1]}, got {message.value}; known: {_offer(names)}")
+    return Finding(message.path, f"expected {found[1]}, got {message.value}; known: {_offer(names)}")
 
 
 def _verbatim(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
@@ -152,6 +161,7 @@ RULES: list[tuple[re.Pattern[str], Rule]] = [
         (r"Expected a dot import path string: (.+)", _unknown_class),
         (r"Expected an instantiatable class, but (.*?) ?is abstract", _abstract),
         (r"Import path (\S+) does not correspond to a subclass of (\S+)", _wrong_base),
+        (r"Expected '([^']+)' to be a subclass of <class '(\w+)'>", _wrong_base),
         (r"No module named '([^']+)'", _no_module),
         (r"module '([^']+)' has no attribute '([^']+)'", _no_attribute),
         (r"unrecognized arguments: (\S+)", _unrecognized),
@@ -163,6 +173,7 @@ RULES: list[tuple[re.Pattern[str], Rule]] = [
 ]
 
 TYPE = re.compile(r"Expected a (.+)")
+NOT_SUBCLASS = re.compile(r"Not a valid subclass of (\w+)")
 
 
 def _readable(kind: str) -> str:
@@ -180,7 +191,7 @@ def _readable(kind: str) -> str:
 
 def _wrong_type(message: Message) -> Finding | None:
     """Name all the types that would have fitted."""
-    found = [TYPE.fullmatch(reason) for reason in message.reasons]
+    found = [TYPE.fullmatch(reason) for reason in [message.exact] * bool(message.exact) or message.reasons]
     kinds = list(dict.fromkeys(_readable(match[1]) for match in found if match))
     if not kinds:
         return None
@@ -202,4 +213,6 @@ def explain(message: str, lookup: Lookup) -> Finding:
         for reason in parts.reasons:
             if found := pattern.match(reason):
                 return rule(parts, found, lookup)
+    if found := NOT_SUBCLASS.search(message):
+        return _wrong_type(parts) or _not_subclass(parts, found, lookup)
     return _wrong_type(parts) or Finding(parts.path, one_line(" ".join(parts.reasons)))

@@ -22,6 +22,8 @@ class Message(NamedTuple):
     keys: list[tuple[str, str | None]]
     """Key and class given there, from the outside inwards."""
     reasons: list[str]
+    exact: str
+    """The reason that came with a value of its own, the only one that counts then; may be empty."""
     value: str
 
     @property
@@ -65,18 +67,20 @@ def take_apart(message: str) -> Message:
     message = CALLABLE.sub(r"Problem with given class_path '\2':\n\1", message)
     keys: list[tuple[str, str | None]] = []
     reasons: list[str] = []
-    value = ""
+    exact = value = ""
     for line in message.splitlines():
         text = line.strip().removeprefix("- ")
         if found := KEY.match(text):
-            keys.append((found[1], None))
+            if found[1] != "config":  # the configurations are merged: `origin` finds the file
+                keys.append((found[1], None))
             text = found[2]
         if (found := CLASS.match(text)) and keys:
             keys[-1] = (keys[-1][0], found[1])
             text = ""
         if found := VALUE.search(text):
-            value = value or found[1]
+            value = value or ("null" if found[1] == "None" else f"'{found[1]}'")
             text = text[: found.start()]
+            exact = exact or text
         if text and not NOISE.match(text):
             reasons.append(text)
-    return Message(keys, reasons, value)
+    return Message(keys, reasons, exact, value)

@@ -12,8 +12,11 @@ from recurlight.errors import RecurlightError
 __all__ = ["Parser", "UsageError"]
 
 
-class UsageError(RecurlightError, ValueError):
-    """The command line or a configuration does not describe a run."""
+class UsageError(RecurlightError):
+    """The command line or a configuration does not describe a run.
+
+    No `ValueError`, which jsonargparse would catch and wrap once more.
+    """
 
     def __init__(self, key: str, text: str) -> None:
         super().__init__(f"{key}: {text}" if key else text)

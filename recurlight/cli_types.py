@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import recurlight
+
 __all__ = ["TypeLookup", "class_at", "concrete_subclasses", "expected_classes"]
 
 
@@ -83,12 +85,11 @@ class TypeLookup:
         self.options = options
 
     def choices(self, owner: str | None, key: str) -> tuple[str, list[str]]:
-        """Return the name of the class expected at a key and the concrete classes that fit there."""
-        bases = self._expected(owner, key)
-        kinds = [kind for base in bases for kind in concrete_subclasses(base)]
-        ours = [kind.__name__ for kind in kinds if kind.__module__.split(".")[0] == "recurlight"]
-        names = ours or [kind.__name__ for kind in kinds]
-        return (bases[0].__name__ if bases else "class"), list(dict.fromkeys(names))
+        """Return the name of the class expected at a key and the concrete ones that fit, ours first."""
+        bases = [base for base in self._expected(owner, key) if base.__module__ != "builtins"]
+        names = {kind.__name__ for base in bases for kind in concrete_subclasses(base)}
+        ours = names & set(recurlight.__all__)
+        return (bases[0].__name__ if bases else "class"), [*sorted(ours), *sorted(names - ours)]
 
     def settings(self, owner: str | None, section: str) -> tuple[str, list[str]]:
         """Return the name of a class and its settings: of `owner`, or of the class of a root section."""
