@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recurlight.errors import DataError
+
 __all__ = ["cache_folder", "load_arrays", "save_arrays"]
 
 
@@ -21,10 +23,16 @@ def save_arrays(path: Path, **arrays: NDArray[np.uint8]) -> None:
     """Write arrays under a temporary name and rename it: a reader sees the whole file or none.
 
     Raises:
-        OSError: The folder cannot be written.
+        DataError: The folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    except OSError as error:
+        reason = f"cannot write to {path.parent} ({error.strerror})"
+        raise DataError(
+            f"{reason}: set the environment variable RECURLIGHT_CACHE to another folder"
+        ) from error
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -2,47 +2,19 @@ from __future__ import annotations
 
 import pickle
 
-import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DistributedSampler
 
 from recurlight.data import SudokuData
-from recurlight.data.base import PuzzleData, Splits
+from recurlight.data.base import PuzzleData
 from recurlight.data.order import counter_hash, puzzle_rows
-from recurlight.data.stream import Puzzles, Share, TrainingBatches
+from recurlight.data.stream import Share, TrainingBatches
 from recurlight.errors import DataError
 from recurlight.types import IGNORE, Batch
 
-
-def numbered(count: int) -> Puzzles:
-    cells = np.arange(count)[:, None].repeat(4, axis=1)
-    return Puzzles(cells, cells, np.zeros(count, dtype=np.uint8))
-
-
-class Numbers(PuzzleData):
-    """Puzzle `i` is four times the number `i`; augmentation writes the key's last byte over the labels."""
-
-    def __init__(self, counts=(10, 7, 5), **settings) -> None:
-        super().__init__(vocab_size=300, grid_shape=(2, 2), **settings)
-        self.counts = counts
-        self.loads = 0
-
-    def load(self) -> Splits:
-        self.loads += 1
-        return Splits(*map(numbered, self.counts))
-
-    def augmentation(self):
-        return low_byte
-
-    def render(self, tokens) -> str:
-        return " ".join(map(str, tokens))
-
-
-def low_byte(puzzles, keys):
-    return puzzles._replace(labels=(keys % np.uint64(256))[:, None].repeat(4, axis=1))
+from .numbers import Numbers
 
 
 def on_rank(data: PuzzleData, rank: int, world_size: int) -> PuzzleData:
@@ -222,51 +194,3 @@ def test_training_batches_can_be_sent_to_workers():
         data.splits.train, data.augmentation(), seed=0, batch_size=4, share=Share(), steps=2
     )
     assert same([stream[1]], [pickle.loads(pickle.dumps(stream))[1]])
-
-
-class Recorder(pl.LightningModule):
-    """Keeps the labels of each batch that Lightning hands over."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: list[list[int]] = []
-
-    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        self.seen.append(batch.labels[:, 0].tolist())
-        return self.weight * 0.0
-
-    def validation_step(self, batch: Batch, _: int) -> None:
-        pass
-
-    def predict_step(self, batch: Batch, _: int) -> torch.Tensor:
-        return batch.inputs[:, 0]
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.0)
-
-
-def trainer(path, **settings) -> pl.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return pl.Trainer(accelerator="cpu", devices=1, default_root_dir=path, **quiet, **settings)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("stop", [2, 3, 4])
-def test_lightning_resumes_the_stream_where_it_stopped(tmp_path, stop):
-    settings = {"batch_size": 4, "epoch_samples": 12}
-    whole, first, second = Recorder(), Recorder(), Recorder()
-    saver = ModelCheckpoint(tmp_path, every_n_train_steps=stop, filename="{step}", save_top_k=-1)
-    trainer(tmp_path, max_steps=7, enable_checkpointing=False).fit(whole, Numbers(**settings))
-    trainer(tmp_path, max_steps=5, callbacks=[saver]).fit(first, Numbers(**settings))
-    resumed = trainer(tmp_path, max_steps=7, enable_checkpointing=False)
-    resumed.fit(second, Numbers(**settings), ckpt_path=tmp_path / f"step={stop}.ckpt", weights_only=False)
-    assert len(whole.seen) == 7
-    assert first.seen[:stop] + second.seen == whole.seen
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_lightning_predicts_the_test_puzzles(tmp_path):
-    data = Numbers(batch_size=2)
-    rows = trainer(tmp_path, enable_checkpointing=False).predict(Recorder(), data)
-    assert torch.cat(rows).tolist() == [0, 1, 2, 3, 4]
