@@ -64,29 +64,36 @@ def open_table(path: Path, length: int) -> GridTable:
     content: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
     ends, commas, high = _marks(content)
     _check_text(path, content, ends, high)
-    header = bytes(content[: ends[0]]).decode("utf-8-sig").strip().split(",")
-    missing = [name for name in _COLUMNS if name not in header]
-    if missing:
-        raise _error(
-            path, 1, f"no column {' and '.join(missing)}; the header must be source,question,answer,rating"
-        )
+    header = _header(path, bytes(content[: ends[0]]).decode("utf-8-sig"))
     if len(ends) == 1:
         raise DataError(f"{path}: the file has a header and no rows")
     edges = _fields(path, ends, commas, len(header))
-    starts = []
-    for name in _COLUMNS:
-        column = header.index(name)
-        first, last = edges[:, column] + 1, edges[:, column + 1]
-        if column == len(header) - 1:
-            last = last - (content[last - 1] == b"\r"[0])
-        wrong = np.flatnonzero(last - first != length)
-        if len(wrong):
-            found = last[wrong[0]] - first[wrong[0]]
-            raise _error(
-                path, int(wrong[0]) + 2, f"{name} has {found} characters instead of {length}; check data.size"
-            )
-        starts.append(first)
-    return GridTable(path, content, length, tuple(starts))
+    returns = content[edges[:, -1] - 1] == b"\r"[0]
+    edges[:, -1] -= returns  # lines that end as on Windows
+    starts = tuple(_starts(path, edges, header.index(name), name, length) for name in _COLUMNS)
+    return GridTable(path, content, length, starts)
+
+
+def _header(path: Path, text: str) -> list[str]:
+    """Names of the columns."""
+    header = text.strip().split(",")
+    missing = [name for name in _COLUMNS if name not in header]
+    if missing:
+        reason = f"no column {' and '.join(missing)}; the header must be source,question,answer,rating"
+        raise _error(path, 1, reason)
+    return header
+
+
+def _starts(path: Path, edges: NDArray[np.int64], column: int, name: str, length: int) -> NDArray[np.int64]:
+    """First bytes of a column whose fields must all be `length` long."""
+    first = edges[:, column] + 1
+    found = edges[:, column + 1] - first
+    wrong = np.flatnonzero(found != length)
+    if len(wrong):
+        row = int(wrong[0])
+        reason = f"{name} has {found[row]} characters instead of {length}; check data.size"
+        raise _error(path, row + 2, reason)
+    return first
 
 
 def _marks(content: NDArray[np.uint8]) -> tuple[NDArray[np.int64], ...]:

@@ -65,6 +65,12 @@ def test_line_ends_of_windows_and_blank_lines_at_the_end(folder, end):
     assert rows_of(read(folder).train) == rows_of(read(folder, 30).train)
 
 
+def test_the_answer_may_be_the_last_column_on_windows(folder):
+    lines = ["question,answer", *(",".join(pair) for pair in PAIRS[:5]), ""]
+    (folder / "train.csv").write_bytes("\r\n".join(lines).encode())
+    assert (read(folder).train.labels > 1).all()
+
+
 def test_no_line_end_after_the_last_row(folder):
     (folder / "train.csv").write_text((folder / "train.csv").read_text().rstrip("\n"))
     assert len(read(folder).train.inputs) == 30
