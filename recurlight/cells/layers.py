@@ -25,14 +25,14 @@ def rms_norm(x: Tensor) -> Tensor:
     return functional.rms_norm(x, (x.shape[-1],), eps=EPSILON).to(x.dtype)
 
 
-def swiglu_width(width: int, expansion: float) -> int:
-    """Return the inner width of a SwiGLU: `expansion * width * 2/3`, rounded up to a multiple of 256.
+def swiglu_width(width: int, expansion: float, multiple: int = 256) -> int:
+    """Return the inner width of a SwiGLU: `expansion * width * 2/3`, rounded up to a multiple.
 
     Example:
-        >>> swiglu_width(512, 4.0), swiglu_width(97, 4.0)
-        (1536, 512)
+        >>> swiglu_width(512, 4.0), swiglu_width(97, 4.0), swiglu_width(36, 4.0, multiple=32)
+        (1536, 512, 96)
     """
-    return -(-round(expansion * width * 2 / 3) // 256) * 256
+    return -(-round(expansion * width * 2 / 3) // multiple) * multiple
 
 
 class SwiGLU(nn.Module):
@@ -41,15 +41,16 @@ class SwiGLU(nn.Module):
     Args:
         width: Size of the last axis.
         expansion: See `swiglu_width`.
+        multiple: See `swiglu_width`.
         generator: Draws the weights.
 
     Reference:
         Shazeer 2020, "GLU variants improve transformer" (arXiv:2002.05202).
     """
 
-    def __init__(self, width: int, expansion: float, generator: torch.Generator) -> None:
+    def __init__(self, width: int, expansion: float, multiple: int, generator: torch.Generator) -> None:
         super().__init__()
-        inner = swiglu_width(width, expansion)
+        inner = swiglu_width(width, expansion, multiple)
         self.gate_up = linear(width, 2 * inner, generator)
         self.down = linear(inner, width, generator)
 

@@ -37,6 +37,7 @@ class MixerCell(Sized):
     Args:
         layers: Number of blocks.
         expansion: Inner width of both SwiGLUs relative to their axis, see `swiglu_width`.
+        multiple: Inner widths are rounded up to a multiple of this; lower it for small models.
 
     Example:
         >>> cell = MixerCell(layers=1)
@@ -48,16 +49,18 @@ class MixerCell(Sized):
         TRM (arXiv:2510.04871), section 4.5; after Tolstikhin et al. 2021, "MLP-Mixer" (arXiv:2105.01601).
     """
 
-    def __init__(self, layers: int = 2, expansion: float = 4.0) -> None:
+    def __init__(self, layers: int = 2, expansion: float = 4.0, multiple: int = 256) -> None:
         super().__init__()
-        self.layers, self.expansion = layers, expansion
+        self.layers, self.expansion, self.multiple = layers, expansion, multiple
         self.blocks = nn.ModuleList()
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the blocks, in the order in which they are applied."""
         for _ in range(self.layers):
-            positions = SwiGLU(sizes.positions, self.expansion, generator)
-            self.blocks.append(MixerBlock(positions, SwiGLU(sizes.width, self.expansion, generator)))
+            positions = SwiGLU(sizes.positions, self.expansion, self.multiple, generator)
+            self.blocks.append(
+                MixerBlock(positions, SwiGLU(sizes.width, self.expansion, self.multiple, generator))
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, N, D)` to the same shape and dtype."""

@@ -37,6 +37,7 @@ class TransformerCell(Sized):
         heads: Attention heads; published models have 8 of width 64.
         expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
         rotary_base: Base of the rotary position embedding over all `N` positions, or None for none.
+        multiple: Inner widths are rounded up to a multiple of this; lower it for small models.
 
     Example:
         >>> cell = TransformerCell(layers=1, heads=2)
@@ -54,17 +55,20 @@ class TransformerCell(Sized):
         heads: int = 8,
         expansion: float = 4.0,
         rotary_base: float | None = 10000.0,
+        multiple: int = 256,
     ) -> None:
         super().__init__()
         self.layers, self.heads = layers, heads
-        self.expansion, self.rotary_base = expansion, rotary_base
+        self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
         self.blocks = nn.ModuleList()
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the blocks, in the order in which they are applied."""
         for _ in range(self.layers):
             attention = Attention(sizes.width, self.heads, sizes.positions, self.rotary_base, generator)
-            self.blocks.append(TransformerBlock(attention, SwiGLU(sizes.width, self.expansion, generator)))
+            self.blocks.append(
+                TransformerBlock(attention, SwiGLU(sizes.width, self.expansion, self.multiple, generator))
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, N, D)` to the same shape and dtype."""
