@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -39,8 +40,8 @@ QUIET = (
     r".*does not have many workers",
     # The logging interval is a default of the command line; short runs need not hear about it.
     r".*The number of training batches .* is smaller than the logging interval",
-    # A restarted run may write beside the checkpoints of the one that it continues.
-    r".*Checkpoint directory .* exists and is not empty",
+    # A resumed or evaluated checkpoint lies in the folder of the run that wrote it, not in this one's.
+    r".*The dirpath has changed from",
     # Evaluation has no averaged weights to restore: a checkpoint's `state_dict` holds them already.
     r".*You're using the WeightAveraging callback, but loading a checkpoint outside the 'fit' stage",
     # Lightning's own use of interfaces that torch deprecates is not the user's to mend.
@@ -61,6 +62,13 @@ def _quiet() -> None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for message in QUIET:
         warnings.filterwarnings("ignore", message)
+    # Lightning advertises other products through its log.
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    log.addFilter(_no_advertisement)
+
+
+def _no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless" not in record.getMessage()
 
 
 def _dispatch(arguments: list[str]) -> None:

@@ -11,17 +11,7 @@ from jsonargparse import get_loader
 
 from recurlight.errors import RecurlightError
 
-__all__ = [
-    "Arguments",
-    "ConfigError",
-    "Flag",
-    "flags",
-    "forget_switched",
-    "has_key",
-    "overlay",
-    "read",
-    "split",
-]
+__all__ = ["Arguments", "ConfigError", "Flag", "flags", "parse", "read", "split"]
 
 
 class ConfigError(RecurlightError, ValueError):

@@ -1,0 +1,112 @@
+import pytest
+
+from recurlight.cli_config import ConfigError, Flag, read, split
+from recurlight.cli_merge import forget_switched, has_key, overlay
+
+RECIPE = {
+    "model": {
+        "width": 8,
+        "truncation": {"class_path": "recurlight.LastCycles", "init_args": {"count": 1}},
+        "refiner": {"class_path": "TwoLevelRefiner", "init_args": {"latent": {"class_path": "MixerCell"}}},
+    },
+    "trainer": {"callbacks": [1, 2]},
+}
+
+
+def test_sections_merge_and_lists_are_replaced():
+    merged = overlay(RECIPE, {"model": {"cycles": 4}, "trainer": {"callbacks": [3]}})
+    assert merged["model"]["width"] == 8
+    assert merged["model"]["cycles"] == 4
+    assert merged["trainer"]["callbacks"] == [3]
+
+
+@pytest.mark.parametrize("other", ["LastUpdates", {"class_path": "LastUpdates"}, "mine.LastCycles"])
+def test_another_class_takes_none_of_the_arguments(other):
+    assert overlay(RECIPE, {"model": {"truncation": other}})["model"]["truncation"] == other
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"class_path": "LastCycles", "init_args": {"extra": 2}},
+        {"init_args": {"extra": 2}},
+        {"extra": 2},
+    ],
+)
+def test_the_same_class_keeps_its_arguments(same):
+    node = overlay(RECIPE, {"model": {"truncation": same}})["model"]["truncation"]
+    assert node["init_args"] == {"count": 1, "extra": 2}
+
+
+def test_naming_the_same_class_changes_no_argument():
+    node = overlay(RECIPE, {"model": {"truncation": "LastCycles"}})["model"]["truncation"]
+    assert node["init_args"] == {"count": 1}
+
+
+def test_arguments_follow_a_class_given_as_a_bare_name():
+    node = overlay({"a": "LastCycles"}, {"a": {"count": 3}})["a"]
+    assert node == {"class_path": "LastCycles", "init_args": {"count": 3}}
+
+
+def test_merging_leaves_its_inputs_alone():
+    over = {"model": {"truncation": {"count": 3}}}
+    overlay(RECIPE, over)
+    assert RECIPE["model"]["truncation"]["init_args"] == {"count": 1}
+    assert over == {"model": {"truncation": {"count": 3}}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("model.truncation", "LastUpdates", False),
+        ("model.truncation.class_path", "LastUpdates", False),
+        ("model.truncation", "{class_path: LastUpdates}", False),
+        ("model.truncation", "LastCycles", True),
+        ("model.truncation.count", "3", True),
+        ("model.truncation", "null", True),
+        ("model.nothing", "LastUpdates", True),
+    ],
+)
+def test_a_flag_that_switches_a_class_drops_its_arguments(key, value, kept):
+    config = overlay(RECIPE, {"model": {"other": 1}})
+    forget_switched(config, Flag(key, value))
+    assert ("truncation" in config["model"]) == kept
+
+
+def test_a_flag_reaches_through_init_args():
+    config = {"model": {"refiner": {"class_path": "A", "init_args": {"latent": {"class_path": "MixerCell"}}}}}
+    forget_switched(config, Flag("model.refiner.latent", "TransformerCell"))
+    assert config["model"]["refiner"]["init_args"] == {}
+
+
+def test_has_key_looks_through_init_args():
+    assert has_key(RECIPE, "model.truncation.count")
+    assert not has_key(RECIPE, "model.truncation.cuont")
+
+
+def test_config_without_a_value_is_refused():
+    for words in (["--config"], ["--config", "--model.width"], ["--config="]):
+        with pytest.raises(ConfigError, match="--config needs a value"):
+            split(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model:\n  width: [1,\n", r"bad.yaml, line 3: not valid YAML"),
+        ("- 1\n- 2\n", "expected sections"),
+        ("just words", "expected sections"),
+        ("model: 3", "'model' must hold settings, found '3'"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read(path)
+
+
+def test_numbers_in_exponent_form_are_numbers_and_empty_sections_nothing(tmp_path):
+    path = tmp_path / "good.yaml"
+    path.write_text("model: {a: 1e-3}\ndata:\n")
+    assert read(path) == {"model": {"a": 0.001}}
