@@ -42,10 +42,16 @@ QUIET = (
     r".*The number of training batches .* is smaller than the logging interval",
     # A resumed or evaluated checkpoint lies in the folder of the run that wrote it, not in this one's.
     r".*The dirpath has changed from",
-    # Evaluation has no averaged weights to restore: a checkpoint's `state_dict` holds them already.
-    r".*You're using the WeightAveraging callback, but loading a checkpoint outside the 'fit' stage",
     # Lightning's own use of interfaces that torch deprecates is not the user's to mend.
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+
+
+QUIET_IN_EVALUATION = (
+    # Evaluation needs no averaging: a checkpoint's `state_dict` holds the averaged weights already.
+    r".*You're using the WeightAveraging callback, but loading a checkpoint outside the 'fit' stage",
+    # Nor any other callback of training. Resuming `fit` without one is worth the warning.
+    r".*callbacks used to create the checkpoint need to be provided",
 )
 
 
@@ -56,11 +62,11 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _quiet() -> None:
+def _quiet(command: str) -> None:
     """Silence warnings that no user can act on; here only, never in the library."""
     # lightning 2.6 calls jsonargparse in ways that jsonargparse deprecates
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for message in QUIET:
+    for message in QUIET if command == "fit" else QUIET + QUIET_IN_EVALUATION:
         warnings.filterwarnings("ignore", message)
     # Lightning advertises other products through its log.
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
@@ -82,7 +88,7 @@ def _dispatch(arguments: list[str]) -> None:
 
             recipes(rest)
         case [command, *rest] if command in RUNS:
-            _quiet()
+            _quiet(command)
             from recurlight.cli import run
 
             run(command, rest)

@@ -55,6 +55,7 @@ class RecurlightCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             trainer_defaults={"log_every_n_steps": 10},
             seed_everything_default=0,
+            parser_kwargs={"prog": "recurlight"},
             parser_class=Parser,
             subclass_mode_data=True,
             auto_configure_optimizers=False,

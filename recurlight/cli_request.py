@@ -53,10 +53,11 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     """
     configs, rest = split(arguments)
     given = list(flags(rest))
-    paths = [flag.value for flag in given if flag.key == "ckpt_path" and flag.value not in ("", "null")]
-    checkpoint = read_checkpoint(paths[-1]) if paths else {}
     files = [config_path(value, folder) for value in configs]
     sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
+    paths = [content["ckpt_path"] for _, content in sources if "ckpt_path" in content]
+    paths += [flag.value for flag in given if flag.key == "ckpt_path"]
+    checkpoint = read_checkpoint(paths[-1]) if paths and paths[-1] not in ("", "null") else {}
     merged = run_config(checkpoint)
     for _, content in sources:
         merged = overlay(merged, content)

@@ -51,7 +51,8 @@ NESTED = """Parser key "model.truncation":
         ),
         (
             NESTED.format(path="mine.A", reason="No module named 'mine'"),
-            "model.truncation: there is no module 'mine' for mine.A, neither installed nor in the current folder",
+            "model.truncation: there is no module 'mine' for mine.A, "
+            "neither installed nor in the current folder",
         ),
         (
             NESTED.format(
@@ -65,7 +66,7 @@ NESTED = """Parser key "model.truncation":
             "model.truncation: 'LastCycle' is not a known GradientTruncation; did you mean 'LastCycles'?",
         ),
         (
-            'Parser key "model.width":\n  Expected a <class \'int\'>. Got value: abc',
+            "Parser key \"model.width\":\n  Expected a <class 'int'>. Got value: abc",
             "model.width: expected int, got 'abc'",
         ),
         (
@@ -103,7 +104,8 @@ def test_abstract_classes_come_with_the_concrete_ones():
 
 def test_an_optimizers_message_is_unwrapped():
     text = told(
-        'Parser key "model.optimizer":\n  Type typing.Callable[[X], Y] expects a function or a callable class: '
-        "Option 'cuont' is not accepted. Got value: Namespace(class_path='x.LastCycles', init_args=Namespace())"
+        'Parser key "model.optimizer":\n  Type typing.Callable[[X], Y] expects a function or a callable '
+        "class: Option 'cuont' is not accepted. "
+        "Got value: Namespace(class_path='x.LastCycles', init_args=Namespace())"
     )
     assert text == "model.optimizer.cuont: LastCycles has no setting 'cuont'; did you mean 'count'?"

@@ -1,0 +1,152 @@
+# ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
+from pathlib import Path
+
+import torch
+import yaml
+from cli_fixtures import built, cache, folder, printed, trained
+
+import recurlight.cli
+from recurlight import AdamATan2, LastCycles, LastUpdates
+from recurlight.__main__ import main
+
+
+def test_fit_writes_what_is_needed_to_test(trained, capsys):
+    run = Path(trained).parent.parent
+    assert (run / "config.yaml").is_file()
+    assert main(["test", "--ckpt_path", trained]) == 0
+    assert "exact" in capsys.readouterr().out
+
+
+def test_fit_says_where_the_checkpoint_is_and_evaluation_leaves_nothing(folder, capsys):
+    assert main(["fit", "--config", "tiny", "--trainer.max_steps", "1"]) == 0
+    path = "runs/tiny/version_0/checkpoints/last.ckpt"
+    assert f"recurlight test --ckpt_path {path}" in capsys.readouterr().out
+    assert torch.load(path, weights_only=True)["global_step"] == 1
+    before = sorted(folder.rglob("*"))
+    assert main(["validate", "--ckpt_path", path]) == 0
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_saved_config_reproduces_the_run(trained, capsys):
+    config = yaml.safe_load((Path(trained).parent.parent / "config.yaml").read_text())
+    again = printed(capsys, "fit", "--config", str(Path(trained).parent.parent / "config.yaml"))
+    assert again == config
+
+
+def test_print_config_round_trips(folder, capsys):
+    config = printed(capsys, "fit", "--config", "tiny", "--config", "averaged", "--model.width", "16")
+    (folder / "printed.yaml").write_text(yaml.safe_dump(config))
+    assert printed(capsys, "fit", "--config", "printed.yaml") == config
+    assert config["model"]["width"] == 16
+    assert config["model"]["optimizer"]["init_args"]["lr"] == 0.01
+
+
+def test_a_checkpoint_brings_model_and_data(trained, capsys):
+    config = printed(capsys, "test", "--ckpt_path", trained)
+    assert config["model"]["width"] == 8
+    assert config["model"]["truncation"] == {"class_path": "recurlight.LastCycles", "init_args": {"count": 1}}
+    assert config["data"]["init_args"]["num_test"] == 4
+    assert not {"vocab_size", "seq_len", "num_tasks"} & config["model"].keys()
+
+
+def test_configs_win_over_the_checkpoint_and_flags_over_both(trained, folder, capsys):
+    (folder / "over.yaml").write_text("model: {eval_segments: 3, eval_cycles: 3}\ndata: {num_test: 3}\n")
+    arguments = ["test", "--model.eval_segments", "5", "--ckpt_path", trained, "--config", "over.yaml"]
+    config = printed(capsys, *arguments)
+    assert config["model"]["eval_segments"] == 5
+    assert config["model"]["eval_cycles"] == 3
+    assert config["data"]["init_args"]["num_test"] == 3
+    assert config["data"]["init_args"]["size"] == 4
+
+
+def test_flags_win_wherever_they_stand(capsys):
+    config = printed(capsys, "fit", "--model.refiner.latent_steps", "4", "--config", "tiny")
+    assert config["model"]["refiner"]["init_args"]["latent_steps"] == 4
+
+
+def test_another_class_starts_from_its_own_defaults(trained, capsys):
+    flags = ["--model.truncation", "LastUpdates"]
+    for source in (["--config", "tiny"], ["--ckpt_path", trained]):
+        config = printed(capsys, "fit", *source, *flags)
+        assert config["model"]["truncation"]["init_args"] == {"count": LastUpdates().count}
+    assert LastUpdates().count != LastCycles().count
+
+
+def test_the_data_tells_the_model_its_sizes(monkeypatch, folder):
+    cli = built(monkeypatch, folder, "fit", "--config", "tiny", "--data.size", "6")
+    sizes = cli.model.recursion.sizes
+    assert (sizes.vocab, sizes.tokens, sizes.tasks) == (8, 36, 1)
+    assert isinstance(cli.model.optimizer(cli.model.parameters()), AdamATan2)
+
+
+def test_defaults_give_way_to_what_the_user_names(monkeypatch, folder):
+    (folder / "own.yaml").write_text("trainer: {callbacks: [{class_path: ModelCheckpoint}], logger: false}")
+    own = built(monkeypatch, folder, "fit", "--config", "tiny", "--config", "own.yaml").trainer
+    assert len(own.checkpoint_callbacks) == 1
+    assert own.checkpoint_callback.save_last is None
+    assert own.logger is None
+    default = built(monkeypatch, folder, "fit", "--config", "tiny").trainer
+    assert default.checkpoint_callback.save_last
+    assert default.logger.save_dir == "runs"
+    none = built(monkeypatch, folder, "fit", "--config", "tiny", "--trainer.enable_checkpointing", "false")
+    assert none.trainer.checkpoint_callbacks == []
+
+
+def test_torch_optimizers_and_solvers_go_by_their_bare_names(capsys):
+    switches = ["--model.optimizer", "AdamW", "--model.optimizer.lr", "0.5", "--model.truncation"]
+    config = printed(
+        capsys,
+        "fit",
+        "--config",
+        "tiny",
+        *switches,
+        "ImplicitGradient",
+        "--model.truncation.solver",
+        "PicardSolver",
+    )
+    assert config["model"]["optimizer"]["class_path"] == "torch.optim.AdamW"
+    assert config["model"]["optimizer"]["init_args"]["lr"] == 0.5
+    assert config["model"]["truncation"]["init_args"]["solver"]["class_path"] == "recurlight.PicardSolver"
+
+
+def test_classes_of_the_current_folder_can_be_named(folder, capsys):
+    source = "from recurlight import FixedHalting\nclass Own(FixedHalting):\n    pass\n"
+    (folder / "own_halting_module.py").write_text(source)
+    config = printed(capsys, "fit", "--config", "tiny", "--model.halting", "own_halting_module.Own")
+    assert config["model"]["halting"]["class_path"] == "own_halting_module.Own"
+
+
+def test_checkpoints_hold_the_averaged_weights_and_test_uses_them(trained, monkeypatch, folder):
+    checkpoint = torch.load(trained, weights_only=True)
+    averaged, current = checkpoint["state_dict"], checkpoint["current_model_state"]
+    assert any(not torch.equal(averaged[key], current[key]) for key in averaged)
+    seen = {}
+
+    def remember(self):
+        seen.update({key: value.clone() for key, value in self.state_dict().items()})
+
+    monkeypatch.setattr(recurlight.cli.RecursiveModule, "on_test_start", remember)
+    assert main(["test", "--ckpt_path", trained]) == 0
+    assert all(torch.equal(seen[key], averaged[key]) for key in averaged)
+
+
+def test_a_stale_summary_is_made_anew_on_the_averaged_weights(monkeypatch, capsys):
+    seen = []
+
+    def remember(self):
+        if self.trainer.state.fn == "validate":
+            seen.append({key: value.clone() for key, value in self.state_dict().items()})
+
+    monkeypatch.setattr(
+        recurlight.cli.RecursiveModule, "on_validation_batch_start", lambda self, *_: remember(self)
+    )
+    arguments = ["--config", "tiny", "--config", "averaged", "--trainer.check_val_every_n_epoch", "2"]
+    assert main(["fit", *arguments]) == 0
+    saved = torch.load("runs/tiny/version_0/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert len(seen) == 1
+    assert all(torch.equal(seen[0][key], saved[key]) for key in saved)
+
+
+def test_a_checkpoint_named_in_a_file_counts_like_the_flag(trained, folder, capsys):
+    (folder / "from.yaml").write_text(f"ckpt_path: {trained}\n")
+    assert printed(capsys, "test", "--config", "from.yaml")["model"]["width"] == 8

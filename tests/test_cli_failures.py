@@ -1,0 +1,86 @@
+# ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
+import pytest
+import torch
+from cli_fixtures import cache, failure, folder, trained
+
+import recurlight.cli
+from recurlight.__main__ import main
+
+
+def test_another_architecture_is_refused_before_the_run(trained, capsys):
+    text = failure(capsys, "test", "--ckpt_path", trained, "--model.width", "16")
+    assert "another architecture" in text
+    assert "more differences" in text
+
+
+@pytest.mark.parametrize("name", ["gone.ckpt", "broken.ckpt", "other.ckpt"])
+def test_checkpoints_that_cannot_be_read_are_named(folder, capsys, name):
+    (folder / "broken.ckpt").write_bytes(b"PK\x03\x04 nothing of use")
+    torch.save([1, 2], folder / "other.ckpt")
+    assert failure(capsys, "test", "--ckpt_path", name).startswith(f"--ckpt_path {name}: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--model.widht", "3"], ["model.widht", "RecursiveModule", "did you mean 'width'"]),
+        (["--model.truncation.cuont", "3"], ["model.truncation.cuont", "LastCycles", "did you mean 'count'"]),
+        (
+            ["--model.truncation", "LastCycle"],
+            ["'LastCycle'", "GradientTruncation", "did you mean 'LastCycles'"],
+        ),
+        (["--model.truncation", "GradientTruncation"], ["abstract", "EveryUpdate"]),
+        (["--model.truncation", "recurlight.FixedHalting"], ["is no GradientTruncation", "EveryUpdate"]),
+        (["--model.optimizer", "AdmW"], ["model.optimizer", "did you mean 'AdamW'"]),
+        (["--model.optimizer.llr", "1"], ["model.optimizer.llr", "AdamATan2"]),
+        (["--data.sizee", "4"], ["data.sizee", "SudokuData", "did you mean 'size'"]),
+        (["--model.width", "wide"], ["model.width: expected int, got 'wide'"]),
+        (["--model.halting", "null"], ["model.halting: expected Halting, got null"]),
+        (["--model.refiner.latent", "mine.Cell"], ["there is no module 'mine'"]),
+        (["--model.truncation.count", "0"], ["LastCycles"]),
+        (["--trainer.callbacks", "[EMAWeightAverging]"], ["did you mean 'EMAWeightAveraging'"]),
+        (["--config", "tinny"], ["--config tinny is neither a file nor a recipe", "did you mean 'tiny'"]),
+    ],
+)
+def test_mistakes_are_one_line(capsys, arguments, parts):
+    text = failure(capsys, "fit", "--config", "tiny", *arguments)
+    for part in parts:
+        assert part in text
+
+
+def test_mistakes_in_a_file_name_the_file(folder, capsys):
+    (folder / "over.yaml").write_text("model: {truncation: {init_args: {cuont: 3}}}")
+    text = failure(capsys, "fit", "--config", "tiny", "--config", "over.yaml")
+    assert text.startswith("over.yaml: model.truncation.cuont: ")
+
+
+def test_missing_settings_are_listed(capsys):
+    text = failure(capsys, "fit", "--data", "SudokuData")
+    assert text.startswith("missing: model.refiner, model.truncation, model.halting; ")
+    assert "model.halting" in failure(capsys, "fit", "--model.halting.bias", "1")
+
+
+def test_errors_of_the_data_are_one_line(capsys):
+    text = failure(capsys, "fit", "--config", "tiny", "--data.source", "csv", "--data.path", "nowhere")
+    assert "nowhere" in text
+
+
+def test_unintended_errors_keep_their_traceback(monkeypatch):
+    def broken(self, *_):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(recurlight.cli.RecursiveModule, "training_step", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        main(["fit", "--config", "tiny"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fti"], "'fti' is not a command; did you mean 'fit'?"),
+        (["--config", "tiny", "fit"], "the command comes first: recurlight fit --config ..."),
+        (["--config", "tiny"], "'--config' needs a command before it"),
+    ],
+)
+def test_a_wrong_start_is_explained(capsys, arguments, message):
+    assert message in failure(capsys, *arguments)

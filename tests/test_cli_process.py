@@ -1,0 +1,35 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cli_fixtures import TINY
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def process(*arguments, **kwargs):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, **kwargs
+    )
+
+
+def test_help_version_and_recipes_do_without_torch():
+    code = (
+        "import sys\nfrom recurlight.__main__ import main\n"
+        "for words in ([], ['--help'], ['--version'], ['recipes'], ['fti']): main(words)\n"
+        "assert not {'torch', 'lightning', 'jsonargparse'} & sys.modules.keys()\n"
+    )
+    done = process("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "recurlight fit --config NAME" in done.stdout
+
+
+def test_a_process_reports_in_one_line_with_status_2(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    done = process("-m", "recurlight", "fit", "--config", "tiny.yaml", "--model.widht", "3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("recurlight: error: model.widht: ")
