@@ -150,3 +150,9 @@ def test_a_stale_summary_is_made_anew_on_the_averaged_weights(monkeypatch, capsy
 def test_a_checkpoint_named_in_a_file_counts_like_the_flag(trained, folder, capsys):
     (folder / "from.yaml").write_text(f"ckpt_path: {trained}\n")
     assert printed(capsys, "test", "--config", "from.yaml")["model"]["width"] == 8
+
+
+def test_a_flag_wins_over_the_checkpoint_in_the_model_that_is_built(trained, monkeypatch, folder):
+    model = built(monkeypatch, folder, "test", "--ckpt_path", trained, "--model.eval_segments", "5").model
+    assert model.evaluation.segments == 5
+    assert model.recursion.sizes.width == 8
