@@ -84,12 +84,12 @@ def _dispatch(arguments: list[str]) -> None:
         case ["--version" | "-V", *_]:
             sys.stdout.write(f"recurlight {_version()}\n")
         case ["recipes", *rest]:
-            from recurlight.recipes_command import run as recipes
+            from recurlight.cli.recipes import run as recipes
 
             recipes(rest)
         case [command, *rest] if command in RUNS:
             _quiet(command)
-            from recurlight.cli import run
+            from recurlight.cli.app import run
 
             run(command, rest)
         case [word, *rest]:

@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -114,6 +113,7 @@ class RecursiveModule(LightningModule):
         self.carries: dict[int, Carry] = {}
         self.progress = Progress()
         self.validated_step: int | None = None
+        self.table = ""
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
@@ -203,14 +203,14 @@ class RecursiveModule(LightningModule):
 
     def _summarize(self, stage: str, show: bool) -> None:
         self.log_dict({f"{stage}/{name}": value for name, value in self.evaluation.compute().items()})
-        table = self.evaluation.table()  # on every rank: it sums over them
+        self.table = self.evaluation.table()  # on every rank: it sums over them
         self.evaluation.reset()
         if show:
-            self._print(table)
+            self.show_table()
 
-    @rank_zero_only
-    def _print(self, text: str) -> None:
-        self.print(text)
+    def show_table(self) -> None:
+        """Print the exact accuracy after 1, 2, 4, ... segments in the last evaluation, on rank zero."""
+        self.print(self.table)
 
     def summary_is_stale(self) -> bool:
         """Tell whether the weights have changed since the last complete validation."""

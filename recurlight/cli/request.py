@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from recurlight.cli_checkpoint import read_checkpoint, run_config
-from recurlight.cli_config import flags, read, split
-from recurlight.cli_merge import forget_switched, has_key, overlay
-from recurlight.recipes_command import config_path
+from recurlight.cli.checkpoint import read_checkpoint, run_config
+from recurlight.cli.config import flags, read, split
+from recurlight.cli.merge import forget_switched, has_key, overlay
+from recurlight.cli.recipes import config_path
 
 __all__ = ["Request", "prepare"]
 

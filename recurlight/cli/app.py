@@ -20,19 +20,19 @@ from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
 from recurlight.checkpoints import require_same_weights
-from recurlight.cli_callbacks import SaveRun, default_callbacks
-from recurlight.cli_checkpoint import LINKS
-from recurlight.cli_parser import Parser, UsageError
-from recurlight.cli_request import Request, prepare
-from recurlight.cli_types import TypeLookup
+from recurlight.cli.callbacks import SaveRun, default_callbacks
+from recurlight.cli.checkpoint import LINKS
+from recurlight.cli.lookup import TypeLookup
+from recurlight.cli.parser import Parser, UsageError
+from recurlight.cli.recipes import recipes_dir
+from recurlight.cli.request import Request, prepare
 from recurlight.data import PuzzleData
 from recurlight.module import RecursiveModule
-from recurlight.recipes_command import recipes_dir
 from recurlight.truncation import FixedPointSolver, GradientTruncation
 
 __all__ = ["RecurlightCLI", "run"]
 
-PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
+PLUGGABLE = ("cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
 """Parts of the package whose classes a configuration may call by their bare names once they are imported."""
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
@@ -115,6 +115,8 @@ class RecurlightCLI(LightningCLI):
             return
         if self.model.summary_is_stale():
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        else:
+            self.model.show_table()
         _tell_checkpoint(self.trainer)
 
 

@@ -1,10 +1,11 @@
 # ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
 import pytest
 import torch
-from cli_fixtures import cache, failure, folder, trained
 
-import recurlight.cli
+import recurlight.cli.app
 from recurlight.__main__ import main
+
+from .fixtures import cache, failure, folder, trained
 
 
 def test_another_architecture_is_refused_before_the_run(trained, capsys):
@@ -69,7 +70,7 @@ def test_unintended_errors_keep_their_traceback(monkeypatch):
     def broken(self, *_):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(recurlight.cli.RecursiveModule, "training_step", broken)
+    monkeypatch.setattr(recurlight.cli.app.RecursiveModule, "training_step", broken)
     with pytest.raises(KeyError, match="a bug"):
         main(["fit", "--config", "tiny"])
 

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
-from recurlight.cli_checkpoint import DATA_KEY, data_hyper_parameters
+from recurlight.cli.checkpoint import DATA_KEY, data_hyper_parameters
 
 __all__ = ["SaveRun", "default_callbacks"]
 

@@ -1,7 +1,7 @@
 import pytest
 
-from recurlight.cli_config import ConfigError, Flag, read, split
-from recurlight.cli_merge import forget_switched, has_key, overlay
+from recurlight.cli.config import ConfigError, Flag, read, split
+from recurlight.cli.merge import forget_switched, has_key, overlay
 
 RECIPE = {
     "model": {

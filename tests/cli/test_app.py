@@ -3,11 +3,12 @@ from pathlib import Path
 
 import torch
 import yaml
-from cli_fixtures import built, cache, folder, printed, trained
 
-import recurlight.cli
+import recurlight.cli.app
 from recurlight import AdamATan2, LastCycles, LastUpdates
 from recurlight.__main__ import main
+
+from .fixtures import built, cache, folder, printed, trained
 
 
 def test_fit_writes_what_is_needed_to_test(trained, capsys):
@@ -125,7 +126,7 @@ def test_checkpoints_hold_the_averaged_weights_and_test_uses_them(trained, monke
     def remember(self):
         seen.update({key: value.clone() for key, value in self.state_dict().items()})
 
-    monkeypatch.setattr(recurlight.cli.RecursiveModule, "on_test_start", remember)
+    monkeypatch.setattr(recurlight.cli.app.RecursiveModule, "on_test_start", remember)
     assert main(["test", "--ckpt_path", trained]) == 0
     assert all(torch.equal(seen[key], averaged[key]) for key in averaged)
 
@@ -138,7 +139,7 @@ def test_a_stale_summary_is_made_anew_on_the_averaged_weights(monkeypatch, capsy
             seen.append({key: value.clone() for key, value in self.state_dict().items()})
 
     monkeypatch.setattr(
-        recurlight.cli.RecursiveModule, "on_validation_batch_start", lambda self, *_: remember(self)
+        recurlight.cli.app.RecursiveModule, "on_validation_batch_start", lambda self, *_: remember(self)
     )
     arguments = ["--config", "tiny", "--config", "averaged", "--trainer.check_val_every_n_epoch", "2"]
     assert main(["fit", *arguments]) == 0

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from recurlight.cli_message import Message, one_line, take_apart
+from recurlight.cli.message import Message, one_line, take_apart
 from recurlight.errors import suggestion
 
 __all__ = ["Finding", "Lookup", "explain"]

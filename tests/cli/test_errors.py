@@ -1,6 +1,6 @@
 import pytest
 
-from recurlight.cli_errors import explain
+from recurlight.cli.errors import explain
 
 
 class Types:

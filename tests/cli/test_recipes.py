@@ -1,7 +1,7 @@
 import pytest
 
 from recurlight.__main__ import main
-from recurlight.recipes_command import RecipeError, config_path, recipes_dir, run
+from recurlight.cli.recipes import RecipeError, config_path, recipes_dir, run
 
 
 @pytest.fixture

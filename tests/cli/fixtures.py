@@ -5,10 +5,10 @@ import sys
 import pytest
 import yaml
 
-import recurlight.cli
+import recurlight.cli.app
 from recurlight.__main__ import main
-from recurlight.cli import RecurlightCLI
-from recurlight.cli_request import prepare
+from recurlight.cli.app import RecurlightCLI
+from recurlight.cli.request import prepare
 
 TINY = """# tiny: the smallest Sudoku
 model:
@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch, cache):
     recipes.mkdir()
     (recipes / "tiny.yaml").write_text(TINY)
     (recipes / "averaged.yaml").write_text(AVERAGED)
-    monkeypatch.setattr(recurlight.cli, "recipes_dir", lambda: recipes)
+    monkeypatch.setattr(recurlight.cli.app, "recipes_dir", lambda: recipes)
     return tmp_path
 
 

@@ -20,7 +20,7 @@ class RecipeError(RecurlightError, ValueError):
 
 def recipes_dir() -> Path:
     """Return the folder of recipes: inside the package when installed, beside it in a source checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 

@@ -3,9 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cli_fixtures import TINY
+from .fixtures import TINY
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def process(*arguments, **kwargs):

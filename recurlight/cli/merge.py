@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from recurlight.cli_config import Flag, parse
+from recurlight.cli.config import Flag, parse
 
 __all__ = ["forget_switched", "has_key", "overlay"]
 

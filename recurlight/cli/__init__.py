@@ -1,0 +1,1 @@
+"""The command line: `recurlight fit | validate | test | predict | recipes`."""
