@@ -32,7 +32,7 @@ from recurlight.truncation import FixedPointSolver, GradientTruncation
 
 __all__ = ["RecurlightCLI", "run"]
 
-PLUGGABLE = ("cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
+PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
 """Parts of the package whose classes a configuration may call by their bare names once they are imported."""
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
@@ -106,7 +106,10 @@ class RecurlightCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self._get(self.config_init, "trainer")
         given = config.get("callbacks") or []
-        callbacks = [*(given if isinstance(given, list) else [given]), *default_callbacks(config.as_dict())]
+        callbacks = [
+            *(given if isinstance(given, list) else [given]),
+            *default_callbacks(config.as_dict(), self.request.subcommand),
+        ]
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def after_fit(self) -> None:

@@ -6,10 +6,17 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    BasePredictionWriter,
+    Checkpoint,
+    ModelCheckpoint,
+    ProgressBar,
+    TQDMProgressBar,
+)
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
+from recurlight.callbacks import PredictionWriter
 from recurlight.cli.checkpoint import DATA_KEY, data_hyper_parameters
 
 __all__ = ["SaveRun", "default_callbacks"]
@@ -31,10 +38,11 @@ class SaveRun(SaveConfigCallback):
         checkpoint.setdefault(DATA_KEY, data_hyper_parameters(config["data"]))
 
 
-def default_callbacks(trainer: dict[str, Any]) -> list[Callback]:
+def default_callbacks(trainer: dict[str, Any], subcommand: str) -> list[Callback]:
     """Return a checkpoint and a progress bar for settings of the trainer that name neither.
 
-    The checkpoint is of the last step, written at the end of every epoch and of the run.
+    The checkpoint is of the last step, written at the end of every epoch and of the run; `predict` gets a
+    writer of predictions.
     """
     given = trainer.get("callbacks") or []
     given = given if isinstance(given, list) else [given]
@@ -43,4 +51,6 @@ def default_callbacks(trainer: dict[str, Any]) -> list[Callback]:
         added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
     if trainer.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in given):
         added.append(TQDMProgressBar(refresh_rate=10))
+    if subcommand == "predict" and not any(isinstance(c, BasePredictionWriter) for c in given):
+        added.append(PredictionWriter())
     return added

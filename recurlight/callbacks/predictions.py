@@ -1,0 +1,86 @@
+"""Predictions as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from recurlight.losses import exactly_right
+from recurlight.types import IGNORE, Batch, Prediction
+
+__all__ = ["PredictionWriter", "records"]
+
+
+def records(batch: Batch, prediction: Prediction) -> Iterator[dict[str, Any]]:
+    """Yield one record for each row that has a supervised token: question, prediction and answer as tokens.
+
+    Example:
+        >>> import torch
+        >>> tokens = torch.tensor([[1, 2]])
+        >>> logits = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
+        >>> found = Prediction(logits, torch.tensor([3]), torch.tensor([True]))
+        >>> next(records(Batch(tokens, torch.tensor([[2, 2]]), torch.tensor([0])), found))["prediction"]
+        [2, 2]
+    """
+    exact = exactly_right(prediction.logits, batch.labels)
+    tokens = prediction.logits.argmax(dim=-1)
+    rows = zip(batch.inputs, tokens, batch.labels, prediction.segments, exact, strict=True)
+    for question, predicted, answer, segments, right in rows:
+        if (answer != IGNORE).any():
+            yield {
+                "question": question.tolist(),
+                "prediction": predicted.tolist(),
+                "answer": answer.tolist(),
+                "segments": int(segments),
+                "exact": bool(right),
+            }
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes the predictions of `recurlight predict` to a JSON-lines file, one object for each puzzle.
+
+    Args:
+        path: File to write; an older one is replaced. Ranks above zero add their number to its name.
+
+    Example:
+        >>> PredictionWriter("predictions.jsonl").path.name
+        'predictions.jsonl'
+    """
+
+    def __init__(self, path: str = "predictions.jsonl") -> None:
+        super().__init__("batch")
+        self.path = Path(path)
+        self.right = self.count = 0
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a new file."""
+        if trainer.global_rank:
+            self.path = self.path.with_suffix(f".rank{trainer.global_rank}{self.path.suffix}")
+        self.right = self.count = 0
+        self.path.write_text("")
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Append the rows of one batch."""
+        with self.path.open("a") as file:
+            for record in records(batch, prediction):
+                self.count += 1
+                self.right += record["exact"]
+                file.write(json.dumps(record) + "\n")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where the predictions are."""
+        print(f"{self.count} predictions, {self.right} exactly right: {self.path}")  # noqa: T201
