@@ -1,0 +1,110 @@
+"""The published attention block, written out again with loops and complex numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import SIZES, bound, seeded
+
+from recurlight.cells import TransformerCell
+from recurlight.cells.layers import swiglu_width
+from recurlight.errors import IncompatibleComponents
+from recurlight.types import Sizes
+
+PREFIXED = Sizes(vocab=6, tokens=9, width=16, prefix=3)
+
+
+def rms(x):
+    return x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+
+
+def silu(x):
+    return x / (1 + (-x).exp())
+
+
+def swiglu(x, gate_up, down):
+    inner = gate_up.shape[0] // 2
+    return torch.einsum("...i,oi->...o", silu(x @ gate_up[:inner].T) * (x @ gate_up[inner:].T), down)
+
+
+def turn(x, base):
+    """Rotate channel pairs `(c, c + half)` of `(N, head)` by `n * base^(-2c/head)`, as complex numbers."""
+    positions, head = x.shape
+    half = head // 2
+    angle = torch.tensor([[n * base ** (-2 * c / head) for c in range(half)] for n in range(positions)])
+    turned = torch.complex(x[:, :half], x[:, half:]) * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat([turned.real, turned.imag], dim=-1)
+
+
+def attend(x, qkv, out, heads, base):
+    width = x.shape[-1]
+    size, rows = width // heads, []
+    for row in x:
+        mixed = []
+        for head in range(heads):
+            q, k, v = (row @ qkv[part * width + head * size :][:size].T for part in range(3))
+            if base is not None:
+                q, k = turn(q, base), turn(k, base)
+            mixed.append(torch.softmax(q @ k.T / size**0.5, dim=-1) @ v)
+        rows.append(torch.cat(mixed, dim=-1) @ out.T)
+    return torch.stack(rows)
+
+
+def expected(x, cell):
+    for block in cell.blocks:
+        attention, feedforward = block.attention, block.feedforward
+        x = rms(x + attend(x, attention.qkv.weight, attention.out.weight, cell.heads, cell.rotary_base))
+        x = rms(x + swiglu(x, feedforward.gate_up.weight, feedforward.down.weight))
+    return x
+
+
+@pytest.fixture(autouse=True)
+def wide():
+    """The formula runs in float64 whatever a helper creates."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("base", [10000.0, 10.0, None])
+@pytest.mark.parametrize("sizes", [SIZES, PREFIXED], ids=["tokens", "prefix"])
+def test_equals_the_formula(sizes, base):
+    cell = bound(TransformerCell(layers=2, heads=4, rotary_base=base, multiple=16), sizes)
+    x = torch.randn(3, sizes.positions, sizes.width, generator=seeded(1))
+    torch.testing.assert_close(cell(x), expected(x, cell), rtol=0, atol=1e-11)
+
+
+def test_single_precision_agrees_with_the_formula():
+    cell = bound(TransformerCell(layers=2, heads=4, multiple=16))
+    x = torch.randn(2, SIZES.positions, SIZES.width, generator=seeded(1))
+    wanted = expected(x, cell)
+    torch.testing.assert_close(cell.float()(x.float()).double(), wanted, rtol=0, atol=1e-5)
+
+
+def test_without_rotation_positions_are_interchangeable():
+    order = torch.randperm(SIZES.tokens, generator=seeded(2))
+    x = torch.randn(2, SIZES.tokens, SIZES.width, generator=seeded(1))
+    plain = bound(TransformerCell(1, heads=2, rotary_base=None, multiple=16))
+    rotary = bound(TransformerCell(1, heads=2, multiple=16))
+    torch.testing.assert_close(plain(x[:, order]), plain(x)[:, order], rtol=0, atol=1e-11)
+    assert (rotary(x[:, order]) - rotary(x)[:, order]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("width", "inner"), [(512, 1536), (97, 512), (16, 256), (384, 1024)])
+def test_inner_width_is_rounded_up_to_256(width, inner):
+    assert swiglu_width(width, 4.0) == inner
+
+
+@pytest.mark.parametrize(("heads", "width"), [(3, 16), (16, 16), (0, 16)])
+def test_heads_must_divide_the_width_into_even_parts(heads, width):
+    with pytest.raises(IncompatibleComponents) as caught:
+        bound(TransformerCell(heads=heads), Sizes(6, 16, width))
+    assert f"{heads} heads do not divide width {width}" in str(caught.value)
+    assert f"model.width to a multiple of {2 * max(heads, 1)}" in str(caught.value)
+
+
+def test_weights_have_the_published_spread():
+    cell = bound(TransformerCell(layers=1, heads=4), Sizes(6, 4, 256))
+    for weight in cell.parameters():
+        torch.testing.assert_close(weight.std() * weight.shape[1] ** 0.5, torch.ones(()), rtol=0.02, atol=0)
+        assert weight.abs().max() * weight.shape[1] ** 0.5 < 2.28

@@ -1,0 +1,84 @@
+"""Small compositions and batches that the tests of the core share."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from recurlight.cells import MixerCell, TransformerCell
+from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
+from recurlight.recursion import Recursion
+from recurlight.refiners import SingleRefiner, TwoLevelRefiner
+from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles
+from recurlight.types import Batch, Segment, Sized, Sizes
+
+SIZES = Sizes(vocab=6, tokens=16, width=16)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def mixer(layers: int = 1) -> MixerCell:
+    return MixerCell(layers, multiple=16)
+
+
+def attention(layers: int = 1) -> TransformerCell:
+    return TransformerCell(layers, heads=2, multiple=16)
+
+
+def bound(module: nn.Module, sizes: Sizes = SIZES, seed: int = 0) -> nn.Module:
+    """Build every `Sized` part, as `Recursion` does."""
+    generator = seeded(seed)
+    for part in list(module.modules()):
+        if isinstance(part, Sized):
+            part.bind(sizes, generator)
+    return module
+
+
+def batch(rows: int = 4, seed: int = 0, sizes: Sizes = SIZES) -> Batch:
+    """Random questions; the answer turns every token into the next, so that it can be learnt."""
+    inputs = torch.randint(1, sizes.vocab, (rows, sizes.tokens), generator=seeded(seed))
+    labels = inputs.roll(1, dims=1)
+    return Batch(inputs, labels, torch.arange(rows) % sizes.tasks)
+
+
+def trm(halting: Halting | None = None, sizes: Sizes = SIZES, **settings) -> Recursion:
+    refiner = TwoLevelRefiner(mixer(), latent_steps=2)
+    settings = {"cycles": 2, "max_segments": 4, "exploration": 0.0} | settings
+    return Recursion(sizes, refiner, LastCycles(1), halting or CorrectnessHalting(), **settings)
+
+
+def single(**settings) -> Recursion:
+    settings = {"cycles": 3, "max_segments": 1} | settings
+    return Recursion(SIZES, SingleRefiner(mixer()), EveryUpdate(), FixedHalting(), **settings)
+
+
+def equilibrium(**settings) -> Recursion:
+    settings = {"cycles": 6, "max_segments": 1} | settings
+    return Recursion(SIZES, SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), **settings)
+
+
+def opinionated(recursion: Recursion, spread: float = 1.0) -> Recursion:
+    """Give a halting head weights, so that rows want to stop at different segments."""
+    head = recursion.halting.head
+    head.weight.data = torch.randn(head.weight.shape, generator=seeded(5)).to(head.weight) * spread
+    head.bias.data.zero_()
+    return recursion
+
+
+def segment_of(answer: Tensor, before: Tensor | None = None) -> Segment:
+    logits = torch.zeros(len(answer), 16, 6, dtype=torch.promote_types(answer.dtype, torch.float32))
+    return Segment(answer.detach() if before is None else before, answer, logits)
+
+
+def loader(batches: list[Batch]) -> DataLoader[Batch]:
+    return DataLoader(batches, batch_size=None, shuffle=False)
+
+
+def trainer(**settings) -> pl.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    cpu = {"accelerator": "cpu", "devices": 1, "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    return pl.Trainer(**{**quiet, **cpu, **settings})
