@@ -44,7 +44,7 @@ class TokenEncoder(Encoder):
 
     Args:
         learned_positions: Add a trained vector for each position; for cells that know no positions.
-        task_width: Numbers in a task's vector, at most `P * D`; None for `D`, as published.
+        task_width: Numbers in a task's vector, from 1 to `P * D`; None for `D`, as published.
 
     Raises:
         IncompatibleComponents: On `bind`, when the task vector does not fit into the prefix.
@@ -73,11 +73,12 @@ class TokenEncoder(Encoder):
             shape = (sizes.positions, sizes.width)
             self.position = nn.Parameter(truncated_normal(*shape, std=std, generator=generator))
         if sizes.prefix:
-            width, room = self.task_width or sizes.width, sizes.prefix * sizes.width
-            if width > room:
+            width = sizes.width if self.task_width is None else self.task_width
+            room = sizes.prefix * sizes.width
+            if not 1 <= width <= room:
                 raise IncompatibleComponents(
-                    f"TokenEncoder's task_width {width} exceeds its prefix, {sizes.prefix} x {sizes.width}: "
-                    f"set task_width to at most {room} or raise model.prefix"
+                    f"TokenEncoder's task_width {width} does not fit {sizes.prefix} prefix positions: "
+                    f"set task_width between 1 and {room} or change model.prefix"
                 )
             self.task = nn.Parameter(torch.zeros(sizes.tasks, width))
 
