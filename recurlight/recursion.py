@@ -188,6 +188,7 @@ class Recursion(nn.Module):
         """
         carry = self.start(batch)
         rows = torch.arange(len(carry.age), device=carry.age.device)
+        live = len(rows)  # the rows after these are padding
         whole: Prediction | None = None
         for _ in range(self.max_segments if max_segments is None else max_segments):
             carry, segment, score = self.segment(carry, carry.batch, cycles)
@@ -196,10 +197,11 @@ class Recursion(nn.Module):
             whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)
             yield whole
             if adaptive:
-                stay = (~halted).nonzero().squeeze(1)
-                if not len(stay):
+                stay = (~halted[:live]).nonzero().squeeze(1)
+                live = len(stay)
+                if not live:
                     return
-                stay = slots.pad(stay, slots.bucket(len(stay)))
+                stay = slots.pad(stay, min(slots.bucket(live), len(rows)))
                 rows, carry = rows[stay], slots.take(stay, carry)
 
     def solve(
