@@ -1,0 +1,42 @@
+"""Whole runs through the command line: every family learns 4x4 Sudoku (about a minute each)."""
+
+import csv
+import sys
+
+import pytest
+
+from recurlight.__main__ import main
+
+FAMILIES = ("trm_sudoku", "hrm_sudoku", "deq_sudoku", "ut_sudoku")
+
+
+@pytest.fixture(scope="module")
+def puzzles(tmp_path_factory):
+    """Where the generated puzzles lie: all families train on the same ones."""
+    return tmp_path_factory.mktemp("puzzles")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch, puzzles):
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(puzzles))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the command line appends the current folder
+    return tmp_path
+
+
+def figures(folder):
+    """The last value of every figure that a run logged into `folder`."""
+    with (folder / "metrics.csv").open() as file:
+        return {name: float(value) for row in csv.DictReader(file) for name, value in row.items() if value}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_solves_held_out_puzzles(family, folder):
+    recipe = ["--config", family, "--config", "small"]
+    cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+    assert main(["fit", *recipe, *cpu, "--seed_everything", "0"]) == 0
+    weights = str(folder / "runs" / family / "version_0" / "checkpoints" / "last.ckpt")
+    log = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", ".", "--trainer.logger.name", "test"]
+    assert main(["test", "--ckpt_path", weights, *cpu, *log]) == 0
+    measured = figures(folder / "test" / "version_0")
+    assert measured["test/exact_accuracy"] >= 0.95, measured
