@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """# Recipes
 
-A recipe is one complete YAML file that makes one claim: what it is, where the figure comes from, what to expect, on
-which hardware, with which command. Run one by its name, change any setting by a flag, or copy it and edit it:
+A recipe is one complete YAML file that makes one claim: what it is, where the figure comes from, what to
+expect, on which hardware, with which command. Run one by its name, change any setting by a flag, or copy it
+and edit it:
 
 ```bash
 recurlight recipes list
