@@ -1,0 +1,70 @@
+"""Every recipe in the folder composes at its published size, trains, and says what it claims."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from recurlight.__main__ import main
+from recurlight.cli.app import RecurlightCLI
+from recurlight.cli.request import prepare
+
+FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
+OVERLAYS = ["small"]
+WHOLE = [name for name in RECIPES if name not in OVERLAYS]
+PUBLISHED = {"trm_sudoku": 4.97, "trm_attention_sudoku": 6.8, "hrm_sudoku": 27.3}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_there_are_recipes():
+    assert {"quickstart", "hrm_sudoku", "deq_sudoku", "small"} < set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_header(name):
+    lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
+    assert lines[0].startswith(f"# {name}: ")
+    header = "\n".join(line for line in lines if line.startswith("# "))
+    for part in ("Expected:", "Hardware:", "Command:"):
+        assert part in header
+    assert "Paper:" in header or name in OVERLAYS
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_trains_when_small(name):
+    arguments = ["fit", "--config", name, "--config", "small", "--data.source", "generated"]
+    arguments += ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4", "--data.batch_size=4"]
+    assert main([*arguments, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu"]) == 0
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_bfloat16_by_flag_alone(name):
+    arguments = ["fit", "--config", name, "--config", "small", "--data.source", "generated"]
+    arguments += ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4", "--data.batch_size=4"]
+    arguments += ["--trainer.precision=bf16-mixed", "--trainer.fast_dev_run=1", "--trainer.accelerator=cpu"]
+    assert main(arguments) == 0
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_composes_at_its_own_size(name, monkeypatch):
+    models = []
+    monkeypatch.setattr(RecurlightCLI, "_run_subcommand", lambda self, _: models.append(self.model))
+    RecurlightCLI(prepare("fit", ["--config", name, "--trainer.accelerator=cpu"], FOLDER))
+    weights = sum(parameter.numel() for parameter in models[0].recursion.parameters()) / 1e6
+    assert weights == pytest.approx(PUBLISHED.get(name, weights), rel=0.02)
+    tokens = torch.ones(1, models[0].recursion.sizes.tokens, dtype=torch.int64)
+    assert models[0].recursion.encoder(tokens, torch.zeros(1, dtype=torch.int64)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_ends_with_averaged_weights_of_parameters_only(name):
+    settings = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    averages = [c for c in settings["trainer"]["callbacks"] if c["class_path"] == "EMAWeightAveraging"]
+    assert [average["init_args"]["use_buffers"] for average in averages] == [False]
