@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recurlight import slots
 from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
-from recurlight.composition import bind, check_limits, check_refiner
+from recurlight.composition import bind, check_limits, check_question, check_refiner
 from recurlight.halting.base import Halting
 from recurlight.refiners.base import Refiner
 from recurlight.truncation.base import GradientTruncation
@@ -100,6 +100,7 @@ class Recursion(nn.Module):
         bind(self, sizes, seed)
         check_refiner(refiner, sizes)
         truncation.check(refiner, cycles)
+        check_question(self.encoder, refiner, truncation, sizes, cycles)
 
     @torch.no_grad()
     def start(self, batch: Batch) -> Carry:
