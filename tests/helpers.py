@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from recurlight.cells import MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
+from recurlight.module import RecursiveModule
 from recurlight.recursion import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles
@@ -82,3 +83,22 @@ def trainer(**settings) -> pl.Trainer:
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     cpu = {"accelerator": "cpu", "devices": 1, "enable_checkpointing": False, "num_sanity_val_steps": 0}
     return pl.Trainer(**{**quiet, **cpu, **settings})
+
+
+def plain_sgd(parameters) -> torch.optim.Optimizer:
+    """Its step is proportional to the gradient, which an adaptive optimiser would hide."""
+    return torch.optim.SGD(parameters, lr=0.05)
+
+
+def module(halting: Halting | None = None, refiner=None, truncation=None, **settings) -> RecursiveModule:
+    """A float64 model whose learnt halting policy already has opinions."""
+    parts = (refiner or TwoLevelRefiner(mixer(), latent_steps=2), truncation or LastCycles(1))
+    base = {"width": SIZES.width, "cycles": 2, "max_segments": 4, "exploration": 0.3, "optimizer": plain_sgd}
+    sizes = {"vocab_size": SIZES.vocab, "seq_len": SIZES.tokens}
+    settings = base | sizes | settings
+    made = RecursiveModule(
+        refiner=parts[0], truncation=parts[1], halting=halting or CorrectnessHalting(), **settings
+    ).double()
+    if list(made.recursion.halting.parameters()):
+        opinionated(made.recursion, spread=0.3)
+    return made
