@@ -129,10 +129,11 @@ def test_more_segments_than_in_training_are_allowed(count):
 
 
 def test_cycles_of_the_caller_win():
-    questions = batch(ROWS)
-    assert torch.equal(
-        single(cycles=3).solve(questions, cycles=5).logits, single(cycles=5).solve(questions).logits
-    )
+    model, questions = single(cycles=3), batch(ROWS)
+    twice = model.solve(questions, 1, cycles=6).logits
+    assert torch.equal(twice, single(cycles=6).solve(questions, 1).logits)
+    torch.testing.assert_close(twice, model.solve(questions, 2).logits)
+    assert not torch.equal(twice, model.solve(questions, 1).logits)
 
 
 def test_one_row_and_one_segment():
