@@ -2,98 +2,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
-import torch
-from helpers import SIZES, attention, batch, mixer
-from torch import Tensor, nn
+from helpers import SIZES, mixer
+from odd_refiners import (
+    Bare,
+    Deaf,
+    Growing,
+    Idle,
+    Misspelt,
+    Nameless,
+    Noisy,
+    Restless,
+    Unheard,
+    Widening,
+    compose,
+    hrm,
+)
+from torch import nn
 
 from recurlight.cells import TransformerCell
 from recurlight.codec import TokenEncoder
 from recurlight.errors import IncompatibleComponents
-from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
-from recurlight.recursion import Recursion
-from recurlight.refiners import SingleRefiner, SingleState, TwoLevelRefiner
-from recurlight.truncation import (
-    EveryUpdate,
-    ImplicitGradient,
-    LastCycles,
-    LastPerLevel,
-    LastUpdates,
-    PhantomGradient,
-)
+from recurlight.halting import QLearningHalting
+from recurlight.refiners import SingleRefiner, TwoLevelRefiner
+from recurlight.truncation import ImplicitGradient, LastCycles, LastPerLevel, LastUpdates, PhantomGradient
 
 WIDTH = SIZES.width
-
-
-def hrm():
-    return TwoLevelRefiner(mixer(), mixer(), latent_steps=2)
-
-
-def compose(refiner=None, truncation=None, halting=None, sizes=SIZES, **settings):
-    refiner = SingleRefiner(mixer()) if refiner is None else refiner
-    return Recursion(sizes, refiner, truncation or EveryUpdate(), halting or FixedHalting(), **settings)
-
-
-class Noisy(SingleRefiner):
-    stationary = False
-
-
-class Summary(NamedTuple):
-    summary: Tensor
-
-
-class Nameless(SingleRefiner):
-    def initial_state(self, injection):
-        return Summary(self.answer_start(injection))
-
-
-class Bare(SingleRefiner):
-    def initial_state(self, injection):
-        return self.answer_start(injection)
-
-
-class Restless(TwoLevelRefiner):
-    def update(self, state, injection, level):
-        after = super().update(state, injection, level)
-        return after._replace(latent=after.latent * 0.5)
-
-
-class Growing(SingleRefiner):
-    def update(self, state, injection, level):
-        return SingleState(torch.cat([state.answer, state.answer], dim=1))
-
-
-class Widening(SingleRefiner):
-    def update(self, state, injection, level):
-        return SingleState(state.answer.double())
-
-
-class Deaf(SingleRefiner):
-    def update(self, state, injection, level):
-        return SingleState(self.cell(state.answer))
-
-
-class Started(Deaf):
-    def initial_state(self, injection):
-        return SingleState(injection)
-
-
-class Misspelt(SingleRefiner):
-    def schedule(self):
-        return ("answer", "anwser")
-
-
-class Idle(TwoLevelRefiner):
-    def schedule(self):
-        return ("answer",)
-
-
-class Unheard(TwoLevelRefiner):
-    def schedule(self):
-        return ("answer", "latent")
-
 
 REFUSED = {
     "cycles": (lambda: compose(cycles=0), "at least one cycle, not 0", "set model.cycles to 1 or more"),
@@ -249,90 +183,3 @@ def test_refused_with_the_reason_and_the_remedy(name):
     assert reason in message
     assert remedy in message
     assert "\n" not in message
-
-
-@pytest.mark.parametrize("part", ["refiner", "halting", "encoder"])
-def test_parts_cannot_move_to_other_sizes(part):
-    parts = {"refiner": SingleRefiner(mixer()), "halting": CorrectnessHalting(), "encoder": TokenEncoder()}
-    kept = {part: parts[part]}
-    compose(**kept)
-    compose(**kept)  # the same sizes are fine
-    with pytest.raises(IncompatibleComponents, match=r"was already built for Sizes\(.*: make a new"):
-        compose(**kept, sizes=SIZES._replace(width=32))
-
-
-def step(recursion):
-    """Run the first training step's forward and backward."""
-    _, segment, score = recursion.segment(recursion.start(batch()), batch())
-    (segment.logits.square().mean() + score.square().sum()).backward()
-    return recursion
-
-
-ACCEPTED = {
-    "one of each": lambda: compose(cycles=1, max_segments=1),
-    "exploration 0": lambda: compose(exploration=0),
-    "exploration 1": lambda: compose(exploration=1),
-    "look-ahead over two segments": lambda: compose(halting=QLearningHalting(), max_segments=2),
-    "window as long as the segment": lambda: compose(hrm(), LastUpdates(6), cycles=2),
-    "the remedy for a starved cell": lambda: compose(hrm(), LastUpdates(2), cycles=2),
-    "two updates of a shared cell": lambda: compose(TwoLevelRefiner(mixer()), LastUpdates(2), cycles=2),
-    "answer first, in two cycles": lambda: compose(Unheard(mixer(), mixer()), EveryUpdate(), cycles=2),
-    "noise under a window": lambda: compose(Noisy(mixer()), LastCycles(1)),
-    "two cycles to solve": lambda: compose(truncation=ImplicitGradient(), cycles=2),
-    "a plain module as cell": lambda: compose(
-        SingleRefiner(nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh()))
-    ),
-    "a cell without weights": lambda: compose(TwoLevelRefiner(nn.Tanh(), attention()), LastUpdates(2)),
-    "the question in the start alone": lambda: compose(Started(mixer())),
-}
-
-
-@pytest.mark.parametrize("name", ACCEPTED)
-def test_what_is_accepted_gives_every_weight_gradient(name):
-    for weight_name, weight in step(ACCEPTED[name]()).named_parameters():
-        assert weight.grad is not None, weight_name
-        assert weight.grad.isfinite().all(), weight_name
-        assert weight.grad.any(), weight_name
-
-
-def frozen_encoder():
-    encoder = TokenEncoder()
-    compose(encoder=encoder)  # makes its weights
-    return encoder.requires_grad_(False)
-
-
-def test_a_starved_cell_may_be_frozen():
-    refiner = hrm()
-    compose(refiner, cycles=2)
-    refiner.latent.requires_grad_(False)
-    again = step(compose(refiner, LastUpdates(1), encoder=frozen_encoder(), cycles=2))
-    assert all(weight.grad is None for weight in again.refiner.latent.parameters())
-    assert all(weight.grad.any() for weight in again.refiner.answer.parameters())
-
-
-def test_a_frozen_encoder_needs_no_gradient():
-    again = step(compose(TwoLevelRefiner(mixer()), LastUpdates(1), encoder=frozen_encoder()))
-    assert all(weight.grad.any() for weight in again.refiner.parameters())
-
-
-def test_checking_leaves_no_trace():
-    """The dry run of a composition records no gradient and does not change a module's mode or weights."""
-    cell = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Dropout(0.5), nn.Tanh())
-    weight = cell[0].weight.clone()
-    compose(SingleRefiner(cell))
-    assert torch.equal(cell[0].weight, weight)
-    assert cell.training
-    assert cell[0].weight.grad is None
-    implicit = ImplicitGradient()
-    compose(truncation=implicit)
-    assert implicit.diagnostics() == {}
-
-
-def test_weights_depend_on_the_seed_alone():
-    def weights(seed):
-        return torch.cat([weight.flatten() for weight in compose(hrm(), seed=seed, cycles=2).parameters()])
-
-    first = weights(3)
-    torch.rand(5)  # whatever global random state holds
-    assert torch.equal(first, weights(3))
-    assert not torch.equal(first, weights(4))
