@@ -83,10 +83,10 @@ def _layout(state: Any) -> _Layout:
 
 @dataclass(frozen=True)
 class ImplicitGradient(GradientTruncation):
-    r"""Solve for the fixed point of the cycle and differentiate it by the implicit function theorem.
+    """Solve for the fixed point of the cycle and differentiate it by the implicit function theorem.
 
     Forward: `z* = cycle(z*)` by at most `cycles - 1` evaluations without gradient, then one recorded cycle.
-    Backward: $u = g + J^\top u$ with $J = \partial\,\mathrm{cycle} / \partial z$ at `z*`, and the gradient of
+    Backward: `u = g + J^T u` with `J = d cycle / d z` at `z*`, and the gradient of
     weights and injection is that of the one recorded cycle under `u`.
 
     Memory of one cycle, and exact where both solves converge; watch `diagnostics()`, for elsewhere it is

@@ -15,7 +15,7 @@ __all__ = ["AndersonSolver", "FixedPointSolver", "PicardSolver", "anderson_weigh
 
 
 def relative_residual(change: Tensor, value: Tensor) -> Tensor:
-    r"""Measure how far each row is from a fixed point: $\lVert f(z) - z\rVert / \lVert f(z)\rVert$.
+    """Measure how far each row is from a fixed point: `||f(z) - z|| / ||f(z)||`.
 
     Args:
         change: `f(z) - z`, `(B, F)`.
@@ -95,7 +95,7 @@ class FixedPointSolver(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PicardSolver(FixedPointSolver):
-    r"""Apply the map again and again: $z \leftarrow z + \beta\,(f(z) - z)$.
+    """Apply the map again and again: `z <- z + damping * (f(z) - z)`.
 
     Converges where the damped map contracts, linearly. Use `AndersonSolver` for fewer evaluations.
 
@@ -177,8 +177,8 @@ class _Memory:
 class AndersonSolver(FixedPointSolver):
     r"""Combine the last steps so that their linear model has the smallest residual.
 
-    $z \leftarrow z + \beta g - (\Delta Z + \beta\,\Delta G)\,\gamma$ with $g = f(z) - z$ and
-    $\gamma = \arg\min \lVert g - \Delta G\,\gamma\rVert$, regularized. Needs fewer evaluations than
+    `z <- z + damping * g - (dZ + damping * dG) w` with `g = f(z) - z` and
+    `w = argmin ||g - dG w||`, regularized. Needs fewer evaluations than
     `PicardSolver`, often converges where that does not, and costs `2 * history` copies of the state.
 
     Args:
