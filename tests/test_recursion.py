@@ -70,8 +70,9 @@ def test_fresh_samples_offered_to_busy_slots_have_no_influence():
 def test_the_segment_reports_where_it_began():
     recursion = trm()
     carry = carried(recursion)
-    _, segment, _ = recursion.segment(carry, batch())
-    assert torch.equal(segment.before, carry.state.answer)
+    _, segment, _ = recursion.segment(carry._replace(halted=HALTED), batch())
+    assert torch.equal(segment.before[~HALTED], carry.state.answer[~HALTED])
+    assert torch.equal(segment.before[HALTED], recursion.start(batch()).state.answer[HALTED])
     assert not segment.before.requires_grad
     assert segment.answer.requires_grad
 
