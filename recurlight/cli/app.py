@@ -119,11 +119,16 @@ class RecurlightCLI(LightningCLI):
         if self.model.summary_is_stale():
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         else:
-            self.model.show_table()
+            _tell(self.model.table)
         _tell_checkpoint(self.trainer)
 
 
 @rank_zero_only
+def _tell(text: str) -> None:
+    """Print a text once; the trainer's own printing goes through a progress bar, closed by now."""
+    sys.stdout.write(f"{text}\n")
+
+
 def _tell_checkpoint(trainer: Trainer) -> None:
     """Say where the last checkpoint is and how to test it."""
     saved = (
@@ -135,7 +140,7 @@ def _tell_checkpoint(trainer: Trainer) -> None:
     if path:
         relative = os.path.relpath(path)
         path = path if relative.startswith("..") else relative
-        sys.stdout.write(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}\n")
+        _tell(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}")
 
 
 def run(subcommand: str, arguments: Sequence[str]) -> None:
