@@ -13,7 +13,7 @@ from recurlight.refiners.base import Refiner
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Sized, Sizes
 
-__all__ = ["bind", "check_limits", "check_question", "check_refiner"]
+__all__ = ["bind", "check_evaluation", "check_limits", "check_question", "check_refiner"]
 
 
 def bind(module: nn.Module, sizes: Sizes, seed: int) -> None:
@@ -53,6 +53,19 @@ def check_limits(cycles: int, max_segments: int, exploration: float, lookahead: 
             "a halting policy with look-ahead has nothing to look at when there is one segment: "
             "set model.max_segments to 2 or more, or model.halting to FixedHalting"
         )
+
+
+def check_evaluation(**settings: int | None) -> None:
+    """Refuse evaluation that would run nothing; None stands for the value of training.
+
+    Raises:
+        IncompatibleComponents: With the setting to change.
+    """
+    for name, value in settings.items():
+        if value is not None and value < 1:
+            raise IncompatibleComponents(
+                f"{name} is {value}: set model.{name} to 1 or more, or to null for the value of training"
+            )
 
 
 def check_refiner(refiner: Refiner[Any], sizes: Sizes) -> None:

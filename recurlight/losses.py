@@ -10,16 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.precision import at_least_float32
 from recurlight.types import IGNORE
 
 __all__ = ["SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy", "exactly_right", "log_stablemax"]
 
 _SMALLEST_RATIO = 1e-30  # below, a ratio of scores loses digits or underflows: subtract logarithms instead
-
-
-def _full_precision(logits: Tensor) -> Tensor:
-    """Raise half precisions to float32; float32 and float64 pass untouched."""
-    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 class _LogStablemax(torch.autograd.Function):
@@ -80,7 +76,7 @@ def log_stablemax(logits: Tensor) -> Tensor:
     Reference:
         Prieto et al., Grokking at the edge of numerical stability, arXiv:2501.04697.
     """
-    log_p: Tensor = _LogStablemax.apply(_full_precision(logits))  # type: ignore[no-untyped-call]
+    log_p: Tensor = _LogStablemax.apply(at_least_float32(logits))  # type: ignore[no-untyped-call]
     return log_p
 
 
@@ -139,7 +135,7 @@ class SequenceLoss(nn.Module, ABC):
                 "give logits (B, L, V) and labels (B, L)"
             )
         supervised = labels != IGNORE  # (B, L)
-        tokens = self.token_loss(_full_precision(logits), labels.where(supervised, 0))
+        tokens = self.token_loss(at_least_float32(logits), labels.where(supervised, 0))
         total = tokens.where(supervised, 0.0).sum(1)  # (B,)
         return total / supervised.sum(1).clamp(min=1)
 

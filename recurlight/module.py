@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recurlight.checkpoints import require_same_weights
 from recurlight.codec import Decoder, Encoder
+from recurlight.composition import check_evaluation
 from recurlight.errors import IncompatibleComponents
 from recurlight.evaluation import Evaluation
 from recurlight.halting.base import Halting
@@ -101,6 +102,7 @@ class RecursiveModule(LightningModule):
         super().__init__()
         if _given_hyperparameters.get() is not None:  # built by the command line: its plain values
             self.save_hyperparameters()
+        check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
         sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
         self.recursion = Recursion(
             sizes, refiner, truncation, halting, encoder, decoder, cycles, max_segments, exploration, seed

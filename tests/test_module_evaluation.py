@@ -50,7 +50,7 @@ def test_figures_are_those_of_all_rows_together(stage):
 def test_evaluation_runs_as_many_segments_as_training_unless_told():
     assert module(max_segments=4)(batch(2)).segments.tolist() == [4, 4]
     assert module(max_segments=4, eval_segments=9)(batch(2)).segments.tolist() == [9, 9]
-    with pytest.raises(IncompatibleComponents, match="max_segments=0"):
+    with pytest.raises(IncompatibleComponents, match=r"eval_segments is 0: set model\.eval_segments"):
         module(eval_segments=0)
 
 
@@ -58,6 +58,8 @@ def test_evaluation_may_run_other_cycles():
     other = module(cycles=5)(batch(2)).logits
     assert torch.equal(module(cycles=2, eval_cycles=5)(batch(2)).logits, other)
     assert not torch.equal(module(cycles=2)(batch(2)).logits, other)
+    with pytest.raises(IncompatibleComponents, match=r"eval_cycles is 0: set model\.eval_cycles"):
+        module(eval_cycles=0)
 
 
 def test_evaluation_may_be_adaptive():

@@ -85,3 +85,8 @@ def test_unintended_errors_keep_their_traceback(monkeypatch):
 )
 def test_a_wrong_start_is_explained(capsys, arguments, message):
     assert message in failure(capsys, *arguments)
+
+
+def test_evaluation_that_would_run_nothing(capsys):
+    message = failure(capsys, "fit", "--config", "tiny", "--model.eval_cycles", "0")
+    assert "eval_cycles is 0: set model.eval_cycles to 1 or more" in message
