@@ -76,7 +76,7 @@ def log_stablemax(logits: Tensor) -> Tensor:
     Reference:
         Prieto et al., Grokking at the edge of numerical stability, arXiv:2501.04697.
     """
-    log_p: Tensor = _LogStablemax.apply(at_least_float32(logits))  # type: ignore[no-untyped-call]
+    log_p: Tensor = _LogStablemax.apply(at_least_float32(logits))  # type: ignore[no-untyped-call,unused-ignore]
     return log_p
 
 

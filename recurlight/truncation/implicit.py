@@ -154,7 +154,7 @@ class ImplicitGradient(GradientTruncation):
 
         # The hook sits on a view: on `end` itself it would also catch the products that it computes.
         result = end.view_as(end)
-        result.register_hook(solve)  # type: ignore[no-untyped-call]
+        result.register_hook(solve)  # type: ignore[no-untyped-call,unused-ignore]
         return result
 
     def diagnostics(self) -> dict[str, Tensor]:
