@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
+    from recurlight.task_metric import TaskMetric
     from recurlight.truncation import (
         AndersonSolver,
         EveryUpdate,
@@ -65,6 +66,7 @@ _HOMES = {
         "TwoLevelRefiner",
         "TwoLevelState",
     ),
+    "task_metric": ("TaskMetric",),
     "truncation": (
         "AndersonSolver",
         "EveryUpdate",

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from recurlight.errors import IncompatibleComponents
 from recurlight.refiners.base import Refiner
 from recurlight.truncation.base import GradientTruncation
-from recurlight.types import Sized, Sizes
+from recurlight.types import Batch, Sized, Sizes
 
-__all__ = ["bind", "check_evaluation", "check_limits", "check_question", "check_refiner"]
+__all__ = ["bind", "check_batch", "check_evaluation", "check_limits", "check_question", "check_refiner"]
 
 
 def bind(module: nn.Module, sizes: Sizes, seed: int) -> None:
@@ -66,6 +66,20 @@ def check_evaluation(**settings: int | None) -> None:
             raise IncompatibleComponents(
                 f"{name} is {value}: set model.{name} to 1 or more, or to null for the value of training"
             )
+
+
+def check_batch(batch: Batch, sizes: Sizes) -> None:
+    """Insist that a batch has the sizes that the model was made for.
+
+    Raises:
+        IncompatibleComponents: The data's sequence or vocabulary is another.
+    """
+    tokens, highest = batch.inputs.shape[1], int(torch.maximum(batch.inputs, batch.labels).max())
+    if tokens != sizes.tokens or highest >= sizes.vocab:
+        raise IncompatibleComponents(
+            f"the data has {tokens} tokens, the highest {highest}, the model has seq_len={sizes.tokens} "
+            f"and vocab_size={sizes.vocab}: pass the data module's seq_len and vocab_size to the model"
+        )
 
 
 def check_refiner(refiner: Refiner[Any], sizes: Sizes) -> None:

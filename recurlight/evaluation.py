@@ -9,7 +9,8 @@ from torchmetrics import MeanMetric
 
 from recurlight.losses import SequenceLoss, exactly_right
 from recurlight.metrics import ExactBySegments, ReasoningMetrics, format_table, table_points
-from recurlight.types import IGNORE, Prediction
+from recurlight.task_metric import TaskMetric
+from recurlight.types import IGNORE, Batch, Prediction
 
 __all__ = ["Evaluation"]
 
@@ -19,28 +20,31 @@ class Evaluation(nn.Module):
 
     Args:
         segments: Segments that evaluation runs.
+        task: The data's own metric, None for none; it may also be set later.
 
     Example:
         >>> Evaluation(segments=16).points
         (1, 2, 4, 8, 16)
     """
 
-    def __init__(self, segments: int) -> None:
+    def __init__(self, segments: int, task: TaskMetric | None = None) -> None:
         super().__init__()
         self.segments = segments
         self.points = table_points(segments)
         self.exact = ExactBySegments(self.points)
         self.reasoning = ReasoningMetrics()
         self.loss = MeanMetric()
+        self.task = task
 
-    def update(self, predictions: Iterator[Prediction], labels: Tensor, loss: SequenceLoss) -> None:
+    def update(self, predictions: Iterator[Prediction], batch: Batch, loss: SequenceLoss) -> None:
         """Take in one batch.
 
         Args:
             predictions: As `Recursion.unroll` yields them; where they end early, the last one stands.
-            labels: `(B, L)` int64; rows without a supervised token are not counted.
+            batch: Questions and answers; rows without a supervised token are not counted.
             loss: Measured on the last prediction.
         """
+        labels = batch.labels
         valid = (labels != IGNORE).any(dim=1)
         prediction = next(predictions)
         for count in range(1, self.segments + 1):
@@ -49,6 +53,8 @@ class Evaluation(nn.Module):
             if count in self.points:
                 correct = exactly_right(prediction.logits, labels)
                 self.exact.update(self.points.index(count), correct, valid)
+                if self.task is not None and (self.task.every_point or count == self.segments):
+                    self.task.update(batch, prediction, count)
         self.reasoning.update(prediction.logits, labels, prediction.segments, prediction.halted)
         self.loss.update(loss(prediction.logits, labels), valid.float())
 
@@ -59,11 +65,13 @@ class Evaluation(nn.Module):
             "loss": self.loss.compute(),
             **self.reasoning.compute(),
             **{f"exact_at_{count}": value for count, value in exact},
+            **(self.task.compute() if self.task is not None else {}),
         }
 
     def table(self) -> str:
-        """Format the exact accuracy after 1, 2, 4, ... segments."""
-        return format_table(self.points, self._exact_values())
+        """Format the exact accuracy after 1, 2, 4, ... segments, and what the task adds."""
+        own = self.task.table() if self.task is not None else ""
+        return "\n".join(filter(None, (format_table(self.points, self._exact_values()), own)))
 
     def _exact_values(self) -> Tensor:
         values: Tensor = self.exact.compute()
@@ -71,5 +79,6 @@ class Evaluation(nn.Module):
 
     def reset(self) -> None:
         """Forget every batch."""
-        for metric in (self.exact, self.reasoning, self.loss):
-            metric.reset()
+        for metric in (self.exact, self.reasoning, self.loss, self.task):
+            if metric is not None:
+                metric.reset()

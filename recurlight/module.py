@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from recurlight.checkpoints import require_same_weights
 from recurlight.codec import Decoder, Encoder
-from recurlight.composition import check_evaluation
+from recurlight.composition import check_batch, check_evaluation
+from recurlight.data.base import PuzzleData
 from recurlight.errors import IncompatibleComponents
 from recurlight.evaluation import Evaluation
 from recurlight.halting.base import Halting
@@ -64,6 +64,7 @@ class RecursiveModule(LightningModule):
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
 
     Example:
+        >>> import torch
         >>> from recurlight import FixedHalting, EveryUpdate, MixerCell, SingleRefiner
         >>> refiner = SingleRefiner(MixerCell())
         >>> model = RecursiveModule(6, 16, refiner, EveryUpdate(), FixedHalting(), width=32, cycles=4)
@@ -141,7 +142,7 @@ class RecursiveModule(LightningModule):
     def _carry(self, micro: int, batch: Batch) -> Carry:
         """Return the carry of this micro-batch, a new one at the start of training."""
         if micro not in self.carries:
-            require_fit(batch, self.recursion.sizes)
+            check_batch(batch, self.recursion.sizes)
             self.carries[micro] = self.recursion.start(batch)
         carry = self.carries[micro]
         if carry.batch.inputs.shape != batch.inputs.shape:
@@ -157,6 +158,12 @@ class RecursiveModule(LightningModule):
         self.log_dict({"loss": loss, **self.progress.figures()}, prog_bar=True)
         self.log("samples", self.progress.samples.float())
         self.log_dict(self.recursion.truncation.diagnostics())
+
+    def setup(self, stage: str) -> None:
+        """Measure what the data's task measures."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, PuzzleData):
+            self.evaluation.task = data.task_metric("test" if stage == "test" else "val")
 
     def on_train_start(self) -> None:
         """Begin with fresh slots."""
@@ -182,7 +189,7 @@ class RecursiveModule(LightningModule):
         predictions = self.recursion.unroll(
             batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
         )
-        self.evaluation.update(predictions, batch.labels, self.loss)
+        self.evaluation.update(predictions, batch, self.loss)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate one batch."""
@@ -225,17 +232,3 @@ class RecursiveModule(LightningModule):
             CheckpointMismatch: Listing keys that differ.
         """
         require_same_weights(self.state_dict(), checkpoint["state_dict"])
-
-
-def require_fit(batch: Batch, sizes: Sizes) -> None:
-    """Insist that a batch has the sizes that the model was made for.
-
-    Raises:
-        IncompatibleComponents: The data's sequence or vocabulary is another.
-    """
-    tokens, highest = batch.inputs.shape[1], int(torch.maximum(batch.inputs, batch.labels).max())
-    if tokens != sizes.tokens or highest >= sizes.vocab:
-        raise IncompatibleComponents(
-            f"the data has {tokens} tokens, the highest {highest}, the model has seq_len={sizes.tokens} "
-            f"and vocab_size={sizes.vocab}: pass the data module's seq_len and vocab_size to the model"
-        )

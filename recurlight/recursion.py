@@ -194,7 +194,7 @@ class Recursion(nn.Module):
         for _ in range(self.max_segments if max_segments is None else max_segments):
             carry, segment, score = self.segment(carry, carry.batch, cycles)
             halted = self.halting.should_halt(score, carry.age)
-            part = Prediction(segment.logits, carry.age, halted)
+            part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
             whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)
             yield whole
             if adaptive:

@@ -105,6 +105,8 @@ class Prediction(NamedTuple):
     """Segments spent, `(B,)` int32."""
     halted: Tensor
     """Whether the policy stopped the row, `(B,)` bool; False where the cap did."""
+    confidence: Tensor
+    """The policy's probability that the answer is right, `(B,)` float32; 0 where it does not judge."""
 
 
 class Sizes(NamedTuple):

@@ -23,7 +23,7 @@ def records(batch: Batch, prediction: Prediction) -> Iterator[dict[str, Any]]:
         >>> import torch
         >>> tokens = torch.tensor([[1, 2]])
         >>> logits = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
-        >>> found = Prediction(logits, torch.tensor([3]), torch.tensor([True]))
+        >>> found = Prediction(logits, torch.tensor([3]), torch.tensor([True]), torch.tensor([0.9]))
         >>> next(records(Batch(tokens, torch.tensor([[2, 2]]), torch.tensor([0])), found))["prediction"]
         [2, 2]
     """

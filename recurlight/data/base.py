@@ -20,6 +20,7 @@ from recurlight.data.stream import (
     TrainingBatches,
 )
 from recurlight.errors import DataError
+from recurlight.task_metric import TaskMetric
 from recurlight.types import Batch
 
 __all__ = ["PuzzleData", "Splits"]
@@ -109,6 +110,14 @@ class PuzzleData(LightningDataModule, ABC):
     @abstractmethod
     def render(self, tokens: Iterable[int]) -> str:
         """Draw one sample, `(L,)` tokens, as text for a terminal."""
+
+    def task_metric(self, split: str) -> TaskMetric | None:
+        """Return what this task measures beside exact accuracy, a new metric; None for nothing.
+
+        Args:
+            split: `val` or `test`.
+        """
+        return None
 
     @property
     def splits(self) -> Splits:

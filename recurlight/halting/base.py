@@ -38,6 +38,10 @@ class Halting(nn.Module, ABC):
             `(B,)` bool, without gradient.
         """
 
+    def confidence(self, score: Tensor) -> Tensor:
+        """Return the probability that the answer is right, `(B,)`; 0 for policies that do not judge it."""
+        return score.new_zeros(score.shape[0])
+
     @abstractmethod
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return the halting loss of each slot, `(B,)` in the score's dtype; zeros if nothing is learnt."""

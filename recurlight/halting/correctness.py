@@ -45,6 +45,10 @@ class CorrectnessHalting(Halting):
         """Stop where right is likelier than wrong."""
         return score[:, 0] > 0
 
+    def confidence(self, score: Tensor) -> Tensor:
+        """Return the first score's sigmoid."""
+        return score[:, 0].sigmoid()
+
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return the binary cross-entropy against `outcome.correct`, `(B,)`."""
         target = outcome.correct.to(score.dtype)

@@ -67,6 +67,10 @@ class QLearningHalting(Halting):
         """Stop where halting scores above going on."""
         return score[:, 0] > score[:, 1]
 
+    def confidence(self, score: Tensor) -> Tensor:
+        """Return the first score's sigmoid."""
+        return score[:, 0].sigmoid()
+
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return both cross-entropies added, `(B,)`."""
         assert outcome.next_score is not None, "the driver computes next_score for needs_lookahead policies"

@@ -98,3 +98,12 @@ def test_convergence_needs_a_positive_tolerance(tolerance):
         IncompatibleComponents, match=r"needs a tolerance above 0, not .*: set model\.halting"
     ):
         ConvergenceHalting(tolerance)
+
+
+def test_confidence_is_the_probability_of_being_right_where_a_policy_judges_it():
+    scores = torch.tensor([[-1.0, 3.0], [2.0, 3.0]])
+    expected = pytest.approx([sigmoid(-1.0), sigmoid(2.0)])
+    assert CorrectnessHalting().confidence(scores[:, :1]).tolist() == expected
+    assert QLearningHalting().confidence(scores).tolist() == expected
+    assert ConvergenceHalting().confidence(scores[:, :1]).tolist() == [0, 0]
+    assert FixedHalting().confidence(scores[:, :0]).tolist() == [0, 0]

@@ -1,0 +1,42 @@
+"""What a task measures beside exact accuracy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+from torchmetrics import Metric
+
+from recurlight.types import Batch, Prediction
+
+__all__ = ["TaskMetric"]
+
+
+class TaskMetric(Metric, ABC):
+    """Figures of one task, such as whether a maze's path is valid; `PuzzleData.task_metric` supplies it.
+
+    Declare counters with `add_state(..., dist_reduce_fx="sum")`, so that they are right over any number of
+    ranks. Rows whose labels are all `IGNORE` are padding and must not be counted.
+    """
+
+    every_point: ClassVar[bool] = False
+    """Show the metric the prediction after 1, 2, 4, ... segments, not only the last."""
+
+    @abstractmethod
+    def update(self, batch: Batch, prediction: Prediction, segments: int) -> None:
+        """Take in one batch.
+
+        Args:
+            batch: Questions and answers, `(B, ...)`.
+            prediction: Where each row stands.
+            segments: After how many segments; the number that evaluation runs, unless `every_point`.
+        """
+
+    @abstractmethod
+    def compute(self) -> dict[str, Tensor]:
+        """Return the figures to log, by name, 0-d tensors."""
+
+    def table(self) -> str:
+        """Return text to print under the table of exact accuracy; empty for none. Every rank calls it."""
+        return ""
