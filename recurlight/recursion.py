@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from recurlight import slots
 from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
-from recurlight.composition import bind, check_limits, check_question, check_refiner
+from recurlight.composition import at_least_one, bind, check_limits, check_refiner
 from recurlight.halting.base import Halting
+from recurlight.question import check_question
 from recurlight.refiners.base import Refiner
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sizes
@@ -126,12 +127,16 @@ class Recursion(nn.Module):
         Returns:
             The carry, detached, one segment older and with no slot halted yet; the segment; and the halting
             scores, `(B, K)`.
+
+        Raises:
+            IncompatibleComponents: `cycles` is below 1.
         """
+        cycles = at_least_one("cycles", cycles, self.cycles)
         batch = slots.choose(carry.halted, fresh, carry.batch)
         injection = self.encoder(batch.inputs, batch.task)  # (B, N, D)
         state = slots.choose(carry.halted, self.refiner.initial_state(injection), carry.state)
         before = state.answer.detach()
-        state = self.truncation.run(self.refiner, state, injection, cycles or self.cycles)
+        state = self.truncation.run(self.refiner, state, injection, cycles)
         segment = Segment(before, state.answer, self.decoder(state.answer))
         age = carry.age.masked_fill(carry.halted, 0) + 1
         carry = Carry(slots.detach(state), batch, age, torch.zeros_like(carry.halted))
@@ -186,12 +191,15 @@ class Recursion(nn.Module):
 
         Yields:
             One prediction for all rows, after 1, 2, ... segments.
+
+        Raises:
+            IncompatibleComponents: A number is below 1.
         """
         carry = self.start(batch)
         rows = torch.arange(len(carry.age), device=carry.age.device)
         live = len(rows)  # the rows after these are padding
         whole: Prediction | None = None
-        for _ in range(self.max_segments if max_segments is None else max_segments):
+        for _ in range(at_least_one("max_segments", max_segments, self.max_segments)):
             carry, segment, score = self.segment(carry, carry.batch, cycles)
             halted = self.halting.should_halt(score, carry.age)
             part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-__all__ = ["bucket", "choose", "compact", "detach", "pad", "scatter", "take"]
+__all__ = ["bucket", "choose", "detach", "pad", "scatter", "take"]
 
 T = TypeVar("T")
 
@@ -44,16 +44,6 @@ def take(rows: Tensor, tree: T) -> T:
     """Gather rows by their index, `(R,)` int64."""
     taken: T = tree_map(lambda leaf: leaf[rows], tree)
     return taken
-
-
-def compact(keep: Tensor, tree: T) -> T:
-    """Keep only the rows where `keep`, `(B,)` bool, is set. Its result's size depends on data.
-
-    Example:
-        >>> compact(torch.tensor([True, False, True]), torch.tensor([5, 6, 7]))
-        tensor([5, 7])
-    """
-    return take(keep.nonzero().squeeze(1), tree)
 
 
 def bucket(rows: int) -> int:

@@ -8,6 +8,7 @@ from helpers import batch, opinionated, single, trm
 from torch import Tensor
 
 from recurlight import slots
+from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, Halting, QLearningHalting
 from recurlight.types import Prediction
 
@@ -147,3 +148,10 @@ def test_nothing_is_recorded():
     found = trm().solve(batch(2), adaptive=True)
     assert not any(leaf.requires_grad for leaf in found)
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("numbers", [{"cycles": 0}, {"max_segments": 0}, {"cycles": -1}])
+def test_running_nothing_is_refused_by_name(numbers):
+    """Fails if 0 is taken for "not given", which would run the model's own number without a word."""
+    with pytest.raises(IncompatibleComponents, match=f"{next(iter(numbers))} is .*give 1 or more"):
+        single().solve(batch(2), **numbers)

@@ -10,9 +10,10 @@ from torch.nn import functional
 from recurlight.errors import IncompatibleComponents
 from recurlight.initialization import linear
 
-__all__ = ["Attention", "SwiGLU", "rms_norm", "rotary_tables", "rotate", "swiglu_width"]
+__all__ = ["Attention", "SwiGLU", "inner_multiple", "rms_norm", "rotary_tables", "rotate", "swiglu_width"]
 
 EPSILON = 1e-5
+PUBLISHED_MULTIPLE, SMALL_MULTIPLE = 256, 32
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -33,6 +34,16 @@ def swiglu_width(width: int, expansion: float, multiple: int = 256) -> int:
         (1536, 512, 96)
     """
     return -(-round(expansion * width * 2 / 3) // multiple) * multiple
+
+
+def inner_multiple(multiple: int | None, width: int) -> int:
+    """Return what inner widths are rounded up to: as asked, else 256 from model width 256 on, 32 below.
+
+    Example:
+        >>> inner_multiple(None, 512), inner_multiple(None, 64), inner_multiple(16, 512)
+        (256, 32, 16)
+    """
+    return multiple or (PUBLISHED_MULTIPLE if width >= PUBLISHED_MULTIPLE else SMALL_MULTIPLE)
 
 
 class SwiGLU(nn.Module):

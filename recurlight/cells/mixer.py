@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recurlight.cells.layers import SwiGLU, rms_norm
+from recurlight.cells.layers import SwiGLU, inner_multiple, rms_norm
 from recurlight.types import Sized, Sizes
 
 __all__ = ["MixerCell"]
@@ -37,7 +37,8 @@ class MixerCell(Sized):
     Args:
         layers: Number of blocks.
         expansion: Inner width of both SwiGLUs relative to their axis, see `swiglu_width`.
-        multiple: Inner widths are rounded up to a multiple of this; lower it for small models.
+        multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
+            models of width below 256.
 
     Example:
         >>> cell = MixerCell(layers=1)
@@ -49,17 +50,18 @@ class MixerCell(Sized):
         TRM (arXiv:2510.04871), section 4.5; after Tolstikhin et al. 2021, "MLP-Mixer" (arXiv:2105.01601).
     """
 
-    def __init__(self, layers: int = 2, expansion: float = 4.0, multiple: int = 256) -> None:
+    def __init__(self, layers: int = 2, expansion: float = 4.0, multiple: int | None = None) -> None:
         super().__init__()
         self.layers, self.expansion, self.multiple = layers, expansion, multiple
         self.blocks = nn.ModuleList()
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the blocks, in the order in which they are applied."""
+        multiple = inner_multiple(self.multiple, sizes.width)
         for _ in range(self.layers):
-            positions = SwiGLU(sizes.positions, self.expansion, self.multiple, generator)
+            positions = SwiGLU(sizes.positions, self.expansion, multiple, generator)
             self.blocks.append(
-                MixerBlock(positions, SwiGLU(sizes.width, self.expansion, self.multiple, generator))
+                MixerBlock(positions, SwiGLU(sizes.width, self.expansion, multiple, generator))
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recurlight.cells.layers import Attention, SwiGLU, rms_norm
+from recurlight.cells.layers import Attention, SwiGLU, inner_multiple, rms_norm
 from recurlight.types import Sized, Sizes
 
 __all__ = ["TransformerCell"]
@@ -37,7 +37,8 @@ class TransformerCell(Sized):
         heads: Attention heads; published models have 8 of width 64.
         expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
         rotary_base: Base of the rotary position embedding over all `N` positions, or None for none.
-        multiple: Inner widths are rounded up to a multiple of this; lower it for small models.
+        multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
+            models of width below 256.
 
     Example:
         >>> cell = TransformerCell(layers=1, heads=2)
@@ -55,7 +56,7 @@ class TransformerCell(Sized):
         heads: int = 8,
         expansion: float = 4.0,
         rotary_base: float | None = 10000.0,
-        multiple: int = 256,
+        multiple: int | None = None,
     ) -> None:
         super().__init__()
         self.layers, self.heads = layers, heads
@@ -64,10 +65,11 @@ class TransformerCell(Sized):
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the blocks, in the order in which they are applied."""
+        multiple = inner_multiple(self.multiple, sizes.width)
         for _ in range(self.layers):
             attention = Attention(sizes.width, self.heads, sizes.positions, self.rotary_base, generator)
             self.blocks.append(
-                TransformerBlock(attention, SwiGLU(sizes.width, self.expansion, self.multiple, generator))
+                TransformerBlock(attention, SwiGLU(sizes.width, self.expansion, multiple, generator))
             )
 
     def forward(self, x: Tensor) -> Tensor:
