@@ -13,7 +13,7 @@ HRM_CELLS = [
 FAMILIES = {
     "hrm_sudoku": ["--model.max_segments", "4", *HRM_CELLS],
     "trm_sudoku": ["--model.refiner.latent_steps", "2"],
-    "deq_sudoku": ["--model.truncation", "PhantomGradient", "--model.cycles", "12"],
+    "deq_sudoku": ["--model.cycles", "12", "--model.truncation.backward_steps", "4"],
     "ut_sudoku": ["--model.cycles", "8"],
 }
 
