@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Halting,
         QLearningHalting,
     )
+    from recurlight.interop import import_published
     from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
     from recurlight.module import RecursiveModule
     from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine
@@ -54,6 +55,7 @@ _HOMES = {
     "data": ("PuzzleData", "SudokuData"),
     "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
+    "interop": ("import_published",),
     "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
     "module": ("RecursiveModule",),
     "optim": ("AdamATan2", "LinearWarmup", "LinearWarmupCosine"),

@@ -19,18 +19,20 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "recipes")
+COMMANDS = (*RUNS, "recipes", "import")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
   recipes   list the recipes that come with recurlight, show one, copy one
+  import    turn a published checkpoint of HRM or TRM into one of recurlight
 
   recurlight recipes list                          what can be trained
   recurlight fit --config NAME                     train a recipe
   recurlight fit --config NAME --model.width 256   the same with a setting changed; flags always win
   recurlight fit --config NAME --print_config      print all settings and stop
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
+  recurlight import FILE --from trm                then test or fit it with --ckpt_path
   recurlight fit --help                            every setting
   recurlight --version
 """
@@ -87,6 +89,11 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.recipes import run as recipes
 
             recipes(rest)
+        case ["import", *rest]:
+            _quiet("import")
+            from recurlight.cli.importing import run as import_published
+
+            import_published(rest)
         case [command, *rest] if command in RUNS:
             _quiet(command)
             from recurlight.cli.app import run

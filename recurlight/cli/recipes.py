@@ -43,7 +43,7 @@ def find_recipe(name: str, folder: Path) -> Path:
     return folder / f"{name}.yaml"
 
 
-def config_path(value: str, folder: Path) -> Path:
+def config_path(value: str, folder: Path, flag: str = "--config") -> Path:
     """Return the file meant by `--config VALUE`: an existing file wins over the recipe of that name.
 
     Raises:
@@ -53,13 +53,13 @@ def config_path(value: str, folder: Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise RecipeError(f"--config {value} is a folder: name a YAML file or a recipe in it")
+        raise RecipeError(f"{flag} {value} is a folder: name a YAML file or a recipe in it")
     known = recipe_names(folder)
     if value in known:
         return folder / f"{value}.yaml"
     hint = suggestion(path.with_suffix("").as_posix(), known)
     raise RecipeError(
-        f"--config {value} is neither a file nor a recipe{hint or ';'} see: recurlight recipes list"
+        f"{flag} {value} is neither a file nor a recipe{hint or ';'} see: recurlight recipes list"
     )
 
 

@@ -1,0 +1,130 @@
+"""`recurlight import FILE --from trm|hrm`: a published file becomes a checkpoint of recurlight."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from recurlight.errors import RecurlightError, suggestion
+from recurlight.interop.settings import FAMILIES, SETTINGS
+
+__all__ = ["ImportUsageError", "run"]
+
+
+class ImportUsageError(RecurlightError):
+    """The command line of `recurlight import` cannot be carried out."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse prints its usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ImportUsageError(f"{message}; see: recurlight import --help")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="recurlight import",
+        usage="recurlight import FILE --from trm|hrm [--output FILE.ckpt] [options]",
+        description="Turn a published checkpoint of TRM or HRM into one of recurlight.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="what torch.save wrote of the model's state dict")
+    parser.add_argument("--from", dest="family", required=True, choices=FAMILIES, help="which model it is")
+    parser.add_argument("--output", metavar="FILE.ckpt", help="FILE's name with .ckpt, here, by default")
+    parser.add_argument("--config", metavar="YAML", help="its all_config.yaml; the one beside it by default")
+    parser.add_argument("--data", metavar="RECIPE", help="recipe or YAML file whose data section to keep")
+    parser.add_argument("--weights", choices=("plain", "averaged"), help="for files that hold both")
+    parser.add_argument("--tasks", choices=("keep", "mean", "zero"), default="keep", help="table of tasks")
+    parser.add_argument("--num_tasks", metavar="N", help="tasks, where they are to be others than the file's")
+    parser.add_argument("--seq_len", metavar="N", help="tokens of a sample, where nothing else tells")
+    group = parser.add_argument_group("settings, instead of those of all_config.yaml")
+    for name, setting in SETTINGS.items():
+        group.add_argument(f"--{name}", metavar="VALUE", help=setting.text)
+    return parser
+
+
+def _parse(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the settings; an unknown flag is an error that names the nearest one."""
+    parser = _parser()
+    known, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        word = unknown[0].partition("=")[0]
+        raise ImportUsageError(
+            f"'{word}' is not expected here{suggestion(word, flags) or ': see recurlight import --help'}"
+        )
+    return vars(known)
+
+
+def _output(given: str | None, file: str) -> Path:
+    """Return where to write; nothing is written over."""
+    target = Path(given) if given else Path(f"{Path(file).stem}.ckpt")
+    if target.is_dir():
+        raise ImportUsageError(
+            f"--output {target} is a folder: name a file in it, such as {target}/model.ckpt"
+        )
+    if target.exists():
+        raise ImportUsageError(f"{target} exists already: name another file with --output")
+    if not target.parent.is_dir():
+        raise ImportUsageError(f"the folder {target.parent} does not exist: make it first")
+    return target
+
+
+def _data(given: str | None, config: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the data section of a recipe or file, or the one for the data of training."""
+    from recurlight.cli.config import read
+    from recurlight.cli.recipes import config_path, recipes_dir
+    from recurlight.interop.training_data import known_data
+
+    if given is None:
+        return known_data(config)
+    spec = read(config_path(given, recipes_dir(), flag="--data")).get("data")
+    if isinstance(spec, str):
+        spec = {"class_path": spec}
+    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
+        raise ImportUsageError(f"--data {given} has no data section with a class_path: name another recipe")
+    path = spec["class_path"] if "." in spec["class_path"] else f"recurlight.{spec['class_path']}"
+    return {"class_path": path, "init_args": spec.get("init_args") or {}}
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Carry out `recurlight import ...`.
+
+    Raises:
+        RecurlightError: The command line or the file is wrong.
+    """
+    settings = _parse(arguments)
+    file, family, output, config, data, weights = (
+        settings.pop(key) for key in ("file", "family", "output", "config", "data", "weights")
+    )
+    target = _output(output, file)
+    import torch
+
+    from recurlight.cli.checkpoint import DATA_KEY, data_hyper_parameters
+    from recurlight.interop.published import convert
+    from recurlight.interop.reading import read_published
+    from recurlight.interop.training_data import data_sizes
+
+    published = read_published(file, config, weights)
+    spec = _data(data, published.config)
+    sizes = data_sizes(spec) if spec else None
+    made = convert(published, family, sizes=sizes, **settings)
+    section = {DATA_KEY: data_hyper_parameters(spec)} if spec else {}
+    torch.save(made.checkpoint | section, target)
+    _tell(made.settings, published.left_out, spec, target)
+
+
+def _tell(
+    settings: dict[str, tuple[Any, str]], left_out: list[str], data: dict[str, Any] | None, target: Path
+) -> None:
+    """Print what was decided and why, and what to do next."""
+    width = max(len(name) for name in settings)
+    lines = [f"{name:{width}}  {value!s:24}  {origin}" for name, (value, origin) in sorted(settings.items())]
+    lines += [f"left out: {', '.join(left_out)}"] if left_out else []
+    lines += [f"data: {data['class_path']}" if data else "data: none known, give --data to keep a section"]
+    lines += [f"checkpoint: {target}", f"test it:    recurlight test --ckpt_path {target}"]
+    sys.stdout.write("\n".join([*lines, ""]))
