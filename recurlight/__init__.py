@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from recurlight.cells import MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
     from recurlight.data import PuzzleData, SudokuData
-    from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
+    from recurlight.errors import (
+        CheckpointError,
+        CheckpointMismatch,
+        DataError,
+        IncompatibleComponents,
+        Interrupted,
+        NonFiniteError,
+        RecurlightError,
+    )
     from recurlight.halting import (
         ConvergenceHalting,
         CorrectnessHalting,
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
+    from recurlight.saving import DurableCheckpointIO
     from recurlight.truncation import (
         AndersonSolver,
         EveryUpdate,
@@ -51,7 +60,15 @@ _HOMES = {
     "cells": ("MixerCell", "TransformerCell"),
     "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
     "data": ("PuzzleData", "SudokuData"),
-    "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
+    "errors": (
+        "CheckpointError",
+        "CheckpointMismatch",
+        "DataError",
+        "IncompatibleComponents",
+        "Interrupted",
+        "NonFiniteError",
+        "RecurlightError",
+    ),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
     "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
     "module": ("RecursiveModule",),
@@ -65,6 +82,7 @@ _HOMES = {
         "TwoLevelRefiner",
         "TwoLevelState",
     ),
+    "saving": ("DurableCheckpointIO",),
     "truncation": (
         "AndersonSolver",
         "EveryUpdate",
