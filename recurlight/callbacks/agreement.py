@@ -11,6 +11,11 @@ from torch import Tensor
 __all__ = ["Agreement"]
 
 
+def runs_ahead(device: torch.device) -> bool:
+    """Return whether the host goes on while the device computes."""
+    return device.type == "cuda"
+
+
 class _Answer(NamedTuple):
     value: Tensor
     ready: torch.cuda.Event | None
@@ -35,18 +40,18 @@ class Agreement:
 
     def __init__(self, ranks: int) -> None:
         self.ranks = ranks
+        self.late = False  # whether answers come one question later
         self.open: deque[_Answer] = deque()
 
     def ask(self, number: Tensor) -> Tensor:
         """Take this rank's number, a 0-d tensor, and return the maximum over ranks, on the device."""
         if self.ranks > 1:
             torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-        if not number.is_cuda:
-            self.open.append(_Answer(number, None))
-            return number
+        self.late = runs_ahead(number.device)
         copy = number.to("cpu", non_blocking=True)  # into pinned memory, which the device fills by itself
-        ready = torch.cuda.Event()  # type: ignore[no-untyped-call,unused-ignore]
-        ready.record()
+        ready = torch.cuda.Event() if number.is_cuda else None  # type: ignore[no-untyped-call,unused-ignore]
+        if ready is not None:
+            ready.record()
         self.open.append(_Answer(copy, ready))
         return number
 
@@ -57,7 +62,7 @@ class Agreement:
             all_of_them: Also the newest, although that waits for the device.
         """
         found = []
-        while self.open and (all_of_them or len(self.open) > 1 or self.open[0].ready is None):
+        while self.open and (all_of_them or len(self.open) > 1 or not self.late):
             value, ready = self.open.popleft()
             if ready is not None:
                 ready.synchronize()

@@ -70,7 +70,7 @@ class StopOnNonFinite(Callback):
         self.evidence.append(found)
         flaw = self.agreement.ask(found.flaw())
         self._stop_on_flaw(trainer, self.agreement.answers())
-        if flaw.is_cuda:  # the optimizer is called before anyone here knows
+        if self.agreement.late:  # the optimizer is called before anyone here knows
             silence(grads.values(), flaw)
 
     def _stop_on_flaw(self, trainer: Trainer, answers: list[int]) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from recurlight.saving import DurableCheckpointIO
+
 __all__ = ["checkpoint_folder", "last_file", "last_saved", "readable"]
 
 
@@ -41,8 +43,11 @@ def last_file(trainer: Trainer) -> Path | None:
 
 def last_saved(trainer: Trainer) -> str | None:
     """Return the newest checkpoint of the run, or the one that it began with; None when there is none."""
-    paths = [path for w in _writers(trainer) for path in (w.last_model_path, w.best_model_path) if path]
-    there = [path for path in paths if os.path.exists(path)]
+    io = trainer.strategy.checkpoint_io
+    names = [str(io.written)] if isinstance(io, DurableCheckpointIO) and io.written else []
+    for writer in _writers(trainer):
+        names += [writer.last_model_path, writer.best_model_path]
+    there = [name for name in names if os.path.exists(name)]  # a writer has names before it has files
     if there:
         return readable(max(there, key=os.path.getmtime))
     return readable(trainer.ckpt_path) if trainer.ckpt_path else None

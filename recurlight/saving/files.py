@@ -90,7 +90,7 @@ def _sync(folder: Path) -> None:
 
 def _unwritten(target: Path, size: int, error: OSError) -> str:
     """Say why a checkpoint could not be written, how much room it takes, and what there is instead."""
-    reason = error.strerror or str(error)
+    reason = (error.strerror or str(error)) + (f" ({error.filename})" if error.filename else "")
     if size:
         free = shutil.disk_usage(target.parent).free
         reason += f", it needs {size:,} bytes and {free:,} are free there"

@@ -45,6 +45,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
 
     def __init__(self) -> None:
         super().__init__()
+        self.written: Path | None = None
+        """The newest file that was completed."""
         self.swept: set[Path] = set()
 
     def _sweep(self, folder: Path) -> None:
@@ -62,7 +64,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         self._sweep(Path(path).parent)
-        files.write(checkpoint, Path(path))
+        files.write(checkpoint, path)
+        self.written = Path(path)
 
     @override
     def load_checkpoint(
