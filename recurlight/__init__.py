@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from recurlight.cells import MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
     from recurlight.data import PuzzleData, SudokuData
-    from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
+    from recurlight.errors import (
+        CheckpointError,
+        CheckpointMismatch,
+        DataError,
+        IncompatibleComponents,
+        Interrupted,
+        NonFiniteError,
+        RecurlightError,
+    )
     from recurlight.halting import (
         ConvergenceHalting,
         CorrectnessHalting,
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
+    from recurlight.saving import DurableCheckpointIO
     from recurlight.task_metric import TaskMetric
     from recurlight.truncation import (
         AndersonSolver,
@@ -53,7 +62,15 @@ _HOMES = {
     "cells": ("MixerCell", "TransformerCell"),
     "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
     "data": ("PuzzleData", "SudokuData"),
-    "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
+    "errors": (
+        "CheckpointError",
+        "CheckpointMismatch",
+        "DataError",
+        "IncompatibleComponents",
+        "Interrupted",
+        "NonFiniteError",
+        "RecurlightError",
+    ),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
     "interop": ("import_published",),
     "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
@@ -68,6 +85,7 @@ _HOMES = {
         "TwoLevelRefiner",
         "TwoLevelState",
     ),
+    "saving": ("DurableCheckpointIO",),
     "task_metric": ("TaskMetric",),
     "truncation": (
         "AndersonSolver",

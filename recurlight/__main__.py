@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from recurlight.errors import RecurlightError, suggestion
+from recurlight.errors import Interrupted, RecurlightError, suggestion
 
 __all__ = ["main"]
 
@@ -128,8 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after `recurlight`; those of the process by default.
 
     Returns:
-        The exit status: 0, or 2 after an error of the user's, told in one line on stderr. Errors that
-        nobody intended keep their traceback.
+        The exit status: 0; 2 after an error of the user's, told in one line on stderr; 130 after Ctrl-C and
+        143 after SIGTERM. Errors that nobody intended keep their traceback.
     """
     try:
         _dispatch(list(sys.argv[1:] if arguments is None else arguments))
@@ -137,8 +138,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         intended = _intended(error)
         if intended is None:
             raise
-        sys.stderr.write(f"recurlight: error: {' '.join(str(intended).split())}\n")
-        return 2
+        kind = "" if isinstance(intended, Interrupted) else "error: "
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        sys.stderr.write(f"recurlight: {kind}{' '.join(f'{intended}{notes}'.split())}\n")
+        return intended.status
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning turns a Ctrl-C into status 1. One that comes between steps of `fit` does not get here.
+        if not isinstance(stop, KeyboardInterrupt) and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        sys.stderr.write("recurlight: interrupted\n")
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -5,11 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError", "suggestion"]
+__all__ = [
+    "CheckpointError",
+    "CheckpointMismatch",
+    "DataError",
+    "IncompatibleComponents",
+    "Interrupted",
+    "NonFiniteError",
+    "RecurlightError",
+    "suggestion",
+]
 
 
 class RecurlightError(Exception):
     """Base of every error that recurlight raises on purpose."""
+
+    status = 2
+    """Status with which the command line ends."""
 
 
 class IncompatibleComponents(RecurlightError, ValueError):
@@ -22,6 +34,27 @@ class DataError(RecurlightError, ValueError):
 
 class CheckpointMismatch(RecurlightError, ValueError):
     """A checkpoint belongs to another architecture; the message lists the keys that differ."""
+
+
+class CheckpointError(RecurlightError, ValueError):
+    """A checkpoint file cannot be written, is damaged or is something else; the message names a good one."""
+
+
+class NonFiniteError(RecurlightError, ArithmeticError):
+    """Training met NaN or infinity; the message names step, rank, tensor and last checkpoint."""
+
+
+class Interrupted(RecurlightError):
+    """A signal ended training between two steps; the message names the checkpoint to go on with.
+
+    Args:
+        signum: Number of the signal; the command line ends with status 128 more.
+        message: What to tell.
+    """
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.status = 128 + signum
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

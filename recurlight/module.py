@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -22,6 +21,7 @@ from recurlight.optim import AdamATan2
 from recurlight.progress import Progress
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
+from recurlight.saving.loading import CheckedLoading, verify_source
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -29,7 +29,7 @@ from recurlight.types import Batch, Carry, Prediction, Sizes
 __all__ = ["RecursiveModule"]
 
 
-class RecursiveModule(LightningModule):
+class RecursiveModule(CheckedLoading):
     """Trains and evaluates a recursive reasoner.
 
     A training step runs one segment on every slot and takes one optimiser step on the mean over slots of
@@ -226,9 +226,11 @@ class RecursiveModule(LightningModule):
         return self.validated_step != self.global_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another architecture.
+        """Refuse a damaged checkpoint, and one of another architecture.
 
         Raises:
+            CheckpointError: The file is damaged.
             CheckpointMismatch: Listing keys that differ.
         """
+        verify_source(self)
         require_same_weights(self.state_dict(), checkpoint["state_dict"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +18,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
+from recurlight.callbacks import SaveOnFailure
 from recurlight.checkpoints import require_same_weights
 from recurlight.cli.callbacks import SaveRun, default_callbacks
 from recurlight.cli.checkpoint import LINKS
@@ -28,6 +31,7 @@ from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
 from recurlight.data import PuzzleData
 from recurlight.module import RecursiveModule
+from recurlight.saving.plugin import make_durable
 from recurlight.truncation import FixedPointSolver, GradientTruncation
 
 __all__ = ["RecurlightCLI", "run"]
@@ -107,10 +111,13 @@ class RecurlightCLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         given = config.get("callbacks") or []
         callbacks = [
+            *([SaveOnFailure()] if self.request.subcommand == "fit" else []),
             *(given if isinstance(given, list) else [given]),
             *default_callbacks(config.as_dict(), self.request.subcommand),
         ]
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        make_durable(trainer.strategy)
+        return trainer
 
     def after_fit(self) -> None:
         """Show the table for the final weights, and say where they are."""
@@ -156,6 +163,8 @@ def run(subcommand: str, arguments: Sequence[str]) -> None:
     prepared = prepare(subcommand, arguments, recipes_dir())
     try:
         RecurlightCLI(prepared)
+    except SIGTERMException as error:  # one that came before the first step
+        raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:
         origin = prepared.origin(error.key)
         if origin is None:

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
-from recurlight.callbacks import PredictionWriter
+from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal
 from recurlight.cli.checkpoint import DATA_KEY, data_hyper_parameters
 
 __all__ = ["SaveRun", "default_callbacks"]
@@ -41,12 +41,15 @@ class SaveRun(SaveConfigCallback):
 def default_callbacks(trainer: dict[str, Any], subcommand: str) -> list[Callback]:
     """Return a checkpoint and a progress bar for settings of the trainer that name neither.
 
-    The checkpoint is of the last step, written at the end of every epoch and of the run; `predict` gets a
-    writer of predictions.
+    The checkpoint is of the last step, written at the end of every epoch and of the run; `fit` gets what ends
+    it well, and `predict` a writer of predictions.
     """
     given = trainer.get("callbacks") or []
     given = given if isinstance(given, list) else [given]
     added: list[Callback] = []
+    if subcommand == "fit":  # after the user's, which may change weights
+        guards = (StopOnNonFinite, StopOnSignal)
+        added += [guard() for guard in guards if not any(isinstance(c, guard) for c in given)]
     if trainer.get("enable_checkpointing") is not False and not any(isinstance(c, Checkpoint) for c in given):
         added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
     if trainer.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in given):

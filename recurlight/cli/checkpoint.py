@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from recurlight.errors import RecurlightError, suggestion
+from recurlight.errors import CheckpointError, suggestion
+from recurlight.saving import files
 
 __all__ = ["DATA_KEY", "LINKS", "CheckpointError", "data_hyper_parameters", "read_checkpoint", "run_config"]
 
@@ -20,10 +18,6 @@ DATA_KEY = "datamodule_hyper_parameters"
 
 KEYWORDS = ("last", "best", "hpc")
 """Checkpoints that Lightning finds by itself."""
-
-
-class CheckpointError(RecurlightError, ValueError):
-    """A checkpoint file cannot be read."""
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
@@ -42,14 +36,11 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         near = sorted(str(other) for other in file.parent.glob("*.ckpt")) if file.parent.is_dir() else []
         raise CheckpointError(f"--ckpt_path {path}: there is no such file{suggestion(path, near)}")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"--ckpt_path {path}: no checkpoint, or one that holds Python objects beside the weights; "
-            "write it with 'recurlight fit', or load it in Python"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"--ckpt_path {path}: the file is damaged or no checkpoint") from error
+        content = files.read(path, mmap=True)
+    except CheckpointError as error:
+        raise CheckpointError(f"--ckpt_path {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"--ckpt_path {path}: cannot be read, {error.strerror}") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise CheckpointError(f"--ckpt_path {path}: no Lightning checkpoint, it has no 'state_dict'")
     return content
