@@ -1,8 +1,16 @@
 """Callbacks of the trainer."""
 
+from recurlight.callbacks.compile import CompileCells, compile_cells
 from recurlight.callbacks.failure import SaveOnFailure
 from recurlight.callbacks.finite import StopOnNonFinite
 from recurlight.callbacks.predictions import PredictionWriter
 from recurlight.callbacks.signals import StopOnSignal
 
-__all__ = ["PredictionWriter", "SaveOnFailure", "StopOnNonFinite", "StopOnSignal"]
+__all__ = [
+    "CompileCells",
+    "PredictionWriter",
+    "SaveOnFailure",
+    "StopOnNonFinite",
+    "StopOnSignal",
+    "compile_cells",
+]

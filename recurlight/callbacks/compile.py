@@ -1,0 +1,89 @@
+"""Compiled cells."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+from recurlight.errors import RecurlightError
+from recurlight.module import RecursiveModule
+from recurlight.refiners.base import Refiner
+
+__all__ = ["CompileCells", "compile_cells"]
+
+_COMPILED: WeakSet[nn.Module] = WeakSet()
+
+
+def compile_cells(refiner: Refiner[Any], backend: str = "inductor") -> None:
+    """Compile each cell of a refiner in place, a shared one once and none a second time.
+
+    The loop over updates stays in Python, so one graph serves any number of cycles. A cell that cannot be
+    compiled as one graph, or that needs more graphs than `torch._dynamo.config.recompile_limit`, raises;
+    nothing falls back to eager execution unheard.
+
+    Args:
+        refiner: Supplies the cells; their weights keep their names.
+        backend: Any of `torch.compiler.list_backends()`.
+
+    Example:
+        >>> from recurlight import SingleRefiner
+        >>> compile_cells(SingleRefiner(nn.Tanh()), backend="eager")
+    """
+    for cell in refiner.cells().values():
+        if cell not in _COMPILED:
+            cell.compile(backend=backend, fullgraph=True)
+            _COMPILED.add(cell)
+
+
+class CompileCells(Callback):
+    """Compiles the cells of the model, the part that runs again and again, when a run begins.
+
+    Worth it for runs of more than a few minutes: a fused cell is faster and saves memory, and the first step
+    waits for the compiler. Results agree with eager execution up to rounding. Training, validation and
+    adaptive evaluation together take a handful of graphs for each cell, whatever the number of cycles.
+    Averaged weights, checkpoints, mixed precision and several devices work as without it.
+
+    On the command line: `--trainer.callbacks+=CompileCells`.
+
+    Args:
+        backend: Compiler; `inductor` generates code, `eager` and `aot_eager` only trace, for finding faults.
+
+    Example:
+        >>> CompileCells().backend
+        'inductor'
+    """
+
+    def __init__(self, backend: str = "inductor") -> None:
+        self.backend = backend
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Compile, once in the life of the model.
+
+        Raises:
+            RecurlightError: The model has no cells, or Inductor no C++ compiler for the CPU.
+        """
+        if not isinstance(pl_module, RecursiveModule):
+            name = type(pl_module).__name__
+            raise RecurlightError(
+                f"CompileCells knows the cells of a RecursiveModule, not of {name}: call compile_cells"
+            )
+        if self.backend == "inductor":
+            _require_compiler(trainer.strategy.root_device)
+        compile_cells(pl_module.recursion.refiner, self.backend)
+
+
+def _require_compiler(device: torch.device) -> None:
+    """Insist on the C++ compiler that Inductor calls for code on a CPU."""
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if device.type == "cpu" and sys.platform != "win32" and shutil.which(name) is None:
+        raise RecurlightError(
+            f"CompileCells generates C++ for the CPU and found no compiler '{name}': "
+            "install it, set CXX to another, or leave CompileCells out"
+        )
