@@ -185,7 +185,7 @@ class RunningRatio:
     """A ratio of two decayed sums, kept on the device: the smoothed number of a progress bar.
 
     `value = sum_i decay^i part_(t-i) / sum_i decay^i whole_(t-i)`, so that batches weigh by their size.
-    Use `ReasoningMetrics` for numbers to report: this one forgets, and sees one rank only.
+    Use `ReasoningMetrics` for numbers to report: this one forgets, and sees only what it is given.
 
     Args:
         decay: Weight of the past at each update, from 0 to below 1.
@@ -220,3 +220,11 @@ class RunningRatio:
             return torch.zeros(())
         part, whole = self._sums
         return torch.where(whole > 0, part / whole, 0.0)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the two sums; no later update changes them."""
+        return {} if self._sums is None else {"part": self._sums[0], "whole": self._sums[1]}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from these sums."""
+        self._sums = (state["part"], state["whole"]) if state else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -18,9 +19,9 @@ from recurlight.evaluation import Evaluation
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
 from recurlight.optim import AdamATan2
-from recurlight.progress import Progress
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
+from recurlight.run import Run
 from recurlight.saving.loading import CheckedLoading, verify_source
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
@@ -58,7 +59,9 @@ class RecursiveModule(CheckedLoading):
         eval_adaptive: Let samples stop in evaluation when the halting policy says so.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Makes the learning-rate schedule from the optimiser, stepped every step; null for constant.
-        seed: Seed of the weights and of the exploration.
+        seed: Seed of the weights, of the exploration, and of the global generators in each training step.
+        save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
+            exactly; otherwise a resumed run begins with fresh samples.
 
     Raises:
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
@@ -99,6 +102,7 @@ class RecursiveModule(CheckedLoading):
         optimizer: OptimizerCallable = AdamATan2,
         scheduler: LRSchedulerCallable | None = None,
         seed: int = 0,
+        save_carry: bool = True,
     ) -> None:
         super().__init__()
         if _given_hyperparameters.get() is not None:  # built by the command line: its plain values
@@ -113,8 +117,8 @@ class RecursiveModule(CheckedLoading):
         self.eval_cycles, self.eval_adaptive = eval_cycles, eval_adaptive
         self.optimizer, self.scheduler = optimizer, scheduler
         self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
-        self.carries: dict[int, Carry] = {}
-        self.progress = Progress()
+        self.run = Run(seed, save_carry)
+        self.carries, self.progress = self.run.carries, self.run.progress
         self.validated_step: int | None = None
         self.table = ""
 
@@ -131,19 +135,18 @@ class RecursiveModule(CheckedLoading):
         correct = exactly_right(segment.logits, labels)
         outcome = self.recursion.outcome(carry, correct)
         halting_loss = self.recursion.halting.loss(score, outcome)
-        loss = (self.loss(segment.logits, labels) + self.halting_weight * halting_loss).mean()
+        loss: Tensor = (self.loss(segment.logits, labels) + self.halting_weight * halting_loss).mean()
         draw = self.global_step * self.trainer.accumulate_grad_batches + micro
         carry = self.recursion.halt(carry, score.detach(), draw, self.global_rank, self.trainer.world_size)
-        self.carries[micro] = carry
-        self._log_progress(loss.detach(), before, carry, correct)
-        total: Tensor = loss
-        return total
+        self.run.keep(micro, carry)
+        self._log_progress(loss, before, carry, correct)
+        return loss
 
     def _carry(self, micro: int, batch: Batch) -> Carry:
         """Return the carry of this micro-batch, a new one at the start of training."""
         if micro not in self.carries:
             check_batch(batch, self.recursion.sizes)
-            self.carries[micro] = self.recursion.start(batch)
+            self.run.open(micro, self.recursion.start(batch), self.trainer)
         carry = self.carries[micro]
         if carry.batch.inputs.shape != batch.inputs.shape:
             raise IncompatibleComponents(
@@ -154,8 +157,8 @@ class RecursiveModule(CheckedLoading):
 
     def _log_progress(self, loss: Tensor, before: Carry, after: Carry, correct: Tensor) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
-        self.progress.update(before, after, correct)
-        self.log_dict({"loss": loss, **self.progress.figures()}, prog_bar=True)
+        self.progress.update(loss, before, after, correct)
+        self.log_dict(self.progress.figures(), prog_bar=True)
         self.log("samples", self.progress.samples.float())
         self.log_dict(self.recursion.truncation.diagnostics())
 
@@ -165,14 +168,13 @@ class RecursiveModule(CheckedLoading):
         if isinstance(data, PuzzleData):
             self.evaluation.task = data.task_metric("test" if stage == "test" else "val")
 
-    def on_train_start(self) -> None:
-        """Begin with fresh slots."""
-        self.carries.clear()
-        self.progress = Progress()
-
     def on_train_epoch_end(self) -> None:
         """Say loudly when a fixed point was not found."""
         warn_unconverged(self.recursion.truncation.diagnostics())
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Bring the callback that keeps what a resumed run needs."""
+        return [self.run]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimiser, and a schedule that is stepped with it."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from recurlight.data.order import StepSampler, UInt64, augmentation_keys, puzzle_rows
+from recurlight.errors import CheckpointMismatch
 from recurlight.types import IGNORE, Batch
 
 __all__ = ["Augmentation", "EvaluationBatches", "Puzzles", "ResumableLoader", "Share", "TrainingBatches"]
@@ -91,6 +92,15 @@ class TrainingBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return self.steps
 
+    def order(self) -> dict[str, int]:
+        """Return all on which the order of the samples depends; the number of ranks is not among it."""
+        return {
+            "data.seed": self.seed,
+            "data.batch_size": self.batch_size,
+            "data.epoch_samples": self.steps * self.batch_size,
+            "number of training puzzles": len(self.puzzles.inputs),
+        }
+
     def __getitem__(self, step: int) -> Batch:
         low, high = self.share.of(self.batch_size)
         samples = np.arange(step * self.batch_size + low, step * self.batch_size + high)
@@ -149,10 +159,24 @@ class ResumableLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch and how many batches of it were served."""
-        return {"epoch": self.epoch, "served": self.served}
+        """Return the epoch, how many batches of it were served, and what their order depends on."""
+        return {"epoch": self.epoch, "served": self.served, **self._order()}
+
+    def _order(self) -> dict[str, int]:
+        return self.dataset.order() if isinstance(self.dataset, TrainingBatches) else {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the batches that were served."""
+        """Go on after the batches that were served.
+
+        Raises:
+            CheckpointMismatch: They belong to another order of samples.
+        """
+        for name, now in self._order().items():
+            then = state.get(name, now)
+            if then != now:
+                raise CheckpointMismatch(
+                    f"the checkpoint was written with {name} {then} and this run has {now}, so the order of "
+                    f"its samples cannot go on: use {name} {then} again, or start without the checkpoint"
+                )
         if isinstance(self.sampler, StepSampler):
             self.sampler.resume(state["epoch"], state["served"])

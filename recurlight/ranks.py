@@ -1,0 +1,44 @@
+"""What the ranks tell each other: sums, and rows in the order of the global batch."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["gather", "total", "world_size"]
+
+
+def world_size() -> int:
+    """Return the number of ranks, 1 where nothing is distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def total(values: Tensor) -> Tensor:
+    """Sum a tensor over the ranks; every rank must call it.
+
+    The process does not wait for an accelerator's result. Lightning's own reduction does, for it puts a
+    barrier before.
+    """
+    if world_size() == 1:
+        return values
+    summed = values.clone()
+    dist.all_reduce(summed)
+    return summed
+
+
+def gather(rows: Tensor) -> Tensor:
+    """Put the ranks' rows, equally many, one after the other; every rank must call it.
+
+    Args:
+        rows: `(B, ...)` on each rank.
+
+    Returns:
+        `(ranks * B, ...)` on every rank.
+    """
+    if world_size() == 1:
+        return rows
+    rows = rows.contiguous()
+    parts = [torch.empty_like(rows) for _ in range(world_size())]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)
