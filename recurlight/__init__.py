@@ -11,8 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recurlight.cells import MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
-    from recurlight.data import PuzzleData, SudokuData
+    from recurlight.data import (
+        AdditionData,
+        ParityData,
+        PermutationData,
+        PuzzleData,
+        Puzzles,
+        QueensData,
+        ReversalData,
+        SequenceData,
+        SortingData,
+        Splits,
+        SudokuData,
+        TableData,
+        hold_out,
+    )
     from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
+    from recurlight.exact_by_group import ExactByGroup
     from recurlight.halting import (
         ConvergenceHalting,
         CorrectnessHalting,
@@ -51,8 +66,23 @@ if TYPE_CHECKING:
 _HOMES = {
     "cells": ("MixerCell", "TransformerCell"),
     "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
-    "data": ("PuzzleData", "SudokuData"),
+    "data": (
+        "AdditionData",
+        "ParityData",
+        "PermutationData",
+        "PuzzleData",
+        "Puzzles",
+        "QueensData",
+        "ReversalData",
+        "SequenceData",
+        "SortingData",
+        "Splits",
+        "SudokuData",
+        "TableData",
+        "hold_out",
+    ),
     "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
+    "exact_by_group": ("ExactByGroup",),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
     "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
     "module": ("RecursiveModule",),
