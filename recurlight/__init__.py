@@ -21,6 +21,23 @@ if TYPE_CHECKING:
         NonFiniteError,
         RecurlightError,
     )
+    from recurlight.data import (
+        AdditionData,
+        ParityData,
+        PermutationData,
+        PuzzleData,
+        Puzzles,
+        QueensData,
+        ReversalData,
+        SequenceData,
+        SortingData,
+        Splits,
+        SudokuData,
+        TableData,
+        hold_out,
+    )
+    from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
+    from recurlight.exact_by_group import ExactByGroup
     from recurlight.halting import (
         ConvergenceHalting,
         CorrectnessHalting,
@@ -71,6 +88,23 @@ _HOMES = {
         "NonFiniteError",
         "RecurlightError",
     ),
+    "data": (
+        "AdditionData",
+        "ParityData",
+        "PermutationData",
+        "PuzzleData",
+        "Puzzles",
+        "QueensData",
+        "ReversalData",
+        "SequenceData",
+        "SortingData",
+        "Splits",
+        "SudokuData",
+        "TableData",
+        "hold_out",
+    ),
+    "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
+    "exact_by_group": ("ExactByGroup",),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
     "interop": ("import_published",),
     "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),

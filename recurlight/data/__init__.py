@@ -1,6 +1,32 @@
 """Data: puzzles parsed or generated, and the one pipeline that feeds them to every model."""
 
-from recurlight.data.base import PuzzleData
+from recurlight.data.base import PuzzleData, Splits
+from recurlight.data.sequences import (
+    AdditionData,
+    ParityData,
+    PermutationData,
+    QueensData,
+    ReversalData,
+    SequenceData,
+    SortingData,
+)
+from recurlight.data.split import hold_out
+from recurlight.data.stream import Puzzles
 from recurlight.data.sudoku import SudokuData
+from recurlight.data.table import TableData
 
-__all__ = ["PuzzleData", "SudokuData"]
+__all__ = [
+    "AdditionData",
+    "ParityData",
+    "PermutationData",
+    "PuzzleData",
+    "Puzzles",
+    "QueensData",
+    "ReversalData",
+    "SequenceData",
+    "SortingData",
+    "Splits",
+    "SudokuData",
+    "TableData",
+    "hold_out",
+]

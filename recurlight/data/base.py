@@ -19,6 +19,7 @@ from recurlight.data.stream import (
     Share,
     TrainingBatches,
 )
+from recurlight.data.text_grid import text_grid
 from recurlight.errors import DataError
 from recurlight.task_metric import TaskMetric
 from recurlight.types import Batch
@@ -39,7 +40,7 @@ class Splits(NamedTuple):
 
 
 class PuzzleData(LightningDataModule, ABC):
-    """Puzzles of one shape: a family supplies `load`, `augmentation` and `render`, the rest happens here.
+    """Puzzles of one shape: a family supplies `load`, and where it likes `augmentation` and `render`.
 
     Training draws from an endless stream: a fresh seeded permutation of the puzzles for every pass, each
     sample augmented on the fly. What batch `t` of the run holds depends on the seed alone, not on ranks,
@@ -48,10 +49,12 @@ class PuzzleData(LightningDataModule, ABC):
     without a puzzle, that rank gets one row whose labels are all `IGNORE`. Prediction goes through the test
     puzzles in the same way.
 
-    Items are `recurlight.types.Batch`. An *epoch* is only the period of validation and of logging.
+    Items are `recurlight.types.Batch`. An *epoch* is only the period of validation and of logging. The
+    command line reads `vocab_size`, `seq_len` and `num_tasks` before `load`: they must be known when the
+    object is made. Puzzles that already lie in a file need no class: `TableData` reads them.
 
     Args:
-        vocab_size: Vocabulary `V`.
+        vocab_size: Vocabulary `V`, the pad token 0 included.
         grid_shape: Rows and columns of the grid; `L` is their product.
         num_tasks: Number of tasks, 1 when the data has one.
         batch_size: Samples of a global training batch, divided over the ranks.
@@ -63,6 +66,20 @@ class PuzzleData(LightningDataModule, ABC):
 
     Raises:
         DataError: A size is not positive, or the batch cannot be divided over the ranks.
+
+    Example:
+        >>> import numpy as np
+        >>> from recurlight.data import Puzzles, hold_out
+        >>> class Echo(PuzzleData):
+        ...     def __init__(self, size: int = 3, **settings):
+        ...         super().__init__(vocab_size=5, grid_shape=(size, size), **settings)
+        ...
+        ...     def load(self):
+        ...         grids = np.random.default_rng(self.seed).integers(1, 5, (100, self.seq_len))
+        ...         return hold_out(Puzzles(grids, grids, np.zeros(100)), num_val=10, num_test=10, seed=0)
+        >>> data = Echo(size=2, batch_size=8)
+        >>> data.seq_len, len(data.splits.train.inputs), next(iter(data.train_dataloader())).inputs.shape
+        (4, 80, torch.Size([8, 4]))
     """
 
     def __init__(
@@ -71,7 +88,7 @@ class PuzzleData(LightningDataModule, ABC):
         vocab_size: int,
         grid_shape: tuple[int, int],
         num_tasks: int = 1,
-        batch_size: int,
+        batch_size: int = 64,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
@@ -103,13 +120,13 @@ class PuzzleData(LightningDataModule, ABC):
             DataError: With file, row and reason.
         """
 
-    @abstractmethod
     def augmentation(self) -> Augmentation | None:
         """Return the function that varies training puzzles, None for none; it must be picklable."""
+        return None
 
-    @abstractmethod
     def render(self, tokens: Iterable[int]) -> str:
-        """Draw one sample, `(L,)` tokens, as text for a terminal."""
+        """Draw one sample, `(L,)` tokens, as text for a terminal: rows of numbers, unless overridden."""
+        return text_grid([str(int(token)) if token > 0 else "." for token in tokens], self.grid_shape[1])
 
     def task_metric(self, split: str) -> TaskMetric | None:
         """Return what this task measures beside exact accuracy, a new metric; None for nothing.
