@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TableData,
         hold_out,
     )
+    from recurlight.data import MazeData, PuzzleData, SudokuData
     from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
     from recurlight.exact_by_group import ExactByGroup
     from recurlight.halting import (
@@ -103,6 +104,7 @@ _HOMES = {
         "TableData",
         "hold_out",
     ),
+    "data": ("MazeData", "PuzzleData", "SudokuData"),
     "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
     "exact_by_group": ("ExactByGroup",),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),

@@ -1,6 +1,7 @@
 """Data: puzzles parsed or generated, and the one pipeline that feeds them to every model."""
 
 from recurlight.data.base import PuzzleData, Splits
+from recurlight.data.maze import MazeData
 from recurlight.data.sequences import (
     AdditionData,
     ParityData,
@@ -17,6 +18,7 @@ from recurlight.data.table import TableData
 
 __all__ = [
     "AdditionData",
+    "MazeData",
     "ParityData",
     "PermutationData",
     "PuzzleData",

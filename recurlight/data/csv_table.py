@@ -40,6 +40,33 @@ class GridTable(NamedTuple):
         """Return the error for a data row counted from 0; the message counts lines of the file from 1."""
         return _error(self.path, row + 2, reason)
 
+    def refuse(self, rows: NDArray[np.int64], bad: NDArray[np.bool_], reason: str) -> None:
+        """Raise the error for the first of the bad rows, if there are any.
+
+        Args:
+            rows: Data rows counted from 0, `(n,)`.
+            bad: Which of them are bad, `(n,)`.
+            reason: What is wrong with them.
+        """
+        if bad.any():
+            raise self.error(int(rows[bad].min()), reason)
+
+    def refuse_characters(
+        self, column: int, rows: NDArray[np.int64], unknown: NDArray[np.bool_], known: str
+    ) -> None:
+        """Raise the error for the first unknown character, if there are any.
+
+        Args:
+            column: 0 question, 1 answer.
+            rows: Data rows counted from 0, `(n,)`.
+            unknown: Which of their characters are unknown, `(n, length)`.
+            known: Which are known, for the message.
+        """
+        if unknown.any():
+            place = int(np.flatnonzero(unknown.any(axis=1))[0])
+            byte = self.characters(column, rows[place : place + 1])[0][unknown[place]][0]
+            raise self.error(int(rows[place]), f"{_COLUMNS[column]} has the character {chr(byte)!r}; {known}")
+
 
 def _error(path: Path, line: int, reason: str) -> DataError:
     return DataError(f"{path}, row {line}: {reason}")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from recurlight.data.base import PuzzleData, Splits
+from recurlight.data.generated import check_counts
+from recurlight.data.hub import download
 from recurlight.data.stream import Augmentation
 from recurlight.data.sudoku_augment import augment as sudoku_augment
 from recurlight.data.sudoku_csv import read_splits
 from recurlight.data.sudoku_generate import BOXES, SYMBOLS
-from recurlight.data.sudoku_hub import download
 from recurlight.data.sudoku_parallel import generated
 from recurlight.errors import DataError
 
@@ -80,9 +81,7 @@ class SudokuData(PuzzleData):
     ) -> None:
         if size not in BOXES:
             raise DataError(f"size is {size}: set data.size to 4, 6, 9 or 16")
-        for name, count in (("num_train", num_train), ("num_val", num_val), ("num_test", num_test)):
-            if count is not None and count < 0:
-                raise DataError(f"{name} is {count}: set data.{name} to 0 or more")
+        check_counts(num_train=num_train, num_val=num_val, num_test=num_test)
         super().__init__(
             vocab_size=size + 2,
             grid_shape=(size, size),
@@ -150,7 +149,7 @@ class SudokuData(PuzzleData):
     def _hub(self) -> Splits:
         if self.size != 9:
             raise DataError(f"the hub's puzzles are 9 x 9, size is {self.size}: set data.size to 9")
-        return self._read(download())
+        return self._read(download("sapientinc/sudoku-extreme"))
 
     def _read(self, folder: Path) -> Splits:
         return read_splits(

@@ -213,4 +213,4 @@ def make_puzzle(size: int, seed: int, index: int) -> tuple[str, str]:
 if __name__ == "__main__":
     _size, _seed, *_range = map(int, sys.argv[1:])
     for _index in range(*_range):
-        sys.stdout.write(" ".join(make_puzzle(_size, _seed, _index)) + "\n")
+        sys.stdout.write(",".join(make_puzzle(_size, _seed, _index)) + "\n")

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from recurlight.data import SudokuData
+from recurlight.data.hub import download
 from recurlight.data.sudoku_generate import make_puzzle
-from recurlight.data.sudoku_hub import download
 from recurlight.errors import DataError
 
 
@@ -37,7 +37,7 @@ def test_files_are_downloaded_once_and_read(monkeypatch):
 def test_a_missing_package_gives_the_install_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(DataError, match=r"pip install 'recurlight\[hub\]'"):
-        download()
+        download("sapientinc/sudoku-extreme")
 
 
 def test_without_network_the_files_are_named(monkeypatch):
@@ -46,6 +46,6 @@ def test_without_network_the_files_are_named(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=fail))
     with pytest.raises(DataError, match=r"train\.csv and test\.csv .*sapientinc/sudoku-extreme") as caught:
-        download()
+        download("sapientinc/sudoku-extreme")
     assert "--data.source csv --data.path DIR" in str(caught.value)
     assert "\n" not in str(caught.value)
