@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recurlight.cells import MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
-    from recurlight.data import PuzzleData, SudokuData
+    from recurlight.data import ArcData, PuzzleData, SudokuData
     from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
     from recurlight.halting import (
         ConvergenceHalting,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "cells": ("MixerCell", "TransformerCell"),
     "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
-    "data": ("PuzzleData", "SudokuData"),
+    "data": ("ArcData", "PuzzleData", "SudokuData"),
     "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
     "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
