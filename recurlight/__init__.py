@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         hold_out,
     )
     from recurlight.data import MazeData, PuzzleData, SudokuData
+    from recurlight.data import ArcData, PuzzleData, SudokuData
     from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
     from recurlight.exact_by_group import ExactByGroup
     from recurlight.halting import (
@@ -105,6 +106,7 @@ _HOMES = {
         "hold_out",
     ),
     "data": ("MazeData", "PuzzleData", "SudokuData"),
+    "data": ("ArcData", "PuzzleData", "SudokuData"),
     "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
     "exact_by_group": ("ExactByGroup",),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),

@@ -1,5 +1,6 @@
 """Data: puzzles parsed or generated, and the one pipeline that feeds them to every model."""
 
+from recurlight.data.arc import ArcData
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.maze import MazeData
 from recurlight.data.sequences import (
@@ -18,6 +19,7 @@ from recurlight.data.table import TableData
 
 __all__ = [
     "AdditionData",
+    "ArcData",
     "MazeData",
     "ParityData",
     "PermutationData",

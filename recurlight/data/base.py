@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -18,6 +18,7 @@ from recurlight.data.stream import (
     ResumableLoader,
     Share,
     TrainingBatches,
+    Variants,
 )
 from recurlight.data.text_grid import text_grid
 from recurlight.errors import DataError
@@ -82,6 +83,9 @@ class PuzzleData(LightningDataModule, ABC):
         (4, 80, torch.Size([8, 4]))
     """
 
+    by_task: ClassVar[bool] = False
+    """Training takes all puzzles of a task together, so that augmentation can vary it as a whole."""
+
     def __init__(
         self,
         *,
@@ -136,6 +140,14 @@ class PuzzleData(LightningDataModule, ABC):
         """
         return None
 
+    def variants(self, split: str) -> Variants | None:
+        """Return the variants in which evaluation asks every puzzle; None for each as it is.
+
+        Args:
+            split: `val` or `test`.
+        """
+        return None
+
     @property
     def splits(self) -> Splits:
         """The puzzles, loaded on first use."""
@@ -167,23 +179,25 @@ class PuzzleData(LightningDataModule, ABC):
             batch_size=self.batch_size,
             share=share,
             steps=steps,
+            by_task=self.by_task,
         )
         return self._loader(ResumableLoader, stream, steps, advance=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the validation puzzles."""
-        return self._evaluation(self.splits.val)
+        return self._evaluation(self.splits.val, self.variants("val"))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the test puzzles."""
-        return self._evaluation(self.splits.test)
+        return self._evaluation(self.splits.test, self.variants("test"))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the test puzzles."""
-        return self._evaluation(self.splits.test)
+        return self._evaluation(self.splits.test, self.variants("test"))
 
-    def _evaluation(self, puzzles: Puzzles) -> DataLoader[Batch]:
-        batches = EvaluationBatches(puzzles, batch_size=self.eval_batch_size, share=self._share())
+    def _evaluation(self, puzzles: Puzzles, variants: Variants | None) -> DataLoader[Batch]:
+        size = self.eval_batch_size
+        batches = EvaluationBatches(puzzles, batch_size=size, share=self._share(), variants=variants)
         return self._loader(DataLoader, batches, len(batches), advance=False)
 
     def _share(self) -> Share:

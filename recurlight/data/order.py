@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, DistributedSampler
 
-__all__ = ["StepSampler", "UInt64", "augmentation_keys", "counter_hash", "draws", "mix", "puzzle_rows"]
+__all__ = [
+    "StepSampler",
+    "UInt64",
+    "augmentation_keys",
+    "counter_hash",
+    "draws",
+    "mix",
+    "puzzle_rows",
+    "visits",
+]
 
 UInt64 = NDArray[np.uint64]
 
@@ -18,6 +27,7 @@ _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 _AUGMENTATION = 0
 _ORDER = 1
+_VISIT = 1 << 62
 
 
 def mix(values: UInt64) -> UInt64:
@@ -86,6 +96,37 @@ def puzzle_rows(seed: int, samples: NDArray[np.int64], size: int) -> NDArray[np.
         here = passes == number
         rows[here] = _permutation(seed, int(number), size)[places[here]]
     return rows
+
+
+def visits(
+    seed: int, samples: NDArray[np.int64], task: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], UInt64]:
+    """Return puzzle and augmentation key of each sample when the puzzles of a task come together.
+
+    Every pass goes through the tasks in a fresh permutation, and through all puzzles of each: one *visit*.
+    The upper 32 bits of a key are those of the visit, the lower those of the sample, so that an augmentation
+    may vary a task as a whole as well as its puzzles one by one.
+
+    Args:
+        seed: Any integer.
+        samples: Counters `k` in the run's endless stream, `(B,)`.
+        task: Task of each training puzzle, `(n,)`.
+
+    Example:
+        >>> rows, keys = visits(0, np.arange(5), np.array([0, 0, 1, 1, 1]))
+        >>> sorted(rows.tolist()), len(np.unique(keys >> np.uint64(32)))
+        ([0, 1, 2, 3, 4], 2)
+    """
+    names, group = np.unique(task, return_inverse=True)
+    passes, places = np.divmod(samples, len(task))
+    rows = np.empty_like(places)
+    for number in np.unique(passes):
+        turn = _permutation(seed, int(number), len(names)).argsort()  # when each task's turn comes
+        here = passes == number
+        rows[here] = turn[group].argsort(kind="stable")[places[here]]
+    visit = counter_hash(seed, _VISIT, passes * len(names) + group[rows])
+    low = np.uint64(2**32 - 1)
+    return rows, (visit & ~low) | (augmentation_keys(seed, samples) & low)
 
 
 def draws(keys: UInt64, stream: int, size: int) -> UInt64:

@@ -10,11 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from recurlight.data.order import StepSampler, UInt64, augmentation_keys, puzzle_rows
+from recurlight.data.order import StepSampler, UInt64, augmentation_keys, puzzle_rows, visits
 from recurlight.errors import CheckpointMismatch
 from recurlight.types import IGNORE, Batch
 
-__all__ = ["Augmentation", "EvaluationBatches", "Puzzles", "ResumableLoader", "Share", "TrainingBatches"]
+__all__ = [
+    "Augmentation",
+    "EvaluationBatches",
+    "Puzzles",
+    "ResumableLoader",
+    "Share",
+    "TrainingBatches",
+    "Variants",
+]
 
 
 class Puzzles(NamedTuple):
@@ -52,6 +60,15 @@ Augmentation = Callable[[Puzzles, UInt64], Puzzles]
 """`(puzzles, keys (B,) uint64) -> puzzles`: a function of the keys alone, picklable for workers."""
 
 
+class Variants(NamedTuple):
+    """Variants in which evaluation asks every puzzle, made when they are needed."""
+
+    per_puzzle: int
+    """How many; the first is usually the puzzle itself."""
+    apply: Callable[[Puzzles, NDArray[np.int64]], Puzzles]
+    """`(puzzles, number of the variant (B,)) -> puzzles`, picklable for workers."""
+
+
 def _batch(puzzles: Puzzles) -> Batch:
     return Batch(*(torch.from_numpy(field.astype(np.int64)) for field in puzzles))
 
@@ -61,7 +78,8 @@ class TrainingBatches(Dataset[Batch]):
 
     Sample `k` of the stream is puzzle `permutation(seed, k // n)[k % n]`, augmented with `hash(seed, k)`;
     batch `t` holds samples `t * B` to `(t + 1) * B - 1`. Nothing else matters: not the number of ranks,
-    not the workers, not where a run was interrupted.
+    not the workers, not where a run was interrupted. Where tasks are visited as wholes, `visits` says which
+    puzzle sample `k` is.
 
     Args:
         puzzles: Training puzzles, at least one.
@@ -70,6 +88,7 @@ class TrainingBatches(Dataset[Batch]):
         batch_size: Samples `B` of a global batch.
         share: This rank's part of it.
         steps: Length of an epoch in batches.
+        by_task: Visit tasks as wholes.
     """
 
     def __init__(
@@ -81,6 +100,7 @@ class TrainingBatches(Dataset[Batch]):
         batch_size: int,
         share: Share,
         steps: int,
+        by_task: bool = False,
     ) -> None:
         self.puzzles = puzzles
         self.augmentation = augmentation
@@ -88,6 +108,7 @@ class TrainingBatches(Dataset[Batch]):
         self.batch_size = batch_size
         self.share = share
         self.steps = steps
+        self.by_task = by_task
 
     def __len__(self) -> int:
         return self.steps
@@ -103,42 +124,61 @@ class TrainingBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         low, high = self.share.of(self.batch_size)
-        samples = np.arange(step * self.batch_size + low, step * self.batch_size + high)
-        puzzles = self.puzzles.rows(puzzle_rows(self.seed, samples, len(self.puzzles.inputs)))
+        rows, keys = self.draw(np.arange(step * self.batch_size + low, step * self.batch_size + high))
+        puzzles = self.puzzles.rows(rows)
         if self.augmentation is not None:
-            puzzles = self.augmentation(puzzles, augmentation_keys(self.seed, samples))
+            puzzles = self.augmentation(puzzles, keys)
         return _batch(puzzles)
+
+    def draw(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], UInt64]:
+        """Return puzzle and augmentation key of samples of the stream."""
+        if self.by_task:
+            return visits(self.seed, samples, self.puzzles.task)
+        rows = puzzle_rows(self.seed, samples, len(self.puzzles.inputs))
+        return rows, augmentation_keys(self.seed, samples)
 
 
 class EvaluationBatches(Dataset[Batch]):
-    """Each puzzle once over all ranks, in file order, without augmentation.
+    """Each puzzle once over all ranks, in file order, or each in several variants, one after the other.
 
-    Every rank has the same number of batches, as synchronised logging needs. Where the last global batch
-    leaves a rank without a puzzle, that rank gets one *padding row* whose labels are all `IGNORE`; metrics
-    leave out rows without supervised tokens.
+    Row `i` is puzzle `i // n` in variant `i % n`. Every rank has the same number of batches, as
+    synchronised logging needs. Where the last global batch leaves a rank without a puzzle, that rank gets one
+    *padding row* whose labels are all `IGNORE`; metrics leave out rows without supervised tokens.
 
     Args:
         puzzles: Puzzles of a split, possibly none.
         batch_size: Puzzles of a global batch.
         share: This rank's part of it.
+        variants: Variants of every puzzle, `n` of them; None for the puzzle as it is.
     """
 
-    def __init__(self, puzzles: Puzzles, *, batch_size: int, share: Share) -> None:
+    def __init__(
+        self, puzzles: Puzzles, *, batch_size: int, share: Share, variants: Variants | None = None
+    ) -> None:
         self.puzzles = puzzles
         self.batch_size = batch_size
         self.share = share
+        self.variants = variants
+        self.rows = len(puzzles.inputs) * (variants.per_puzzle if variants else 1)
 
     def __len__(self) -> int:
-        return -(-len(self.puzzles.inputs) // self.batch_size)
+        return -(-self.rows // self.batch_size)
 
     def __getitem__(self, step: int) -> Batch:
-        first, count = step * self.batch_size, len(self.puzzles.inputs)
+        first = step * self.batch_size
         low, high = self.share.of(self.batch_size)
-        rows = slice(min(first + low, count), min(first + high, count))
-        if rows.start < rows.stop:
-            return _batch(self.puzzles.rows(rows))
-        padding = _batch(self.puzzles.rows(slice(0, 1)))
+        rows = np.arange(min(first + low, self.rows), min(first + high, self.rows))
+        if len(rows):
+            return self.batch(rows)
+        padding = self.batch(np.zeros(1, dtype=np.int64))
         return padding._replace(labels=torch.full_like(padding.labels, IGNORE))
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """Return some rows of the pass."""
+        if self.variants is None:
+            return _batch(self.puzzles.rows(rows))
+        puzzle, variant = np.divmod(rows, self.variants.per_puzzle)
+        return _batch(self.variants.apply(self.puzzles.rows(puzzle), variant))
 
 
 class ResumableLoader(DataLoader[Batch]):
