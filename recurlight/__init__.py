@@ -11,18 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recurlight.cells import MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
-    from recurlight.data import PuzzleData, SudokuData
-    from recurlight.errors import (
-        CheckpointError,
-        CheckpointMismatch,
-        DataError,
-        IncompatibleComponents,
-        Interrupted,
-        NonFiniteError,
-        RecurlightError,
-    )
     from recurlight.data import (
         AdditionData,
+        ArcData,
+        MazeData,
         ParityData,
         PermutationData,
         PuzzleData,
@@ -36,9 +28,15 @@ if TYPE_CHECKING:
         TableData,
         hold_out,
     )
-    from recurlight.data import MazeData, PuzzleData, SudokuData
-    from recurlight.data import ArcData, PuzzleData, SudokuData
-    from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
+    from recurlight.errors import (
+        CheckpointError,
+        CheckpointMismatch,
+        DataError,
+        IncompatibleComponents,
+        Interrupted,
+        NonFiniteError,
+        RecurlightError,
+    )
     from recurlight.exact_by_group import ExactByGroup
     from recurlight.halting import (
         ConvergenceHalting,
@@ -78,20 +76,20 @@ if TYPE_CHECKING:
     from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
 
 _HOMES = {
-    "cells": ("MixerCell", "TransformerCell"),
-    "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
-    "data": ("PuzzleData", "SudokuData"),
-    "errors": (
-        "CheckpointError",
-        "CheckpointMismatch",
-        "DataError",
-        "IncompatibleComponents",
-        "Interrupted",
-        "NonFiniteError",
-        "RecurlightError",
+    "cells": (
+        "MixerCell",
+        "TransformerCell",
+    ),
+    "codec": (
+        "Decoder",
+        "Encoder",
+        "TokenDecoder",
+        "TokenEncoder",
     ),
     "data": (
         "AdditionData",
+        "ArcData",
+        "MazeData",
         "ParityData",
         "PermutationData",
         "PuzzleData",
@@ -105,15 +103,35 @@ _HOMES = {
         "TableData",
         "hold_out",
     ),
-    "data": ("MazeData", "PuzzleData", "SudokuData"),
-    "data": ("ArcData", "PuzzleData", "SudokuData"),
-    "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
+    "errors": (
+        "CheckpointError",
+        "CheckpointMismatch",
+        "DataError",
+        "IncompatibleComponents",
+        "Interrupted",
+        "NonFiniteError",
+        "RecurlightError",
+    ),
     "exact_by_group": ("ExactByGroup",),
-    "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
+    "halting": (
+        "ConvergenceHalting",
+        "CorrectnessHalting",
+        "FixedHalting",
+        "Halting",
+        "QLearningHalting",
+    ),
     "interop": ("import_published",),
-    "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
+    "losses": (
+        "SequenceLoss",
+        "SoftmaxCrossEntropy",
+        "StablemaxCrossEntropy",
+    ),
     "module": ("RecursiveModule",),
-    "optim": ("AdamATan2", "LinearWarmup", "LinearWarmupCosine"),
+    "optim": (
+        "AdamATan2",
+        "LinearWarmup",
+        "LinearWarmupCosine",
+    ),
     "recursion": ("Recursion",),
     "refiners": (
         "Refiner",
@@ -138,7 +156,15 @@ _HOMES = {
         "PhantomGradient",
         "PicardSolver",
     ),
-    "types": ("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sized", "Sizes"),
+    "types": (
+        "Batch",
+        "Carry",
+        "Outcome",
+        "Prediction",
+        "Segment",
+        "Sized",
+        "Sizes",
+    ),
 }
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
