@@ -179,11 +179,10 @@ def published_gradients(weights, shape, slots, carried):
 
 @pytest.mark.parametrize("precision", DTYPES)
 def test_one_training_step(shape, name, imported, precision, measure):
-    """Loss, every gradient and the slots that halt are the published ones, in a batch of all kinds of slots.
+    """Loss, gradients and the slots that halt are the published ones, in a batch with all kinds of slots.
 
     Fails when gradient reaches one update more or less, with the mean over tokens in place of samples, a
-    halting weight of 1, no look-ahead, a continue target at the cap as below it, or (HRM) a wrong row
-    of the halting head.
+    halting weight of 1, the continue target at the cap as below it, or (HRM) the rows of the head exchanged.
     """
     dtype = DTYPES[precision]
     model, weights = pair(imported, shape, dtype)

@@ -1,0 +1,215 @@
+# ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
+"""`recurlight import` through the command line: what it writes, and that its checkpoints are accepted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import yaml
+from cli.fixtures import cache, failure, folder, printed
+from cli.test_process import process
+
+from recurlight import LastCycles, LastUpdates, QLearningHalting, RecursiveModule, SudokuData
+from recurlight.__main__ import main
+from recurlight.interop import DataSizes, SettingError, import_published
+
+from .conftest import publish
+from .reference import HRM, ROOT, TRM_ATTENTION, TRM_MIXER, random_weights
+
+SUDOKU = TRM_MIXER._replace(tokens=16, vocab=6, tasks=1, cycles=2, latent_steps=1, layers=1)
+"""A mixer for the puzzles of the recipe `tiny`."""
+
+ONE_STEP = ["--trainer.max_steps", "1", "--model.optimizer.lr", "0", "--model.optimizer.weight_decay", "0"]
+
+
+def run(*arguments):
+    assert main(["import", *map(str, arguments)]) == 0
+
+
+def loaded(path):
+    return torch.load(path, weights_only=True)
+
+
+def weights_of(file, *flags):
+    """Import a file and return the state dict."""
+    run(file, "--output", "made.ckpt", *flags)
+    made = loaded("made.ckpt")
+    (file.parent.parent / "made.ckpt").unlink()
+    return made["state_dict"]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_test_and_fit_and_python_take_what_import_writes(folder, capsys):
+    """Fails when optimizer states are left out of the file, the data section or the class paths are wrong,
+    or weights are not loaded on resuming."""
+    file = publish(folder / "hub", SUDOKU)
+    run(file, "--from", "trm", "--data", "recipes/tiny.yaml")
+    assert "recurlight test --ckpt_path step_65000.ckpt" in capsys.readouterr().out
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+    assert main(["test", "--ckpt_path", "step_65000.ckpt", *quiet]) == 0
+    assert "exact" in capsys.readouterr().out
+    assert main(["fit", "--ckpt_path", "step_65000.ckpt", *quiet, *ONE_STEP]) == 0
+    tuned = loaded("runs/run/version_0/checkpoints/last.ckpt")
+    assert tuned["global_step"] == 1
+    assert same(tuned["state_dict"], loaded("step_65000.ckpt")["state_dict"])
+    model = RecursiveModule.load_from_checkpoint("step_65000.ckpt")
+    assert model.optimizer(model.parameters()).param_groups[0]["lr"] == 1e-4
+    assert SudokuData.load_from_checkpoint("step_65000.ckpt").num_train == 8
+
+
+def test_settings_arrive_in_the_commands(folder, capsys):
+    """Fails when HRM gets TRM's window, or cycles and latent steps change places."""
+    run(publish(folder / "hub", SUDOKU._replace(cycles=5)), "--from", "trm", "--data", "recipes/tiny.yaml")
+    model = printed(capsys, "test", "--ckpt_path", "step_65000.ckpt")["model"]
+    assert (model["width"], model["prefix"], model["cycles"], model["max_segments"]) == (64, 16, 5, 16)
+    refiner = model["refiner"]["init_args"]
+    assert (refiner["latent_steps"], refiner["answer"]) == (1, None)
+    assert refiner["latent"]["init_args"] == {"layers": 1, "expansion": 4.0, "multiple": 256}
+    assert model["truncation"] == {"class_path": "recurlight.LastCycles", "init_args": {"count": 1}}
+    assert model["scheduler"]["init_args"] == {"warmup": 2000}
+
+
+def test_hrm_comes_with_its_window_and_both_scores(folder):
+    """Fails when the halting head keeps one row, or H_level becomes the latent's cell."""
+    run(
+        publish(folder / "hub", HRM._replace(layers=1)), "--from", "hrm", "--seq_len", 9, "--output", "a.ckpt"
+    )
+    model = RecursiveModule.load_from_checkpoint("a.ckpt")
+    assert model.recursion.truncation == LastUpdates(2)
+    assert isinstance(model.recursion.halting, QLearningHalting)
+    raw = random_weights(HRM._replace(layers=1))
+    assert torch.equal(model.recursion.halting.head.weight, raw[ROOT + "q_head.weight"])
+    answer = model.recursion.refiner.answer.blocks[0].attention.qkv.weight
+    assert torch.equal(answer, raw[ROOT + "H_level.layers.0.self_attn.qkv_proj.weight"])
+
+
+def test_trm_keeps_the_halt_score_alone_unless_it_was_trained_with_both(folder):
+    """Fails when TRM takes the last row of its head, or no_ACT_continue is not read."""
+    file = publish(folder / "hub", TRM_ATTENTION)
+    raw = random_weights(TRM_ATTENTION)[ROOT + "q_head.bias"]
+    name = "recursion.halting.head.bias"
+    assert torch.equal(weights_of(file, "--from", "trm", "--seq_len", 9)[name], raw[:1])
+    config = TRM_ATTENTION.config()
+    config["arch"]["no_ACT_continue"] = False
+    (file.parent / "all_config.yaml").write_text(yaml.safe_dump(config))
+    assert torch.equal(weights_of(file, "--from", "trm", "--seq_len", 9)[name], raw)
+    flags = ["--from", "trm", "--seq_len", 9, "--halting", "correctness"]
+    assert torch.equal(weights_of(file, *flags)[name], raw[:1])
+
+
+def test_kinds_of_files_give_the_same_weights(folder):
+    """Fails when prefixes, wrappers or bfloat16 are not undone."""
+    weights = {key: value.bfloat16() for key, value in random_weights(SUDOKU).items()}
+    plain = {key: value.float() for key, value in weights.items()}
+    flags = ["--from", "trm"]
+    expected = weights_of(publish(folder / "a", SUDOKU, weights=plain), *flags)
+    assert all(value.dtype == torch.float32 for value in expected.values())
+    assert same(weights_of(publish(folder / "b", SUDOKU, weights=weights), *flags), expected)
+    prefixed = publish(folder / "c", SUDOKU, weights=plain, prefix="_orig_mod.")
+    assert same(weights_of(prefixed, *flags), expected)
+
+
+def test_files_with_an_optimizer_say_what_is_left_out(folder, capsys):
+    """Fails when averages are taken or dropped without being asked for."""
+    file = publish(folder / "hub", SUDOKU)
+    raw = random_weights(SUDOKU)
+    head = ROOT + "lm_head.weight"
+    whole = {"model": raw, "optimizers": [{"state": {}}], "step": 3}
+    torch.save(whole, file)
+    state = weights_of(file, "--from", "trm")
+    assert torch.equal(state["recursion.decoder.head.weight"], raw[head])
+    assert "left out: optimizers, step" in capsys.readouterr().out
+    torch.save(whole | {"ema_helper": {f"_orig_mod.{head}": raw[head] + 1}}, file)
+    assert "--weights averaged" in failure(capsys, "import", str(file), "--from", "trm")
+    averaged = weights_of(file, "--from", "trm", "--weights", "averaged")
+    assert torch.equal(averaged.pop("recursion.decoder.head.weight"), raw[head] + 1)
+    plain = weights_of(file, "--from", "trm", "--weights", "plain")
+    assert torch.equal(plain.pop("recursion.decoder.head.weight"), raw[head])
+    assert same(averaged, plain)
+
+
+def test_a_flag_wins_over_the_configuration_and_the_output_says_so(folder, capsys):
+    """Fails when all_config.yaml wins, or the origin of a value is told wrongly."""
+    file = publish(folder / "hub", SUDOKU)
+    run(file, "--from", "trm", "--cycles", 7, "--max_segments", 4)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["cycles", "7", "flag"] in lines
+    assert ["latent_steps", "1", "all_config.yaml"] in lines
+    assert ["width", "64", "shapes"] in lines
+    parameters = loaded("step_65000.ckpt")["hyper_parameters"]
+    assert (parameters["cycles"], parameters["max_segments"], parameters["prefix"]) == (7, 4, 16)
+
+
+def test_flags_stand_in_for_a_configuration(folder, capsys):
+    """Fails when a number that weights do not tell is guessed."""
+    file = publish(folder / "hub", HRM, config=False)
+    text = failure(capsys, "import", str(file), "--from", "hrm", "--seq_len", "9")
+    assert "do not tell cycles, latent_steps, heads, positions" in text
+    assert "--cycles 3 --latent_steps 6 --heads 8 --positions rope" in text
+    given = ["--cycles", 2, "--latent_steps", 2, "--heads", 2, "--positions", "rope", "--seq_len", 9]
+    run(file, "--from", "hrm", *given, "--output", "a.ckpt")
+    run(publish(folder / "hub", HRM), "--from", "hrm", "--seq_len", 9, "--output", "b.ckpt")
+    one, other = (loaded(name)["hyper_parameters"] for name in ("a.ckpt", "b.ckpt"))
+    trained = {"optimizer", "scheduler"}  # known from the configuration alone
+    assert one == {key: value for key, value in other.items() if key not in trained}
+
+
+@pytest.mark.parametrize(("tasks", "row"), [("mean", lambda t: t.mean(0)), ("zero", lambda t: t[0] * 0)])
+def test_a_table_of_tasks_can_be_made_anew(folder, capsys, tasks, row):
+    """Fails when the mean is over columns, or the rows are cut instead of made."""
+    file = publish(folder / "hub", TRM_ATTENTION)
+    flags = ["--from", "trm", "--seq_len", "9", "--num_tasks", "5"]
+    assert "--tasks mean" in failure(capsys, "import", str(file), *flags)
+    table = weights_of(file, *flags, "--tasks", tasks)["recursion.encoder.task"]
+    assert table.shape == (5, 64)
+    expected = row(random_weights(TRM_ATTENTION)[ROOT + "puzzle_emb.weights"])
+    assert torch.equal(table, expected.expand(5, 64))
+
+
+def test_known_data_come_along(folder, capsys):
+    """Fails when the folder's name is not recognized, or its batch size is forgotten."""
+    shape = SUDOKU._replace(tokens=81, vocab=11)
+    file = publish(folder / "hub", shape)
+    config = shape.config() | {"data_paths": ["data/sudoku-extreme-1k-aug-1000"]}
+    (file.parent / "all_config.yaml").write_text(yaml.safe_dump(config))
+    run(file, "--from", "trm")
+    data = printed(capsys, "test", "--ckpt_path", "step_65000.ckpt")["data"]
+    assert data["class_path"] == "recurlight.SudokuData"
+    given = data["init_args"]
+    assert (given["source"], given["num_train"], given["num_test"]) == ("hub", 1000, None)
+    assert given["batch_size"] == 768
+
+
+def test_other_published_data_tell_the_number_of_tokens(folder):
+    """Fails when a maze's 900 tokens are not known from the name."""
+    file = publish(folder / "hub", TRM_ATTENTION)
+    config = TRM_ATTENTION.config() | {"data_paths": ["data/maze-30x30-hard-1k"]}
+    (file.parent / "all_config.yaml").write_text(yaml.safe_dump(config))
+    run(file, "--from", "trm")
+    assert loaded("step_65000.ckpt")["hyper_parameters"]["seq_len"] == 900
+
+
+def test_python_can_import_too(tmp_path):
+    """Fails when a misspelt setting is ignored."""
+    file = str(publish(tmp_path, TRM_MIXER))
+    made = import_published(file, "trm", sizes=DataSizes(7, 9, 3), cycles=4)
+    assert made.settings["cycles"] == (4, "flag")
+    assert made.checkpoint["hyper_parameters"]["seq_len"] == 9
+    with pytest.raises(SettingError, match="'cylces' is no setting of an import; did you mean 'cycles'"):
+        import_published(file, "trm", cylces=4)
+
+
+def test_help_does_not_wait_for_torch():
+    """Fails when the command line imports torch before it has been understood."""
+    code = (
+        "import sys\nfrom recurlight.__main__ import main\n"
+        "main(['import', 'x', '--from', 'trn'])\n"
+        "try: main(['import', '--help'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'lightning', 'jsonargparse'} & sys.modules.keys()\n"
+    )
+    done = process("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "--latent_steps" in done.stdout
