@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from recurlight.errors import CheckpointMismatch
+from recurlight.types import Sizes
 
-__all__ = ["require_same_weights"]
+__all__ = ["require_fitting", "require_same_weights"]
 
 SHOWN = 3
 
@@ -42,3 +44,52 @@ def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor
             f"the checkpoint is of another architecture: {', '.join(differences[:SHOWN])}{more}; "
             "give the config that it was trained with, or drop the flags that change the model"
         )
+
+
+def require_fitting(ours: Mapping[str, Tensor], checkpoint: Mapping[str, Any], sizes: Sizes) -> None:
+    """Insist on the same names and shapes; where only the data's sizes differ, say so.
+
+    Args:
+        ours: State dict of the model.
+        checkpoint: The whole checkpoint.
+        sizes: Sizes of the model.
+
+    Raises:
+        CheckpointMismatch: Listing keys that differ, or the sizes.
+    """
+    theirs = checkpoint["state_dict"]
+    try:
+        require_same_weights(ours, theirs)
+    except CheckpointMismatch as error:
+        reasons = _moved(ours, theirs, checkpoint.get("hyper_parameters", {}), sizes)
+        if not reasons:
+            raise
+        raise CheckpointMismatch(f"the checkpoint cannot move to these data: {'; '.join(reasons)}") from error
+
+
+def _moved(
+    ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], there: Mapping[str, Any], here: Sizes
+) -> list[str]:
+    """Say what the data's sizes alone explain, nothing where something else differs."""
+    vocab, tokens = there.get("vocab_size", here.vocab), there.get("seq_len", here.tokens)
+    if ours.keys() != theirs.keys() or there.get("width", here.width) != here.width:
+        return []
+    reasons = []
+    if vocab != here.vocab:
+        reasons.append(
+            f"its vocabulary has {vocab} tokens and theirs {here.vocab}: "
+            "make both for the largest size, for Sudoku with data.digits"
+        )
+    fit = {vocab: here.vocab}
+    bound = [
+        key
+        for key, weight in ours.items()
+        if (shape := theirs[key].shape) != weight.shape
+        and (*(fit.get(size, size) for size in shape[:1]), *shape[1:]) != tuple(weight.shape)
+    ]
+    if bound and tokens != here.tokens:
+        reasons.append(
+            f"{bound[0]} has weights for each of {tokens} tokens and they have {here.tokens}: "
+            "train with TransformerCell and without learned positions to move between sizes"
+        )
+    return reasons

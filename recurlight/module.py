@@ -10,7 +10,7 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from recurlight.checkpoints import require_same_weights
+from recurlight.checkpoints import require_fitting
 from recurlight.codec import Decoder, Encoder
 from recurlight.composition import check_batch, check_evaluation
 from recurlight.data.base import PuzzleData
@@ -235,4 +235,4 @@ class RecursiveModule(CheckedLoading):
             CheckpointMismatch: Listing keys that differ.
         """
         verify_source(self)
-        require_same_weights(self.state_dict(), checkpoint["state_dict"])
+        require_fitting(self.state_dict(), checkpoint, self.recursion.sizes)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import single, trm
+from helpers import mixer, single, trm
 
-from recurlight.checkpoints import require_same_weights
+from recurlight.cells import TransformerCell
+from recurlight.checkpoints import require_fitting, require_same_weights
+from recurlight.codec import TokenEncoder
 from recurlight.errors import CheckpointMismatch
+from recurlight.halting import CorrectnessHalting
+from recurlight.recursion import Recursion
+from recurlight.refiners import TwoLevelRefiner
+from recurlight.truncation import LastCycles
+from recurlight.types import Sizes
 
 OURS = {"cell.weight": torch.zeros(2, 3), "head.bias": torch.zeros(4)}
 
@@ -62,3 +69,65 @@ def test_a_long_list_is_cut_and_counted():
 def test_models_of_two_families_are_told_apart():
     message = refusal(single().state_dict(), trm().state_dict())
     assert "refiner.latent.blocks.0" in message
+
+
+HERE = Sizes(vocab=8, tokens=36, width=16)
+
+
+def state(cell, sizes: Sizes, learned: bool = False) -> dict[str, torch.Tensor]:
+    refiner = TwoLevelRefiner(cell, latent_steps=1)
+    parts = (refiner, LastCycles(1), CorrectnessHalting(), TokenEncoder(learned_positions=learned))
+    return Recursion(sizes, *parts, cycles=2, max_segments=2).state_dict()
+
+
+def moved(cell, there: Sizes, learned: bool = False) -> str:
+    """Return why weights made for other sizes do not fit into those made for `HERE`."""
+    checkpoint = {
+        "state_dict": state(cell(), there, learned),
+        "hyper_parameters": {"vocab_size": there.vocab, "seq_len": there.tokens, "width": there.width},
+    }
+    with pytest.raises(CheckpointMismatch) as caught:
+        require_fitting(state(cell(), HERE, learned), checkpoint, HERE)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def grid() -> TransformerCell:
+    return TransformerCell(1, heads=2, multiple=16, rotary_axes=2)
+
+
+def test_attention_on_grids_moves_to_another_size():
+    """Fails if anything of the positions is a weight, or sizes are compared instead of weights."""
+    there = Sizes(vocab=8, tokens=16, width=16)
+    checkpoint = {"state_dict": state(grid(), there), "hyper_parameters": {"vocab_size": 8, "seq_len": 16}}
+    require_fitting(state(grid(), HERE), checkpoint, HERE)
+
+
+@pytest.mark.parametrize(
+    ("cell", "learned", "weight"),
+    [(mixer, False, "refiner.latent.blocks.0.positions.gate_up.weight"), (grid, True, "encoder.position")],
+)
+def test_weights_of_positions_are_named(cell, learned, weight):
+    """Fails if a mixer's refusal reads like that of another architecture."""
+    message = moved(cell, Sizes(vocab=8, tokens=16, width=16), learned)
+    assert "for each of 16 tokens and they have 36" in message
+    assert message.startswith(
+        f"the checkpoint cannot move to these data: {weight} has weights for each of 16"
+    )
+    assert "train with TransformerCell and without learned positions" in message
+    assert "vocabulary" not in message
+
+
+def test_another_vocabulary_is_told_by_its_name_even_where_it_equals_the_width():
+    """Fails if the rows of the embedding are taken for positions, or all axes of a shape for rows."""
+    message = moved(grid, Sizes(vocab=16, tokens=16, width=16))
+    assert "its vocabulary has 16 tokens and theirs 8: make both for the largest size" in message
+    assert "weights for each" not in message
+    both = moved(mixer, Sizes(vocab=6, tokens=16, width=16))
+    assert "its vocabulary has 6" in both
+    assert "weights for each of 16 tokens" in both
+
+
+def test_another_width_is_another_architecture():
+    """Fails if every difference is blamed on the data."""
+    assert "another architecture" in moved(grid, Sizes(vocab=6, tokens=16, width=32))

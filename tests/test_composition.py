@@ -163,7 +163,7 @@ REFUSED = {
     ),
     "heads": (
         lambda: compose(SingleRefiner(TransformerCell(heads=3))),
-        "3 heads do not divide width 16 into even parts",
+        "3 heads do not divide width 16 into parts",
         "set model.width to a multiple of 6 or change the cell's heads",
     ),
     "task width": (

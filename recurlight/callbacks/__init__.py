@@ -3,12 +3,14 @@
 from recurlight.callbacks.compile import CompileCells, compile_cells
 from recurlight.callbacks.failure import SaveOnFailure
 from recurlight.callbacks.finite import StopOnNonFinite
+from recurlight.callbacks.pictures import SamplePictures
 from recurlight.callbacks.predictions import PredictionWriter
 from recurlight.callbacks.signals import StopOnSignal
 
 __all__ = [
     "CompileCells",
     "PredictionWriter",
+    "SamplePictures",
     "SaveOnFailure",
     "StopOnNonFinite",
     "StopOnSignal",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from recurlight.data.base import PuzzleData
 from recurlight.losses import exactly_right
+from recurlight.samples import samples, side_by_side
 from recurlight.types import IGNORE, Batch, Prediction
 
 __all__ = ["PredictionWriter", "records"]
@@ -44,17 +47,23 @@ def records(batch: Batch, prediction: Prediction) -> Iterator[dict[str, Any]]:
 class PredictionWriter(BasePredictionWriter):
     """Writes the predictions of `recurlight predict` to a JSON-lines file, one object for each puzzle.
 
+    The first ones are also shown as text, question, prediction and answer beside each other; their errors
+    are red in a terminal and `x` elsewhere. For pictures see `SamplePictures`.
+
     Args:
         path: File to write; an older one is replaced. Ranks above zero add their number to its name.
+        show: Puzzles to show, of the first batch.
 
     Example:
         >>> PredictionWriter("predictions.jsonl").path.name
         'predictions.jsonl'
     """
 
-    def __init__(self, path: str = "predictions.jsonl") -> None:
+    def __init__(self, path: str = "predictions.jsonl", show: int = 1) -> None:
         super().__init__("batch")
         self.path = Path(path)
+        self.show = show
+        self.texts: list[str] = []
         self.right = self.count = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,6 +71,7 @@ class PredictionWriter(BasePredictionWriter):
         if trainer.global_rank:
             self.path = self.path.with_suffix(f".rank{trainer.global_rank}{self.path.suffix}")
         self.right = self.count = 0
+        self.texts.clear()
         self.path.write_text("")
 
     def write_on_batch_end(
@@ -80,7 +90,13 @@ class PredictionWriter(BasePredictionWriter):
                 self.count += 1
                 self.right += record["exact"]
                 file.write(json.dumps(record) + "\n")
+        data = getattr(trainer, "datamodule", None)
+        if batch_idx == 0 and trainer.is_global_zero and isinstance(data, PuzzleData):
+            shown = samples(batch, prediction, self.show)
+            self.texts = [side_by_side(data, sample, color=sys.stdout.isatty()) for sample in shown]
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where the predictions are."""
+        """Show the first predictions, and say where all of them are."""
+        for text in self.texts:
+            print(f"\n{text}\n")  # noqa: T201
         print(f"{self.count} predictions, {self.right} exactly right: {self.path}")  # noqa: T201

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -9,8 +11,18 @@ from torch.nn import functional
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.initialization import linear
+from recurlight.types import Sizes
 
-__all__ = ["Attention", "SwiGLU", "inner_multiple", "rms_norm", "rotary_tables", "rotate", "swiglu_width"]
+__all__ = [
+    "Attention",
+    "SwiGLU",
+    "coordinates",
+    "inner_multiple",
+    "rms_norm",
+    "rotary_tables",
+    "rotate",
+    "swiglu_width",
+]
 
 EPSILON = 1e-5
 PUBLISHED_MULTIPLE, SMALL_MULTIPLE = 256, 32
@@ -72,16 +84,50 @@ class SwiGLU(nn.Module):
         return result
 
 
-def rotary_tables(positions: int, head: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def coordinates(sizes: Sizes, axes: int) -> Tensor:
+    """Return where each position stands, `(N, axes)` int64: in the sequence, or in a square grid.
+
+    With two axes, token `t` of a grid of `side` columns stands at `(t // side, t % side)`, and the prefix
+    before it at `(-P, -P)` to `(-1, -1)`, which is the same in grids of all sizes.
+
+    Raises:
+        IncompatibleComponents: The tokens are no square grid.
+
+    Example:
+        >>> coordinates(Sizes(vocab=6, tokens=4, width=8, prefix=1), axes=2).tolist()
+        [[-1, -1], [0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    if axes == 1:
+        return torch.arange(sizes.positions)[:, None]
+    side = math.isqrt(sizes.tokens)
+    if side * side != sizes.tokens:
+        raise IncompatibleComponents(
+            f"{sizes.tokens} tokens are no square grid, which rotary_axes=2 needs: set rotary_axes to 1"
+        )
+    place = torch.arange(sizes.tokens)
+    grid = torch.stack([place // side, place % side], dim=1)  # (L, 2)
+    before = torch.arange(-sizes.prefix, 0)[:, None].expand(-1, 2)
+    return torch.cat([before, grid])
+
+
+def rotary_tables(places: Tensor, head: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the cosine and sine tables of rotary position embedding, rotate-half layout, each `(N, head)`.
 
-    The angle of position `n` in channels `c` and `c + head/2` is `n * base**(-2c/head)`.
+    The pairs of channels `c` and `c + head/2` are dealt out to the axes in equal runs; pair `i` of the `k`
+    of an axis turns by the angle `place * base**(-i/k)`.
+
+    Args:
+        places: Where each position stands, `(N, axes)`, see `coordinates`.
+        head: Channels of a head, a multiple of twice the axes.
+        base: Base of the frequencies.
+        dtype: Precision of the tables.
 
     Reference:
         Su et al. 2021, "RoFormer" (arXiv:2104.09864).
     """
-    frequency = base ** (-torch.arange(0, head, 2, dtype=dtype) / head)  # (head/2,)
-    angle = torch.outer(torch.arange(positions, dtype=dtype), frequency)  # (N, head/2)
+    share = head // places.shape[1]
+    frequency = base ** (-torch.arange(0, share, 2, dtype=dtype) / share)  # (share/2,)
+    angle = (places.to(dtype)[:, :, None] * frequency).flatten(1)  # (N, head/2)
     angle = torch.cat([angle, angle], dim=-1)  # (N, head)
     return angle.cos(), angle.sin()
 
@@ -96,33 +142,34 @@ class Attention(nn.Module):
     """Non-causal multi-head attention over all positions, rotary positions or none.
 
     Args:
-        width: Width `D`, a multiple of `2 * heads`.
+        width: Width `D`, a multiple of `2 * heads`, or of `4 * heads` for two axes.
         heads: Number of heads.
-        positions: Number of positions `N`.
+        places: Where each position stands, `(N, axes)`, see `coordinates`.
         rotary_base: Base of the rotary frequencies, or None for no position encoding.
         generator: Draws the weights.
 
     Raises:
-        IncompatibleComponents: The heads do not divide the width into even parts.
+        IncompatibleComponents: The heads do not divide the width into such parts.
     """
 
     cos: Tensor
     sin: Tensor
 
     def __init__(
-        self, width: int, heads: int, positions: int, rotary_base: float | None, generator: torch.Generator
+        self, width: int, heads: int, places: Tensor, rotary_base: float | None, generator: torch.Generator
     ) -> None:
         super().__init__()
-        if heads < 1 or width % (2 * heads):
+        part = 2 * places.shape[1]
+        if heads < 1 or width % (part * heads):
             raise IncompatibleComponents(
-                f"{heads} heads do not divide width {width} into even parts: "
-                f"set model.width to a multiple of {2 * max(heads, 1)} or change the cell's heads"
+                f"{heads} heads do not divide width {width} into parts that {part} divides: "
+                f"set model.width to a multiple of {part * max(heads, 1)} or change the cell's heads"
             )
-        self.heads, self.positions, self.rotary_base = heads, positions, rotary_base
+        self.heads, self.places, self.rotary_base = heads, places, rotary_base
         self.qkv = linear(width, 3 * width, generator)
         self.out = linear(width, width, generator)
         if rotary_base is not None:
-            cos, sin = rotary_tables(positions, width // heads, rotary_base, torch.float32)
+            cos, sin = rotary_tables(places, width // heads, rotary_base, torch.float32)
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
 
@@ -140,5 +187,5 @@ class Attention(nn.Module):
         """Return the stored float32 tables, or exact ones for a float64 model."""
         if dtype != torch.float64:
             return self.cos, self.sin
-        cos, sin = rotary_tables(self.positions, head, base, dtype)
+        cos, sin = rotary_tables(self.places, head, base, dtype)
         return cos.to(self.cos.device), sin.to(self.cos.device)

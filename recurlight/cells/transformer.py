@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from recurlight.cells.layers import Attention, SwiGLU, inner_multiple, rms_norm
+from recurlight.cells.layers import Attention, SwiGLU, coordinates, inner_multiple, rms_norm
 from recurlight.types import Sized, Sizes
 
 __all__ = ["TransformerCell"]
@@ -30,13 +32,16 @@ class TransformerCell(Sized):
     `x = rms(x + attention(x)); x = rms(x + swiglu(x))`
 
     The cell of HRM (4 blocks for each level) and of TRM on mazes and ARC (2 blocks). On short fixed grids
-    such as Sudoku, `MixerCell` is faster and more accurate.
+    such as Sudoku, `MixerCell` is faster and more accurate. With `rotary_axes=2` positions are rows and
+    columns of a square grid, and a model whose encoder has no learned positions can move to other sizes.
 
     Args:
         layers: Number of blocks.
         heads: Attention heads; published models have 8 of width 64.
         expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
         rotary_base: Base of the rotary position embedding over all `N` positions, or None for none.
+        rotary_axes: 1 for the place in the sequence, as published; 2 for row and column of a square grid,
+            each turning half of a head's channels.
         multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
             models of width below 256.
 
@@ -57,17 +62,20 @@ class TransformerCell(Sized):
         expansion: float = 4.0,
         rotary_base: float | None = 10000.0,
         multiple: int | None = None,
+        rotary_axes: Literal[1, 2] = 1,
     ) -> None:
         super().__init__()
         self.layers, self.heads = layers, heads
         self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
+        self.rotary_axes = rotary_axes
         self.blocks = nn.ModuleList()
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the blocks, in the order in which they are applied."""
         multiple = inner_multiple(self.multiple, sizes.width)
+        places = coordinates(sizes, self.rotary_axes)
         for _ in range(self.layers):
-            attention = Attention(sizes.width, self.heads, sizes.positions, self.rotary_base, generator)
+            attention = Attention(sizes.width, self.heads, places, self.rotary_base, generator)
             self.blocks.append(
                 TransformerBlock(attention, SwiGLU(sizes.width, self.expansion, multiple, generator))
             )

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
-from recurlight.checkpoints import require_same_weights
+from recurlight.checkpoints import require_fitting
 from recurlight.cli.callbacks import SaveRun, default_callbacks
 from recurlight.cli.checkpoint import LINKS
 from recurlight.cli.lookup import TypeLookup
@@ -104,7 +104,7 @@ class RecurlightCLI(LightningCLI):
     @override
     def after_instantiate_classes(self) -> None:
         if self.request.checkpoint:
-            require_same_weights(self.model.state_dict(), self.request.checkpoint["state_dict"])
+            require_fitting(self.model.state_dict(), self.request.checkpoint, self.model.recursion.sizes)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

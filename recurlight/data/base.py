@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from recurlight.data.order import StepSampler
+from recurlight.data.palette import colored
 from recurlight.data.stream import (
     Augmentation,
     EvaluationBatches,
@@ -116,6 +119,9 @@ class PuzzleData(LightningDataModule, ABC):
         self.epoch_samples = epoch_samples
         self._splits: Splits | None = None
 
+    boxes: tuple[int, int] | None = None
+    """Rows and columns of the boxes that pictures rule; None for no boxes."""
+
     @abstractmethod
     def load(self) -> Splits:
         """Parse or make the puzzles; every rank calls it, after `prepare_data` ran on one of them.
@@ -131,6 +137,17 @@ class PuzzleData(LightningDataModule, ABC):
     def render(self, tokens: Iterable[int]) -> str:
         """Draw one sample, `(L,)` tokens, as text for a terminal: rows of numbers, unless overridden."""
         return text_grid([str(int(token)) if token > 0 else "." for token in tokens], self.grid_shape[1])
+
+    def picture(self, tokens: Iterable[int]) -> NDArray[np.uint8]:
+        """Color the cells of one sample, `(L,)` tokens, as `(rows, columns, 3)` uint8.
+
+        The default gives each token a color of its own, and leaves red to errors.
+        """
+        return colored(tokens, self.grid_shape)
+
+    def marks(self, tokens: Iterable[int]) -> list[str]:
+        """Return what pictures write into the cells of one sample, a text for each token; none by default."""
+        return []
 
     def task_metric(self, split: str) -> TaskMetric | None:
         """Return what this task measures beside exact accuracy, a new metric; None for nothing.

@@ -7,6 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.csv_splits import draw_splits
 from recurlight.data.generated import check_counts
@@ -15,14 +18,16 @@ from recurlight.data.maze_csv import read_mazes
 from recurlight.data.maze_generate import SYMBOLS
 from recurlight.data.maze_metric import MazePaths
 from recurlight.data.maze_parallel import generated
+from recurlight.data.maze_rules import GOAL, START, invariant
 from recurlight.data.maze_rules import augment as maze_augment
-from recurlight.data.maze_rules import invariant
+from recurlight.data.palette import colored, rgb
 from recurlight.data.stream import Augmentation
 from recurlight.errors import DataError
 
 __all__ = ["MazeData"]
 
 _SIZES = range(6, 65)
+_PALETTE = rgb("#9aa0a6", "#3c4250", "#f6f5f0", "#5cc98b", "#7fb0ff", "#f2b134")
 
 
 class MazeData(PuzzleData):
@@ -140,6 +145,14 @@ class MazeData(PuzzleData):
         """
         cells = "".join(("?" + SYMBOLS)[token] for token in tokens)
         return "\n".join(cells[row : row + self.size] for row in range(0, self.seq_len, self.size))
+
+    def picture(self, tokens: Iterable[int]) -> NDArray[np.uint8]:
+        """Color walls dark, open cells light, the start green, the goal blue and the path amber."""
+        return colored(tokens, self.grid_shape, _PALETTE)
+
+    def marks(self, tokens: Iterable[int]) -> list[str]:
+        """Return `S` and `G` for start and goal, and nothing for other cells."""
+        return ["S" if token == START else "G" if token == GOAL else "" for token in tokens]
 
     def _generated(self) -> Splits:
         num_train, num_val, num_test = self.counts

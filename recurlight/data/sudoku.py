@@ -7,6 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.generated import check_counts
 from recurlight.data.hub import download
@@ -45,6 +48,8 @@ class SudokuData(PuzzleData):
         num_val: Validation puzzles, drawn beside the training puzzles.
         num_test: Test puzzles; None for all rows of the file.
         augment: Vary the training puzzles.
+        digits: Digits of the vocabulary, `size` to 16; None for `size`. With more, a model can move to larger
+            sizes, and augmentation relabels puzzles with digits from all of them.
         batch_size: Samples of a global training batch, divided over the ranks.
         eval_batch_size: Puzzles of a global evaluation batch; None for `batch_size`.
         num_workers: Processes that make batches beside the training process.
@@ -78,12 +83,16 @@ class SudokuData(PuzzleData):
         num_workers: int = 0,
         seed: int = 0,
         epoch_samples: int | None = None,
+        digits: int | None = None,
     ) -> None:
         if size not in BOXES:
             raise DataError(f"size is {size}: set data.size to 4, 6, 9 or 16")
+        digits = size if digits is None else digits
+        if not size <= digits <= max(BOXES):
+            raise DataError(f"digits is {digits}: set data.digits from {size} to {max(BOXES)}")
         check_counts(num_train=num_train, num_val=num_val, num_test=num_test)
         super().__init__(
-            vocab_size=size + 2,
+            vocab_size=digits + 2,
             grid_shape=(size, size),
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
@@ -92,6 +101,7 @@ class SudokuData(PuzzleData):
             epoch_samples=epoch_samples,
         )
         self.size = int(size)
+        self.boxes = BOXES[self.size]
         self.path = path
         self.num_train = num_train
         self.num_val = num_val
@@ -112,7 +122,7 @@ class SudokuData(PuzzleData):
 
     def augmentation(self) -> Augmentation | None:
         """Return the symmetries of this size, or None if `augment` is off."""
-        return partial(sudoku_augment, size=self.size) if self.augment else None
+        return partial(sudoku_augment, size=self.size, digits=self.vocab_size - 2) if self.augment else None
 
     def render(self, tokens: Iterable[int]) -> str:
         """Draw a grid, `(L,)` tokens; boxes are ruled, blanks are dots, digits above 9 are letters.
@@ -135,6 +145,14 @@ class SudokuData(PuzzleData):
             groups = [" ".join(cells[at : at + width]) for at in range(0, self.size, width)]
             lines.append(" | ".join(groups))
         return "\n".join(lines)
+
+    def picture(self, tokens: Iterable[int]) -> NDArray[np.uint8]:
+        """Color every cell white: the digits are marks."""
+        return np.full((*self.grid_shape, 3), 255, dtype=np.uint8)
+
+    def marks(self, tokens: Iterable[int]) -> list[str]:
+        """Return the digits, those above 9 as letters, and nothing for blanks."""
+        return [("  " + SYMBOLS[1:])[token].strip() for token in tokens]
 
     def _generated(self) -> Splits:
         if self.num_train is None or self.num_test is None:

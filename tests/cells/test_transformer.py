@@ -7,7 +7,7 @@ import torch
 from helpers import SIZES, bound, seeded
 
 from recurlight.cells import TransformerCell
-from recurlight.cells.layers import swiglu_width
+from recurlight.cells.layers import coordinates, rotary_tables, rotate, swiglu_width
 from recurlight.errors import IncompatibleComponents
 from recurlight.types import Sizes
 
@@ -108,3 +108,63 @@ def test_weights_have_the_published_spread():
     for weight in cell.parameters():
         torch.testing.assert_close(weight.std() * weight.shape[1] ** 0.5, torch.ones(()), rtol=0.02, atol=0)
         assert weight.abs().max() * weight.shape[1] ** 0.5 < 2.28
+
+
+def turn_grid(x, base, prefix):
+    """Rotate by rows in the first half of the channel pairs and by columns in the second."""
+    positions, head = x.shape
+    side, half = round((positions - prefix) ** 0.5), head // 2
+    places = [(n - prefix, n - prefix) if n < prefix else divmod(n - prefix, side) for n in range(positions)]
+    turns = [base ** (-(c % (half // 2)) / (half // 2)) for c in range(half)]
+    angle = torch.tensor([[place[2 * c // half] * turn for c, turn in enumerate(turns)] for place in places])
+    turned = torch.complex(x[:, :half], x[:, half:]) * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat([turned.real, turned.imag], dim=-1)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, PREFIXED], ids=["tokens", "prefix"])
+def test_two_axes_equal_the_formula(sizes, monkeypatch):
+    """Fails if rows and columns change places, share channels, or the prefix stands on the grid."""
+    monkeypatch.setitem(globals(), "turn", lambda x, base: turn_grid(x, base, sizes.prefix))
+    cell = bound(TransformerCell(layers=2, heads=2, rotary_axes=2, rotary_base=50.0, multiple=16), sizes)
+    x = torch.randn(3, sizes.positions, sizes.width, generator=seeded(1))
+    torch.testing.assert_close(cell(x), expected(x, cell), rtol=0, atol=1e-11)
+
+
+def test_two_axes_see_offsets_only():
+    """Fails if the angle is no multiple of row and column: a moved pattern has other scores."""
+    small, large = (coordinates(Sizes(6, side * side, 16), 2) for side in (3, 5))
+    scores = []
+    for places in (small, large):
+        cos, sin = rotary_tables(places, 16, 10.0, torch.float64)
+        vector = torch.ones(1, 1, len(places), 16)
+        q = rotate(vector, cos, sin)[0, 0]
+        scores.append(q @ q.T)
+    inner = [6, 7, 8, 11, 12, 13, 16, 17, 18]  # the middle of 5 x 5
+    torch.testing.assert_close(scores[0], scores[1][inner][:, inner], rtol=0, atol=1e-12)
+
+
+def test_weights_do_not_depend_on_the_grid():
+    """Fails if anything of the positions becomes a weight: a checkpoint could not move to another size."""
+    states = [
+        bound(TransformerCell(1, heads=2, rotary_axes=2, multiple=16), Sizes(6, side * side, 16)).state_dict()
+        for side in (3, 4)
+    ]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "heads", "message"),
+    [
+        (
+            Sizes(6, 15, 16),
+            2,
+            "15 tokens are no square grid, which rotary_axes=2 needs: set rotary_axes to 1",
+        ),
+        (Sizes(6, 16, 12), 2, "2 heads do not divide width 12 .* model.width to a multiple of 8"),
+    ],
+)
+def test_two_axes_refuse_what_has_none(sizes, heads, message):
+    """Fails if a sequence is taken for a grid, or a head's channels cannot be halved twice."""
+    with pytest.raises(IncompatibleComponents, match=message):
+        bound(TransformerCell(heads=heads, rotary_axes=2), sizes)
