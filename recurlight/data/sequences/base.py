@@ -16,7 +16,8 @@ from torch import Tensor
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.order import UInt64, counter_hash
 from recurlight.data.sequences.draw import NumberedPuzzles, joined
-from recurlight.data.stream import Puzzles
+from recurlight.data.sequences.shift import shift as shift_puzzles
+from recurlight.data.stream import Augmentation, Puzzles
 from recurlight.data.text_grid import text_grid
 from recurlight.errors import DataError
 from recurlight.exact_by_group import ExactByGroup
@@ -54,6 +55,7 @@ class SequenceData(PuzzleData):
         length: Longest training length.
         min_length: Shortest training length; None for `length`. All between are equally frequent.
         eval_lengths: Lengths to evaluate; None for `length`.
+        shift: Train at drawn places of the canvas, so that no position is new at a greater length.
         num_train: Training questions over all lengths.
         num_val: Validation questions of each evaluation length.
         num_test: Test questions of each evaluation length.
@@ -70,6 +72,7 @@ class SequenceData(PuzzleData):
         length: int = 8,
         min_length: int | None = None,
         eval_lengths: list[int] | None = None,
+        shift: bool = False,
         num_train: int = 10_000,
         num_val: int = 200,
         num_test: int = 500,
@@ -82,6 +85,7 @@ class SequenceData(PuzzleData):
         rows, columns = zip(*map(self.shape, (length, *self.eval_lengths)), strict=True)
         super().__init__(vocab_size=len(symbols) + 1, grid_shape=(max(rows), max(columns)), **settings)
         self.symbols = symbols
+        self.shift = shift
         self.num_train = num_train
         self.num_val = num_val
         self.num_test = num_test
@@ -138,6 +142,10 @@ class SequenceData(PuzzleData):
             grid[:, : part.shape[1], : part.shape[2]] = part
         inputs, labels = (grid.reshape(n, rows * columns) for grid in canvas)
         return Puzzles(inputs, labels, np.zeros(n, dtype=np.uint8))
+
+    def augmentation(self) -> Augmentation | None:
+        """Return the shifts over the canvas, or None if `shift` is off."""
+        return partial(shift_puzzles, grid_shape=self.grid_shape) if self.shift else None
 
     def task_metric(self, split: str) -> TaskMetric | None:
         """Return the exact accuracy of each evaluation length, None when there is only one."""
