@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from recurlight.cells import MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
     from recurlight.data import PuzzleData, SudokuData
-    from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
+    from recurlight.errors import (
+        CheckpointMismatch,
+        DataError,
+        IncompatibleComponents,
+        RecurlightError,
+        Unrecordable,
+        UntrustedCode,
+    )
     from recurlight.halting import (
         ConvergenceHalting,
         CorrectnessHalting,
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
+    from recurlight.spec import Recorded
     from recurlight.truncation import (
         AndersonSolver,
         EveryUpdate,
@@ -51,7 +59,14 @@ _HOMES = {
     "cells": ("MixerCell", "TransformerCell"),
     "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
     "data": ("PuzzleData", "SudokuData"),
-    "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
+    "errors": (
+        "CheckpointMismatch",
+        "DataError",
+        "IncompatibleComponents",
+        "RecurlightError",
+        "Unrecordable",
+        "UntrustedCode",
+    ),
     "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
     "losses": ("SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
     "module": ("RecursiveModule",),
@@ -65,6 +80,7 @@ _HOMES = {
         "TwoLevelRefiner",
         "TwoLevelState",
     ),
+    "spec": ("Recorded",),
     "truncation": (
         "AndersonSolver",
         "EveryUpdate",

@@ -5,7 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError", "suggestion"]
+__all__ = [
+    "CheckpointMismatch",
+    "DataError",
+    "IncompatibleComponents",
+    "RecurlightError",
+    "Unrecordable",
+    "UntrustedCode",
+    "suggestion",
+]
 
 
 class RecurlightError(Exception):
@@ -22,6 +30,22 @@ class DataError(RecurlightError, ValueError):
 
 class CheckpointMismatch(RecurlightError, ValueError):
     """A checkpoint belongs to another architecture; the message lists the keys that differ."""
+
+
+class Unrecordable(RecurlightError, ValueError):
+    """A part of a model cannot be written into a checkpoint; the message says which and what to do."""
+
+    def __init__(self, text: str, *path: str) -> None:
+        super().__init__(f"{'.'.join(path)}: {text}" if path else text)
+        self.text, self.path = text, path
+
+    def within(self, name: str) -> Unrecordable:
+        """Return the same error, seen from one argument further outside."""
+        return Unrecordable(self.text, name, *self.path)
+
+
+class UntrustedCode(RecurlightError, ValueError):
+    """A checkpoint or configuration names code that it may not import; nothing of it was run."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -22,6 +20,7 @@ from recurlight.optim import AdamATan2
 from recurlight.progress import Progress
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
+from recurlight.reloadable import Reloadable
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -29,7 +28,7 @@ from recurlight.types import Batch, Carry, Prediction, Sizes
 __all__ = ["RecursiveModule"]
 
 
-class RecursiveModule(LightningModule):
+class RecursiveModule(Reloadable):
     """Trains and evaluates a recursive reasoner.
 
     A training step runs one segment on every slot and takes one optimiser step on the mean over slots of
@@ -100,8 +99,6 @@ class RecursiveModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if _given_hyperparameters.get() is not None:  # built by the command line: its plain values
-            self.save_hyperparameters()
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
         sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
         self.recursion = Recursion(
@@ -224,6 +221,7 @@ class RecursiveModule(LightningModule):
         Raises:
             CheckpointMismatch: Listing keys that differ.
         """
+        super().on_load_checkpoint(checkpoint)
         require_same_weights(self.state_dict(), checkpoint["state_dict"])
 
 

@@ -20,6 +20,7 @@ from recurlight.data.stream import (
     TrainingBatches,
 )
 from recurlight.errors import DataError
+from recurlight.spec import Recorded
 from recurlight.types import Batch
 
 __all__ = ["PuzzleData", "Splits"]
@@ -37,7 +38,7 @@ class Splits(NamedTuple):
     test: Puzzles
 
 
-class PuzzleData(LightningDataModule, ABC):
+class PuzzleData(Recorded, LightningDataModule, ABC):
     """Puzzles of one shape: a family supplies `load`, `augmentation` and `render`, the rest happens here.
 
     Training draws from an endless stream: a fresh seeded permutation of the puzzles for every pass, each
