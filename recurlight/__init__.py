@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         Interrupted,
         NonFiniteError,
         RecurlightError,
+        Unrecordable,
+        UntrustedCode,
     )
     from recurlight.exact_by_group import ExactByGroup
     from recurlight.halting import (
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         TwoLevelState,
     )
     from recurlight.saving import DurableCheckpointIO
+    from recurlight.spec import Recorded
     from recurlight.task_metric import TaskMetric
     from recurlight.truncation import (
         AndersonSolver,
@@ -111,6 +114,8 @@ _HOMES = {
         "Interrupted",
         "NonFiniteError",
         "RecurlightError",
+        "Unrecordable",
+        "UntrustedCode",
     ),
     "exact_by_group": ("ExactByGroup",),
     "halting": (
@@ -142,6 +147,7 @@ _HOMES = {
         "TwoLevelState",
     ),
     "saving": ("DurableCheckpointIO",),
+    "spec": ("Recorded",),
     "task_metric": ("TaskMetric",),
     "truncation": (
         "AndersonSolver",

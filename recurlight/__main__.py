@@ -8,9 +8,9 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from recurlight.errors import Interrupted, RecurlightError, suggestion
+from recurlight.version import installed_version
 
 __all__ = ["main"]
 
@@ -34,6 +34,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   recurlight fit --config NAME --print_config      print all settings and stop
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
   recurlight import FILE --from trm                then test or fit it with --ckpt_path
+  recurlight test --ckpt_path FILE --trust PACKAGE   the same if it uses classes of another package
   recurlight fit --help                            every setting
   recurlight --version
 """
@@ -58,13 +59,6 @@ QUIET_IN_EVALUATION = (
 )
 
 
-def _version() -> str:
-    try:
-        return version("recurlight")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
 def _quiet(command: str) -> None:
     """Silence warnings that no user can act on; here only, never in the library."""
     # lightning 2.6 calls jsonargparse in ways that jsonargparse deprecates
@@ -85,7 +79,7 @@ def _dispatch(arguments: list[str]) -> None:
         case [] | ["-h" | "--help", *_]:
             sys.stdout.write(HELP)
         case ["--version" | "-V", *_]:
-            sys.stdout.write(f"recurlight {_version()}\n")
+            sys.stdout.write(f"recurlight {installed_version()}\n")
         case ["recipes", *rest]:
             from recurlight.cli.recipes import run as recipes
 

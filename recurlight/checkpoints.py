@@ -1,18 +1,127 @@
-"""Checkpoints: whether one fits a model."""
+"""Checkpoints: what they say of themselves, and whether one fits a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import lightning
+import torch
 from torch import Tensor
 
-from recurlight.errors import CheckpointMismatch
+from recurlight.errors import CheckpointMismatch, UntrustedCode
 from recurlight.types import Sizes
+from recurlight.version import installed_version
 
-__all__ = ["require_fitting", "require_same_weights"]
+__all__ = [
+    "DATA",
+    "FORMAT",
+    "MODEL",
+    "STAMP",
+    "data_made_with",
+    "made_by",
+    "made_with",
+    "require_fitting",
+    "require_readable",
+    "require_same_weights",
+    "stamp",
+    "unrecorded",
+]
+
+FORMAT = 1
+"""Number of the checkpoint's layout; raised when older code could not read it any more."""
+
+STAMP = "recurlight"
+"""Where a checkpoint says which versions wrote it."""
+
+MODEL = "hyper_parameters"
+"""Where Lightning keeps the model's settings."""
+
+DATA = "datamodule_hyper_parameters"
+"""Where Lightning keeps the data module's settings."""
 
 SHOWN = 3
+
+_MAKER = "lightning.pytorch.cli.instantiate_module"
+
+
+def stamp() -> dict[str, Any]:
+    """Return the number of the layout and the versions that write a checkpoint."""
+    return {
+        "format": FORMAT,
+        "recurlight": installed_version(),
+        "torch": str(torch.__version__),
+        "lightning": str(lightning.__version__),
+    }
+
+
+def made_by(checkpoint: Mapping[str, Any]) -> str | None:
+    """Return the class path of the model that a checkpoint is of; None where it does not tell."""
+    return _section(checkpoint, STAMP).get("model")
+
+
+def unrecorded(checkpoint: Mapping[str, Any]) -> dict[str, str]:
+    """Return the model's settings that a checkpoint does not hold, and why."""
+    return _section(_section(checkpoint, STAMP), "unrecorded")
+
+
+def made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model's settings as far as a checkpoint holds them.
+
+    Example:
+        >>> made_with({"hyper_parameters": {"width": 8, "_instantiator": "x"}})
+        {'width': 8}
+    """
+    return {name: value for name, value in _section(checkpoint, MODEL).items() if not name.startswith("_")}
+
+
+def data_made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the data section of a configuration, None where a checkpoint has none.
+
+    Example:
+        >>> data_made_with({"datamodule_hyper_parameters": {"_class_path": "A", "size": 4}})
+        {'class_path': 'A', 'init_args': {'size': 4}}
+    """
+    found = _section(checkpoint, DATA)
+    if "_class_path" not in found:
+        return None
+    settings = {name: value for name, value in found.items() if not name.startswith("_")}
+    return {"class_path": found["_class_path"], "init_args": settings}
+
+
+def _section(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = checkpoint.get(name, {})
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise CheckpointMismatch(f"the checkpoint is damaged: its '{name}' is no section of settings")
+    return found
+
+
+def require_readable(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that this version cannot read, or that asks for code of its own to be run.
+
+    Raises:
+        CheckpointMismatch: It was written by a newer version, which the message names.
+        UntrustedCode: It names a function that should make the model.
+
+    Example:
+        >>> require_readable({"recurlight": {"format": 99, "recurlight": "9.0.0"}})
+        Traceback (most recent call last):
+        recurlight.errors.CheckpointMismatch: the checkpoint was written by recurlight 9.0.0, ...
+    """
+    written = _section(checkpoint, STAMP)
+    layout, newer = written.get("format", FORMAT), written.get("recurlight")
+    if layout not in range(1, FORMAT + 1):
+        raise CheckpointMismatch(
+            f"the checkpoint was written by recurlight {newer}, in format {layout}; this is "
+            f"recurlight {installed_version()}, which reads formats up to {FORMAT}: "
+            f"pip install --upgrade 'recurlight>={newer}'"
+        )
+    for section in (MODEL, DATA):
+        maker = _section(checkpoint, section).get("_instantiator", _MAKER)
+        if maker != _MAKER:
+            raise UntrustedCode(
+                f"the checkpoint wants {maker!r} to make its {section}; nothing of it was run"
+            )
 
 
 def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:

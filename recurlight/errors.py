@@ -13,6 +13,8 @@ __all__ = [
     "Interrupted",
     "NonFiniteError",
     "RecurlightError",
+    "Unrecordable",
+    "UntrustedCode",
     "suggestion",
 ]
 
@@ -55,6 +57,22 @@ class Interrupted(RecurlightError):
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
         self.status = 128 + signum
+
+
+class Unrecordable(RecurlightError, ValueError):
+    """A part of a model cannot be written into a checkpoint; the message says which and what to do."""
+
+    def __init__(self, text: str, *path: str) -> None:
+        super().__init__(f"{'.'.join(path)}: {text}" if path else text)
+        self.text, self.path = text, path
+
+    def within(self, name: str) -> Unrecordable:
+        """Return the same error, seen from one argument further outside."""
+        return Unrecordable(self.text, name, *self.path)
+
+
+class UntrustedCode(RecurlightError, ValueError):
+    """A checkpoint or configuration names code that it may not import; nothing of it was run."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

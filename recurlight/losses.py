@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.precision import at_least_float32
+from recurlight.spec import Recorded
 from recurlight.types import IGNORE
 
 __all__ = ["SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy", "exactly_right", "log_stablemax"]
@@ -100,7 +101,7 @@ def exactly_right(logits: Tensor, labels: Tensor) -> Tensor:
     return supervised.any(1) & ~wrong.any(1)
 
 
-class SequenceLoss(nn.Module, ABC):
+class SequenceLoss(Recorded, nn.Module, ABC):
     """Mean loss over the supervised tokens of each sample.
 
     `loss[b] = sum_t [labels[b, t] != IGNORE] token_loss[b, t] / number of supervised tokens of b`. To add a

@@ -6,7 +6,6 @@ from typing import Any
 
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -21,8 +20,8 @@ from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
 from recurlight.optim import AdamATan2
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
+from recurlight.reloadable import Reloadable
 from recurlight.run import Run
-from recurlight.saving.loading import CheckedLoading, verify_source
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -30,7 +29,7 @@ from recurlight.types import Batch, Carry, Prediction, Sizes
 __all__ = ["RecursiveModule"]
 
 
-class RecursiveModule(CheckedLoading):
+class RecursiveModule(Reloadable):
     """Trains and evaluates a recursive reasoner.
 
     A training step runs one segment on every slot and takes one optimiser step on the mean over slots of
@@ -105,8 +104,6 @@ class RecursiveModule(CheckedLoading):
         save_carry: bool = True,
     ) -> None:
         super().__init__()
-        if _given_hyperparameters.get() is not None:  # built by the command line: its plain values
-            self.save_hyperparameters()
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
         sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
         self.recursion = Recursion(
@@ -163,7 +160,8 @@ class RecursiveModule(CheckedLoading):
         self.log_dict(self.recursion.truncation.diagnostics())
 
     def setup(self, stage: str) -> None:
-        """Measure what the data's task measures."""
+        """Show the loggers how the model was made, and measure what the data's task measures."""
+        super().setup(stage)
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, PuzzleData):
             self.evaluation.task = data.task_metric("test" if stage == "test" else "val")
@@ -234,5 +232,5 @@ class RecursiveModule(CheckedLoading):
             CheckpointError: The file is damaged.
             CheckpointMismatch: Listing keys that differ.
         """
-        verify_source(self)
+        super().on_load_checkpoint(checkpoint)
         require_fitting(self.state_dict(), checkpoint, self.recursion.sizes)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.spec import Recorded
 
 __all__ = [
     "IGNORE",
@@ -134,7 +135,7 @@ class Sizes(NamedTuple):
         return self.prefix + self.tokens
 
 
-class Sized(nn.Module, ABC):
+class Sized(Recorded, nn.Module, ABC):
     """A module that makes its parameters when the composition tells it the sizes.
 
     Cells, codecs, halting heads and start vectors do not repeat the width or the number of positions:

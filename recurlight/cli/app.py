@@ -29,6 +29,7 @@ from recurlight.cli.lookup import TypeLookup
 from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
+from recurlight.cli.trust import allowing
 from recurlight.data import PuzzleData
 from recurlight.module import RecursiveModule
 from recurlight.saving.plugin import make_durable
@@ -82,7 +83,8 @@ class RecurlightCLI(LightningCLI):
                 "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
                 "init_args": {"save_dir": "runs", "name": self.request.name, "default_hp_metric": False},
             }
-        parser.set_defaults({"trainer.logger": logger})
+        # Another class would inherit the arguments of this default: `prepare` merges the default instead.
+        parser.set_defaults({"trainer.logger": logger, "model.optimizer": None})
         sections = {"model": RecursiveModule, "data": PuzzleData, "trainer": Trainer}
         options = [key for key in parser.get_defaults().as_dict() if key not in sections]
         assert isinstance(parser, Parser)
@@ -162,7 +164,8 @@ def run(subcommand: str, arguments: Sequence[str]) -> None:
         sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
     prepared = prepare(subcommand, arguments, recipes_dir())
     try:
-        RecurlightCLI(prepared)
+        with allowing(prepared.packages):
+            RecurlightCLI(prepared)
     except SIGTERMException as error:  # one that came before the first step
         raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:

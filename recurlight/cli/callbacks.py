@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
@@ -17,25 +16,17 @@ from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
 from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal
-from recurlight.cli.checkpoint import DATA_KEY, data_hyper_parameters
 
 __all__ = ["SaveRun", "default_callbacks"]
 
 
 class SaveRun(SaveConfigCallback):
-    """Keeps the whole configuration beside the logs of `fit`, and the data's in each checkpoint."""
+    """Keeps the whole configuration beside the logs of `fit`."""
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and trainer.loggers:  # without a logger the folder would be the current one
             super().setup(trainer, pl_module, stage)
-
-    @override
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, format="yaml"))
-        checkpoint.setdefault(DATA_KEY, data_hyper_parameters(config["data"]))
 
 
 def default_callbacks(trainer: dict[str, Any], subcommand: str) -> list[Callback]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recurlight.errors import CheckpointError, suggestion
+from recurlight.checkpoints import data_made_with, made_by, made_with, require_readable, unrecorded
+from recurlight.errors import CheckpointError, RecurlightError, suggestion
 from recurlight.saving import files
 
-__all__ = ["DATA_KEY", "LINKS", "CheckpointError", "data_hyper_parameters", "read_checkpoint", "run_config"]
+__all__ = ["LINKS", "CheckpointError", "read_checkpoint", "require_usable", "run_config"]
 
 LINKS = ("vocab_size", "seq_len", "num_tasks")
 """Settings of the model that follow from the data."""
 
-DATA_KEY = "datamodule_hyper_parameters"
-"""Where Lightning keeps the data module's settings."""
+FOR_TRAINING = ("optimizer", "scheduler")
+"""Settings of the model that evaluation does without."""
+
+OURS = "recurlight.RecursiveModule"
+"""The class that the command line makes."""
 
 KEYWORDS = ("last", "best", "hpc")
 """Checkpoints that Lightning finds by itself."""
@@ -46,8 +51,35 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     return content
 
 
-def _public(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in parameters.items() if not key.startswith("_")}
+def require_usable(
+    path: str, checkpoint: dict[str, Any], subcommand: str, given: Callable[[str], bool]
+) -> None:
+    """Refuse a checkpoint from which a subcommand cannot make its model.
+
+    Args:
+        path: What the user called it.
+        checkpoint: Its content.
+        subcommand: Such as `fit`.
+        given: Whether the user sets a key.
+
+    Raises:
+        CheckpointError: It is of a newer version or of another class, or lacks a setting.
+    """
+    try:
+        require_readable(checkpoint)
+    except RecurlightError as error:
+        raise CheckpointError(f"--ckpt_path {path}: {error}") from error
+    kind = made_by(checkpoint)
+    if kind not in (None, OURS):
+        raise CheckpointError(
+            f"--ckpt_path {path}: it is of the class {kind}, which is loaded in Python only"
+        )
+    for name, why in unrecorded(checkpoint).items():
+        if not given(f"model.{name}") and (subcommand == "fit" or name not in FOR_TRAINING):
+            raise CheckpointError(
+                f"--ckpt_path {path}: the model's {name} could not be written into it ({why}): "
+                f"set it again, --model.{name} ..."
+            )
 
 
 def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -58,24 +90,8 @@ def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
         {'model': {'width': 8}}
     """
     config: dict[str, Any] = {}
-    model = _public(checkpoint.get("hyper_parameters", {}))
+    model = made_with(checkpoint)
     if model:
         config["model"] = {key: value for key, value in model.items() if key not in LINKS}
-    data = checkpoint.get(DATA_KEY, {})
-    if "_class_path" in data:
-        config["data"] = {"class_path": data["_class_path"], "init_args": _public(data)}
-    return config
-
-
-def data_hyper_parameters(spec: dict[str, Any]) -> dict[str, Any]:
-    """Write a data section as Lightning keeps it, so that `SudokuData.load_from_checkpoint` works too.
-
-    Example:
-        >>> run_config({DATA_KEY: data_hyper_parameters({"class_path": "A", "init_args": {"size": 4}})})
-        {'data': {'class_path': 'A', 'init_args': {'size': 4}}}
-    """
-    return {
-        "_class_path": spec["class_path"],
-        **spec.get("init_args", {}),
-        "_instantiator": "lightning.pytorch.cli.instantiate_module",
-    }
+    data = data_made_with(checkpoint)
+    return config | {"data": data} if data else config

@@ -14,6 +14,10 @@ from recurlight.errors import RecurlightError
 __all__ = ["Arguments", "ConfigError", "Flag", "flags", "parse", "read", "split"]
 
 
+CONFIG = "a YAML file or a recipe (see: recurlight recipes list)"
+NEEDS = {"--config": CONFIG, "-c": CONFIG, "--trust": "a package whose classes files may name"}
+
+
 class ConfigError(RecurlightError, ValueError):
     """A configuration file or flag cannot be used."""
 
@@ -23,6 +27,8 @@ class Arguments(NamedTuple):
 
     configs: list[str]
     """Values of `--config`, in order."""
+    trusted: list[str]
+    """Values of `--trust`."""
     rest: list[str]
     """Everything else, in order."""
 
@@ -36,27 +42,26 @@ class Flag(NamedTuple):
 
 
 def split(arguments: Sequence[str]) -> Arguments:
-    """Take the `--config` arguments out of a command line.
+    """Take the `--config` and `--trust` arguments out of a command line.
 
     Example:
         >>> split(["-c", "a", "--x", "1", "--config=b"])
-        Arguments(configs=['a', 'b'], rest=['--x', '1'])
+        Arguments(configs=['a', 'b'], trusted=[], rest=['--x', '1'])
     """
-    configs: list[str] = []
-    rest: list[str] = []
+    found = Arguments([], [], [])
     words = iter(arguments)
     for word in words:
         name, equals, value = word.partition("=")
-        if name not in ("--config", "-c"):
-            rest.append(word)
+        if name not in NEEDS:
+            found.rest.append(word)
             continue
-        found = value if equals else next(words, "")
-        if not found or found.startswith("--"):
-            raise ConfigError(
-                "--config needs a value: a YAML file or a recipe (see: recurlight recipes list)"
-            )
-        configs.append(found)
-    return Arguments(configs, rest)
+        value = value if equals else next(words, "")
+        if not value or value.startswith("--"):
+            raise ConfigError(f"{name} needs a value: {NEEDS[name]}")
+        if name == "--trust" and not all(part.isidentifier() for part in value.split(".")):
+            raise ConfigError(f"--trust {value}: name a package, such as my_package")
+        (found.trusted if name == "--trust" else found.configs).append(value)
+    return found
 
 
 def flags(arguments: Sequence[str]) -> Iterator[Flag]:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from recurlight.cli.message import Message, one_line, take_apart
 from recurlight.errors import suggestion
+from recurlight.trust import refusal
 
 __all__ = ["Finding", "Lookup", "explain"]
 
@@ -103,6 +104,10 @@ def _no_module(message: Message, found: re.Match[str], lookup: Lookup) -> Findin
     return Finding(message.path, text)
 
 
+def _untrusted(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    return Finding(message.path, refusal(found[1]))
+
+
 def _innermost_class(message: Message) -> str:
     return (message.keys[-1][1] if message.keys else None) or "the class"
 
@@ -157,6 +162,7 @@ RULES: list[tuple[re.Pattern[str], Rule]] = [
             r"(?:Subcommand '\w+' does not accept option|Option) '([^']+)'(?: is not accepted)?$",
             _unknown_setting,
         ),
+        (r"Importing '([^']+)' is not allowed", _untrusted),
         (r"Multiple subclasses with name .*", _verbatim),
         (r"Expected a dot import path string: (.+)", _unknown_class),
         (r"Expected an instantiatable class, but (.*?) ?is abstract", _abstract),

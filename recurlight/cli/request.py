@@ -9,12 +9,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from recurlight.cli.checkpoint import read_checkpoint, run_config
-from recurlight.cli.config import flags, read, split
+from recurlight.cli.checkpoint import read_checkpoint, require_usable, run_config
+from recurlight.cli.config import ConfigError, Flag, flags, read, split
 from recurlight.cli.merge import forget_switched, has_key, overlay
 from recurlight.cli.recipes import config_path
+from recurlight.cli.trust import named_by, own_packages
 
-__all__ = ["Request", "prepare"]
+__all__ = ["DEFAULTS", "Request", "prepare"]
+
+DEFAULTS = {"model": {"optimizer": {"class_path": "recurlight.AdamATan2"}}}
+"""Defaults of the model that are classes; another class must not inherit their arguments."""
 
 
 class Request(NamedTuple):
@@ -30,6 +34,8 @@ class Request(NamedTuple):
     checkpoint: dict[str, Any]
     name: str
     """Name of the run's folder: that of the first configuration."""
+    packages: list[str]
+    """Packages beyond recurlight, torch and Lightning whose classes may be named."""
 
     def arguments(self) -> list[str]:
         """Return the command line that jsonargparse parses."""
@@ -51,17 +57,37 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
         arguments: What follows it.
         folder: Where recipes lie.
     """
-    configs, rest = split(arguments)
+    configs, trusted, rest = split(arguments)
     given = list(flags(rest))
     files = [config_path(value, folder) for value in configs]
     sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
-    paths = [content["ckpt_path"] for _, content in sources if "ckpt_path" in content]
-    paths += [flag.value for flag in given if flag.key == "ckpt_path"]
-    checkpoint = read_checkpoint(paths[-1]) if paths and paths[-1] not in ("", "null") else {}
-    merged = run_config(checkpoint)
+    checkpoint = _checkpoint(subcommand, sources, given)
+    merged = overlay(DEFAULTS, run_config(checkpoint))
     for _, content in sources:
         merged = overlay(merged, content)
     merged = copy.deepcopy(merged)  # the sources share their nodes with it
     for flag in given:
         forget_switched(merged, flag)
-    return Request(subcommand, rest, merged, sources, checkpoint, files[0].stem if files else "run")
+    packages = [*trusted, *named_by(given), *own_packages(merged)]
+    return Request(subcommand, rest, merged, sources, checkpoint, files[0].stem if files else "run", packages)
+
+
+def _checkpoint(
+    subcommand: str, sources: Sequence[tuple[str, dict[str, Any]]], given: Sequence[Flag]
+) -> dict[str, Any]:
+    """Read the checkpoint that the last of files and flags names; empty if none does."""
+    paths = [content["ckpt_path"] for _, content in sources if "ckpt_path" in content]
+    paths += [flag.value for flag in given if flag.key == "ckpt_path"]
+    if not paths or paths[-1] in ("", "null"):
+        return {}
+    if not isinstance(paths[-1], str):
+        raise ConfigError(f"ckpt_path: expected the path of a checkpoint, got {paths[-1]!r}")
+    checkpoint = read_checkpoint(paths[-1])
+    set_keys = [flag.key for flag in given]
+    require_usable(
+        paths[-1],
+        checkpoint,
+        subcommand,
+        lambda key: key in set_keys or any(has_key(content, key) for _, content in sources),
+    )
+    return checkpoint

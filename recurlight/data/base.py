@@ -25,6 +25,7 @@ from recurlight.data.stream import (
 )
 from recurlight.data.text_grid import text_grid
 from recurlight.errors import DataError
+from recurlight.spec import Recorded
 from recurlight.task_metric import TaskMetric
 from recurlight.types import Batch
 
@@ -43,7 +44,7 @@ class Splits(NamedTuple):
     test: Puzzles
 
 
-class PuzzleData(LightningDataModule, ABC):
+class PuzzleData(Recorded, LightningDataModule, ABC):
     """Puzzles of one shape: a family supplies `load`, and where it likes `augmentation` and `render`.
 
     Training draws from an endless stream: a fresh seeded permutation of the puzzles for every pass, each

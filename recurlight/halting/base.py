@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from recurlight.spec import Recorded
 from recurlight.types import Outcome, Segment
 
 __all__ = ["Halting"]
 
 
-class Halting(nn.Module, ABC):
+class Halting(Recorded, nn.Module, ABC):
     """When to stop working on a sample.
 
     The cap on segments and the exploration rule belong to the driver, so a policy cannot forget them.

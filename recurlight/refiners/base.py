@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from recurlight.initialization import truncated_normal
+from recurlight.spec import Recorded
 from recurlight.types import Sized, Sizes, StateT
 
 __all__ = ["Refiner", "StartVector"]
 
 
-class Refiner(nn.Module, ABC, Generic[StateT]):
+class Refiner(Recorded, nn.Module, ABC, Generic[StateT]):
     """How the latent state is refined: one cycle is a fixed sequence of updates, each of one level.
 
     The state is a `NamedTuple` of batch-first tensors with a field `answer`; a *level* is the name of a

@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from recurlight.refiners.base import Refiner
+from recurlight.spec import Recorded
 from recurlight.types import StateT
 
 __all__ = ["GradientTruncation"]
 
 
-class GradientTruncation(ABC):
+class GradientTruncation(Recorded, ABC):
     """Which updates of a segment carry gradient.
 
     A policy receives the loop: it applies `cycles` cycles of the refiner and may only *disable* gradient,

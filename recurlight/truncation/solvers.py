@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.spec import Recorded
 
 __all__ = ["AndersonSolver", "FixedPointSolver", "PicardSolver", "anderson_weights", "relative_residual"]
 
@@ -35,7 +36,7 @@ def relative_residual(change: Tensor, value: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixedPointSolver(ABC):
+class FixedPointSolver(Recorded, ABC):
     """Find `z = f(z)` by repeated evaluation, row by row.
 
     A subclass says in `proposer` which point to try next; keeping the best point of each row and

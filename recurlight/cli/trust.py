@@ -1,0 +1,71 @@
+"""Which code the files of a command line may name: what they name is imported, and importing runs it.
+
+Flags are the user's own words, so what they name is allowed. A checkpoint or a configuration may come from a
+stranger, so it may name recurlight, torch and Lightning's parts, files of the current folder that define what
+they are asked for, and what `--trust` allows. jsonargparse looks every name up in these lists before it
+imports anything, and what it has found once more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+from jsonargparse import set_parsing_settings
+
+from recurlight.cli.config import Flag, parse
+from recurlight.trust import LIBRARIES, is_own
+
+__all__ = ["allowing", "named_by", "own_packages"]
+
+LIGHTNING = tuple(
+    f"lightning.pytorch.{part}" for part in ("callbacks", "loggers", "plugins", "profilers", "strategies")
+)
+"""What a trainer is put together from."""
+
+CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
+set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*LIBRARIES, *LIGHTNING])
+
+
+@contextmanager
+def allowing(packages: Iterable[str]) -> Iterator[None]:
+    """Let configurations name these packages too."""
+    allowed = sorted(set(packages) - {*LIBRARIES, *LIGHTNING})
+    set_parsing_settings(import_path_allowlist=allowed)
+    try:
+        yield
+    finally:
+        set_parsing_settings(import_path_denylist=allowed)
+
+
+def _paths(node: Any) -> Iterator[str]:
+    """Iterate over everything in a configuration that could be a class path."""
+    if isinstance(node, str) and CLASS_PATH.fullmatch(node):
+        yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
+        yield from _paths(inner)
+
+
+def own_packages(config: dict[str, Any]) -> list[str]:
+    """Return the packages of the current folder whose classes a configuration names."""
+    return [path.partition(".")[0] for path in _paths(config) if is_own(path)]
+
+
+def named_by(flags: Iterable[Flag]) -> list[str]:
+    """Return the packages that flags name.
+
+    Example:
+        >>> named_by([Flag("model.optimizer", "lion.Lion"), Flag("data", "{class_path: mine.Data}")])
+        ['lion', 'mine']
+    """
+    found: list[str] = []
+    for flag in flags:
+        try:
+            found += [path.partition(".")[0] for path in _paths(parse(flag.value))]
+        except yaml.YAMLError:  # no class path, whatever it is
+            continue
+    return found

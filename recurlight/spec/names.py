@@ -1,0 +1,81 @@
+"""Names and types of constructors: under which path a class is found, and what its parameters take."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, get_args, get_origin, get_type_hints
+
+from recurlight.errors import Unrecordable
+
+__all__ = ["VARIADIC", "hints", "import_path", "parameters", "products", "takes_function"]
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def import_path(thing: Any) -> str:
+    """Return the shortest dotted path under which a class or function can be imported.
+
+    Raises:
+        Unrecordable: There is none.
+
+    Example:
+        >>> import torch
+        >>> import_path(torch.nn.modules.linear.Linear)
+        'torch.nn.Linear'
+    """
+    module, name = getattr(thing, "__module__", None) or "", getattr(thing, "__qualname__", "")
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        home = ".".join(parts[:count])
+        if getattr(sys.modules.get(home), name, None) is thing:
+            return f"{home}.{name}"
+    if name.endswith("<lambda>"):
+        raise Unrecordable("a lambda has no name to be found by; use functools.partial of a class")
+    shown = name.rpartition(".")[2] or repr(thing)
+    raise Unrecordable(f"{shown} cannot be imported from {module}; define it at the top level of a module")
+
+
+def parameters(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class's constructor, without `self`, or of a function."""
+    if not isinstance(made, type):
+        return dict(inspect.signature(made).parameters)
+    return dict(list(inspect.signature(made.__init__).parameters.items())[1:])  # type: ignore[misc]
+
+
+def hints(made: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of the parameters; empty where a type exists for type checkers only."""
+    try:
+        return get_type_hints(made.__init__ if isinstance(made, type) else made)  # type: ignore[misc]
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def products(hint: Any) -> tuple[type, ...]:
+    """Return the classes that a parameter's factories make; none where it takes no factory.
+
+    As in configuration files, a class is a factory where `Callable[..., Base]` is asked for, and stands for
+    an object elsewhere.
+
+    Example:
+        >>> products(Callable[[int], dict] | None), products(dict)
+        ((<class 'dict'>,), ())
+    """
+    parts = get_args(hint)
+    if get_origin(hint) is collections.abc.Callable:
+        made = get_args(parts[-1]) or parts[-1:]
+        return tuple(kind for kind in made if isinstance(kind, type))
+    return tuple(kind for part in parts for kind in products(part))
+
+
+def takes_function(hint: Any) -> bool:
+    """Return whether a parameter takes functions.
+
+    Example:
+        >>> takes_function(Callable[[int], int] | None), takes_function(str)
+        (True, False)
+    """
+    callables = (collections.abc.Callable, Callable)
+    return hint in callables or get_origin(hint) in callables or any(map(takes_function, get_args(hint)))

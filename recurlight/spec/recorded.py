@@ -1,0 +1,91 @@
+"""What an object was made with."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from recurlight.errors import Unrecordable
+from recurlight.spec.modules import attributes
+from recurlight.spec.names import parameters
+
+__all__ = ["Recorded", "arguments"]
+
+_GIVEN = "_constructor_arguments"
+
+
+class Recorded:
+    """Remembers the arguments that its subclasses are constructed with; there is nothing to call.
+
+    It is the base of every part that a model is composed of. Derive a cell that is a plain `torch.nn.Module`
+    from it too, `class MyCell(Recorded, nn.Module)`, unless it keeps its arguments as attributes of the same
+    names, as torch's own modules do.
+
+    Example:
+        >>> class Scale(Recorded, nn.Module):
+        ...     def __init__(self, by: float = 2.0) -> None:
+        ...         super().__init__()
+        ...         self.factor = 1 / by
+        >>> arguments(Scale())
+        {'by': 2.0}
+    """
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "__init__" in vars(cls) or _foreign(cls):
+            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
+
+
+def _foreign(kind: type) -> bool:
+    """Return whether a class inherits a constructor with arguments that nobody remembers."""
+    init = kind.__init__  # type: ignore[misc]
+    # The constructor of a dataclass is made after this, unless there is one; its fields hold the arguments.
+    known = hasattr(init, _GIVEN) or init in (object.__init__, nn.Module.__init__)
+    return not known and not dataclasses.is_dataclass(kind)
+
+
+def _remembering(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        vars(self).setdefault(_GIVEN, (args, kwargs))  # the outermost constructor comes first
+        init(self, *args, **kwargs)
+
+    remember.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]  # not all look behind a wrapper
+    setattr(remember, _GIVEN, True)
+    return remember
+
+
+def arguments(thing: Any) -> dict[str, Any]:
+    """Return the arguments that make an object like this one, by name, with the defaults.
+
+    Raises:
+        Unrecordable: They are not known.
+    """
+    kind = type(thing)
+    if _GIVEN in getattr(thing, "__dict__", ()):
+        args, kwargs = vars(thing)[_GIVEN]
+        bound = inspect.signature(kind.__init__).bind(thing, *args, **kwargs)
+        bound.apply_defaults()
+        return _by_name(kind, dict(list(bound.arguments.items())[1:]))
+    if dataclasses.is_dataclass(thing):
+        return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
+    if isinstance(thing, Recorded):
+        return {}  # its constructor takes nothing, or it would be remembered
+    if isinstance(thing, nn.Module):
+        return attributes(thing)
+    raise Unrecordable(f"{kind.__name__} is neither plain data nor a part that tells how it was made")
+
+
+def _by_name(kind: type, found: dict[str, Any]) -> dict[str, Any]:
+    """Unfold `**kwargs`, and refuse arguments without a name."""
+    for name, parameter in parameters(kind).items():
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL and found.pop(name, ()):
+            raise Unrecordable(f"{kind.__name__} got arguments without a name; pass them by name")
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            found |= found.pop(name, {})
+    return found
