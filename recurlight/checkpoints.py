@@ -19,6 +19,7 @@ __all__ = [
     "MODEL",
     "STAMP",
     "data_made_with",
+    "data_settings",
     "made_by",
     "made_with",
     "require_fitting",
@@ -73,6 +74,16 @@ def made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         {'width': 8}
     """
     return {name: value for name, value in _section(checkpoint, MODEL).items() if not name.startswith("_")}
+
+
+def data_settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint holds of a data section, as Lightning keeps it.
+
+    Example:
+        >>> data_made_with(data_settings({"class_path": "A", "init_args": {"size": 4}}))
+        {'class_path': 'A', 'init_args': {'size': 4}}
+    """
+    return {DATA: {"_class_path": spec["class_path"], **spec.get("init_args", {})}}
 
 
 def data_made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:

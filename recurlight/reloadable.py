@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-from recurlight.checkpoints import DATA, MODEL, STAMP, made_with, require_readable, stamp, unrecorded
+from recurlight.checkpoints import MODEL, STAMP, data_settings, made_with, require_readable, stamp, unrecorded
 from recurlight.errors import CheckpointError, CheckpointMismatch, Unrecordable, UntrustedCode
 from recurlight.saving import files
 from recurlight.saving.loading import verify_source
@@ -112,11 +112,10 @@ class Reloadable(Recorded, LightningModule):
 def _data_settings(data: Recorded) -> dict[str, Any]:
     """Return how the data were made, as Lightning keeps it."""
     try:
-        spec = to_spec(data)
+        return data_settings(to_spec(data))
     except Unrecordable as error:
         rank_zero_warn(f"{type(data).__name__}: checkpoints will not hold the settings of the data ({error})")
         return {}
-    return {DATA: {"_class_path": spec["class_path"], **spec.get("init_args", {})}}
 
 
 def _path(kind: type) -> str:

@@ -156,7 +156,8 @@ class Run(Callback):
         """Put the carries of all ranks on the CPU, and those that were loaded and not opened yet."""
         carries = self.carries if whole else self.carries | self._before
         packed = {micro: pack(carries[micro], _global) for micro in sorted(carries)}
-        return self._loaded.get("carry", {}) | packed
+        unopened: dict[int, Any] = self._loaded.get("carry", {})
+        return unopened | packed
 
     @override
     def on_load_checkpoint(

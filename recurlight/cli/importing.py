@@ -102,19 +102,17 @@ def run(arguments: Sequence[str]) -> None:
         settings.pop(key) for key in ("file", "family", "output", "config", "data", "weights")
     )
     target = _output(output, file)
-    import torch
-
-    from recurlight.cli.checkpoint import DATA_KEY, data_hyper_parameters
+    from recurlight.checkpoints import data_settings
     from recurlight.interop.published import convert
     from recurlight.interop.reading import read_published
     from recurlight.interop.training_data import data_sizes
+    from recurlight.saving import files
 
     published = read_published(file, config, weights)
     spec = _data(data, published.config)
     sizes = data_sizes(spec) if spec else None
     made = convert(published, family, sizes=sizes, **settings)
-    section = {DATA_KEY: data_hyper_parameters(spec)} if spec else {}
-    torch.save(made.checkpoint | section, target)
+    files.write(made.checkpoint | (data_settings(spec) if spec else {}), target)
     _tell(made.settings, published.left_out, spec, target)
 
 

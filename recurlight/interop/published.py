@@ -10,7 +10,7 @@ from lightning import __version__ as lightning_version
 from lightning.pytorch.cli import instantiate_module
 from torch import Tensor
 
-from recurlight.checkpoints import require_same_weights
+from recurlight.checkpoints import MODEL, STAMP, require_same_weights, stamp
 from recurlight.interop.architecture import resolve
 from recurlight.interop.layout import Entry, check_layout, infer_shapes, layout
 from recurlight.interop.reading import PublishedError, PublishedFile, read_published
@@ -143,5 +143,6 @@ def _checkpoint(state: dict[str, Tensor], parameters: dict[str, Any]) -> dict[st
         "callbacks": {},
         "optimizer_states": [],
         "lr_schedulers": [],
-        "hyper_parameters": parameters,
+        MODEL: parameters,
+        STAMP: stamp(),
     }
