@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from recurlight.errors import CheckpointMismatch
+from recurlight.types import Carry
 
-__all__ = ["pack", "unpack"]
+__all__ = ["moved", "pack", "unpack"]
 
 T = TypeVar("T")
 
@@ -61,6 +62,12 @@ def unpack(packed: Any, like: T, rank: int = 0, ranks: int = 1, name: str = "car
         )
     parts = (unpack(packed[key], leaf, rank, ranks, f"{name}.{key}") for key, leaf in fields.items())
     return type(like)(*parts)
+
+
+def moved(packed: Any, fresh: Carry) -> bool:
+    """Tell whether a packed carry is of samples of another length: a model that moved to other data."""
+    tokens = packed.get("batch", {}).get("inputs") if isinstance(packed, dict) else None
+    return isinstance(tokens, Tensor) and tokens.shape[1:] != fresh.batch.inputs.shape[1:]
 
 
 _ADVICE = "resume with the model, data and batch size that it was written with"

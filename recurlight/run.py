@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 from typing_extensions import override
 
-from recurlight.carry import pack, unpack
+from recurlight.carry import moved, pack, unpack
 from recurlight.errors import CheckpointMismatch
 from recurlight.progress import Progress
 from recurlight.ranks import gather, world_size
@@ -70,6 +70,9 @@ class Run(Callback):
                 f"{trainer.accumulate_grad_batches}: set trainer.accumulate_grad_batches to {then}"
             )
         packed = self._loaded.get("carry", {}).pop(micro, None)
+        if packed and moved(packed, fresh):
+            rank_zero_warn("the checkpoint is of data of another length: every slot begins with a fresh sample")
+            packed = None
         share = (trainer.global_rank, trainer.world_size)
         self.carries[micro] = unpack(packed, fresh, *share) if packed else fresh
 

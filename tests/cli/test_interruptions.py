@@ -113,8 +113,8 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_run_goes_on_exactly(
     happening.WHERE = ""
     assert fit("--ckpt_path", path) == 0
     changed = differences(whole, load(2))
-    if stop == 6:  # a validation that was due is not made up for, and Lightning counts its batches
-        assert all("val_loop" in place for place in changed)
+    if stop == 6:  # a validation that was due is not made up for, and Lightning's loops count on without it
+        assert all(place.startswith("/loops/") for place in changed)
     else:
         assert changed == []
     assert "/state_dict/recursion.encoder.token" in differences(whole, load(1))
@@ -253,7 +253,7 @@ def test_an_error_of_the_users_policy_tells_where_and_leaves_a_checkpoint(own):
     assert torch.load(path, weights_only=True)["global_step"] == 4
     own.FAILS = False
     assert fit("--ckpt_path", path) == 0
-    assert load(1)["global_step"] == 8  # of 9 batches, one failed
+    assert load(1)["global_step"] == 9  # the batch that failed is done again
 
 
 @pytest.mark.parametrize(
