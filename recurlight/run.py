@@ -71,7 +71,7 @@ class Run(Callback):
             )
         packed = self._loaded.get("carry", {}).pop(micro, None)
         if packed and moved(packed, fresh):
-            rank_zero_warn("the checkpoint is of data of another length: every slot begins with a fresh sample")
+            rank_zero_warn("the checkpoint is of data of another length: every slot begins anew")
             packed = None
         share = (trainer.global_rank, trainer.world_size)
         self.carries[micro] = unpack(packed, fresh, *share) if packed else fresh
