@@ -114,7 +114,9 @@ def run(arguments: Sequence[str]) -> None:
     sizes = data_sizes(spec) if spec else None
     made = convert(published, family, sizes=sizes, **settings)
     section = {DATA_KEY: data_hyper_parameters(spec)} if spec else {}
-    torch.save(made.checkpoint | section, target)
+    part = target.with_name(f"{target.name}.part")  # an interrupted run leaves no half of a checkpoint
+    torch.save(made.checkpoint | section, part)
+    part.replace(target)
     _tell(made.settings, published.left_out, spec, target)
 
 
