@@ -30,12 +30,10 @@ def resolve(
     """
     _check_facts(family, shapes, resolver, file.path)
     resolver.note("width", shapes.width, "shapes")
-    required = ["cycles", "latent_steps"]
-    required += ["heads"] if shapes.attention else []
-    required += ["positions"] if shapes.attention and not shapes.learned else []
-    resolver.require(required, file.path)
+    resolver.require(_required(family, shapes, resolver, sizes), file.path)
     vocab = {"shapes": shapes.vocab, "data": sizes and sizes.vocab_size}
     prefix = _prefix(family, shapes, resolver, sizes)
+    policy = "CorrectnessHalting" if family == "trm" else "QLearningHalting"
     return Architecture(
         family=family,
         vocab=_settle(resolver, "vocab_size", vocab, "give data with the tokens of training, with --data"),
@@ -54,8 +52,21 @@ def resolve(
         max_segments=resolver.get("max_segments", 16),
         exploration=resolver.get("exploration", 0.1),
         loss=resolver.get("loss", "StablemaxCrossEntropy"),
-        halting=resolver.get("halting", "CorrectnessHalting" if family == "trm" else "QLearningHalting"),
+        halting=resolver.get("halting", policy),
     )
+
+
+def _required(family: str, shapes: Shapes, resolver: Resolver, sizes: DataSizes | None) -> list[str]:
+    """Name the settings on which the result depends and for which the weights give no hint."""
+    counted = shapes.positions and (resolver.whole_flag("seq_len") or sizes)
+    needed = {
+        "cycles": True,
+        "latent_steps": True,
+        "heads": shapes.attention,
+        "positions": shapes.attention and not shapes.learned,
+        "prefix": family == "trm" and shapes.tasks and not resolver.arch and not counted,
+    }
+    return [name for name, flag in needed.items() if flag]
 
 
 def _check_facts(family: str, shapes: Shapes, resolver: Resolver, path: str) -> None:
@@ -94,10 +105,11 @@ def _prefix(family: str, shapes: Shapes, resolver: Resolver, sizes: DataSizes | 
         # TRM's code has 16 unless told; told 0, and in HRM, it has as many as the vector needs
         fixed = family == "trm" and not resolver.known("prefix")
         given = resolver.note("prefix", 16 if fixed else least, "published default")
-    if given < least:
+    most = shapes.positions - 1 if shapes.positions else given
+    if not least <= given <= most:
         raise SettingError(
-            f"a prefix of {given} positions is too short for tasks' vectors of {shapes.task_width} in width "
-            f"{shapes.width}: give --prefix {least} or more, or data of fewer tokens"
+            f"a prefix of {given} positions does not fit tasks' vectors of {shapes.task_width} in width "
+            f"{shapes.width}, or leaves no tokens: give a --prefix from {least}, or data of other lengths"
         )
     return int(given)
 

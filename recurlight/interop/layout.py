@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
@@ -91,14 +92,7 @@ def infer_shapes(weights: Mapping[str, Tensor], path: str) -> Shapes:
     Raises:
         PublishedError: A weight that every published model has is missing or is no matrix.
     """
-
-    def matrix(name: str) -> tuple[int, int]:
-        weight = weights.get(ROOT + name)
-        if weight is None or weight.ndim != 2:
-            found = "missing" if weight is None else f"{tuple(weight.shape)}, not a matrix"
-            raise PublishedError(f"{path}: {ROOT}{name} is {found}: give a published TRM or HRM file")
-        return weight.shape[0], weight.shape[1]
-
+    matrix = partial(_matrix, weights, path)
     vocab, width = matrix("embed_tokens.embedding_weight")
     levels = _levels(weights)
     learned, table = (ROOT + name in weights for name in ("embed_pos.embedding_weight", "puzzle_emb.weights"))
@@ -119,6 +113,15 @@ def infer_shapes(weights: Mapping[str, Tensor], path: str) -> Shapes:
         )
     positions = axes[0] if axes else None
     return Shapes(vocab, width, tasks, task_width, positions, learned, levels, expansion)
+
+
+def _matrix(weights: Mapping[str, Tensor], path: str, name: str) -> tuple[int, int]:
+    """Return the shape of a weight that must be there and be a matrix."""
+    weight = weights.get(ROOT + name)
+    if weight is None or weight.ndim != 2:
+        found = "missing" if weight is None else f"{tuple(weight.shape)}, not a matrix"
+        raise PublishedError(f"{path}: {ROOT}{name} is {found}: give a published TRM or HRM file")
+    return weight.shape[0], weight.shape[1]
 
 
 def _levels(weights: Mapping[str, Tensor]) -> dict[str, Level]:
@@ -145,7 +148,7 @@ def _expansion(inner: list[tuple[int, int]]) -> float | None:
 
 def layout(shapes: Shapes) -> dict[str, Entry]:
     """Return every weight that a published model of these shapes has."""
-    width, positions, expansion = shapes.width, shapes.positions or 0, shapes.expansion
+    width = shapes.width
     outer: dict[str, tuple[int, ...]] = {
         "H_init": (width,),
         "L_init": (width,),
@@ -155,12 +158,24 @@ def layout(shapes: Shapes) -> dict[str, Entry]:
         "q_head.bias": (2,),
     }
     if shapes.learned:
-        outer["embed_pos.embedding_weight"] = (positions, width)
+        outer["embed_pos.embedding_weight"] = (shapes.positions or 0, width)
     if shapes.tasks:
         outer["puzzle_emb.weights"] = (shapes.tasks, shapes.task_width)
     entries = {ROOT + key: Entry(f"recursion.{OUTER[key]}", shape) for key, shape in outer.items()}
-    wide, long = swiglu_width(width, expansion), swiglu_width(positions, expansion)
-    block: dict[str, tuple[int, ...]] = {
+    block = _block(shapes)
+    for level, (blocks, mixer) in shapes.levels.items():
+        for index in range(blocks):
+            for key, ours in (MIXER if mixer else ATTENTION).items():
+                name = f"recursion.{LEVELS[level]}.blocks.{index}.{ours}"
+                entries[f"{ROOT}{level}.layers.{index}.{key}"] = Entry(name, block[key])
+    return entries
+
+
+def _block(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights of a block of either kind."""
+    width, positions = shapes.width, shapes.positions or 0
+    wide, long = (swiglu_width(axis, shapes.expansion) for axis in (width, positions))
+    return {
         "self_attn.qkv_proj.weight": (3 * width, width),
         "self_attn.o_proj.weight": (width, width),
         "mlp_t.gate_up_proj.weight": (2 * long, positions),
@@ -168,12 +183,6 @@ def layout(shapes: Shapes) -> dict[str, Entry]:
         "mlp.gate_up_proj.weight": (2 * wide, width),
         "mlp.down_proj.weight": (width, wide),
     }
-    for level, (blocks, mixer) in shapes.levels.items():
-        for index in range(blocks):
-            for key, ours in (MIXER if mixer else ATTENTION).items():
-                name = f"recursion.{LEVELS[level]}.blocks.{index}.{ours}"
-                entries[f"{ROOT}{level}.layers.{index}.{key}"] = Entry(name, block[key])
-    return entries
 
 
 def check_layout(weights: Mapping[str, Tensor], entries: Mapping[str, Entry], path: str) -> None:

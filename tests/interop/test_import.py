@@ -157,6 +157,16 @@ def test_flags_stand_in_for_a_configuration(folder, capsys):
     assert one == {key: value for key, value in other.items() if key not in trained}
 
 
+def test_a_mixers_prefix_is_counted_where_the_tokens_are_known(folder, capsys):
+    """Fails when the prefix is taken for 16 without a configuration."""
+    shape = SUDOKU._replace(prefix=3)
+    file = publish(folder / "hub", shape, config=False)
+    given = ["--from", "trm", "--cycles", 2, "--latent_steps", 1]
+    assert "--prefix 16" in failure(capsys, "import", str(file), *map(str, given))
+    run(file, *given, "--seq_len", 16)
+    assert loaded("step_65000.ckpt")["hyper_parameters"]["prefix"] == 3
+
+
 @pytest.mark.parametrize(("tasks", "row"), [("mean", lambda t: t.mean(0)), ("zero", lambda t: t[0] * 0)])
 def test_a_table_of_tasks_can_be_made_anew(folder, capsys, tasks, row):
     """Fails when the mean is over columns, or the rows are cut instead of made."""

@@ -118,8 +118,9 @@ def test_configurations_that_contradict_are_named(folder, capsys, changes, part)
         (
             HRM._replace(task_width=100),
             ["--seq_len", 9, "--prefix", 1],
-            "a prefix of 1 positions is too short",
+            "a prefix of 1 positions does not fit",
         ),
+        (TRM_MIXER, ["--prefix", 25], "or leaves no tokens: give a --prefix from 1"),
         (TRM_ATTENTION, ["--cyles", 3], "'--cyles' is not expected here; did you mean '--cycles'"),
         (TRM_ATTENTION, ["--tasks", "none"], "invalid choice: 'none'"),
         (TRM_ATTENTION, ["--config", "gone.yaml"], "gone.yaml cannot be read"),
