@@ -1,0 +1,101 @@
+"""The first losses of every recipe in its small size: `python tests/golden/make.py` writes `losses.txt` anew.
+
+Run it after a change that is meant to change training, and commit the difference with that change.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import yaml
+
+from recurlight.cli.app import PLUGGABLE, RecurlightCLI
+from recurlight.cli.config import read as read_config
+from recurlight.cli.request import Request, prepare
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
+TABLE = Path(__file__).with_name("losses.txt")
+STEPS = 3
+SMALL = ["--config=small", "--data.source=generated", "--data.num_train=20", "--data.batch_size=4"]
+QUIET = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_checkpointing=false"]
+QUIET += ["--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
+
+
+def request(name: str) -> Request:
+    """Return the command line of a recipe in its small size."""
+    return prepare("fit", [f"--config={name}", *SMALL, *QUIET], FOLDER)
+
+
+def different() -> list[str]:
+    """Return the recipes of the folder; of several that differ in their published size only, the first."""
+    paths = sorted(FOLDER.rglob("*.yaml"))
+    names = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in paths]
+    recipes = [name for name in names if "refiner" in read_config(FOLDER / f"{name}.yaml").get("model", {})]
+    firsts = {yaml.safe_dump(request(name).config): name for name in reversed(recipes)}
+    return sorted(firsts.values())
+
+
+class Losses(pl.Callback):
+    """Keeps the loss of every step."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
+        self.found.append(outputs["loss"].item())
+
+
+class Recipe(RecurlightCLI):
+    """A recipe in its small size, that can be trained from the start again and again.
+
+    Args:
+        name: Of the recipe.
+    """
+
+    def __init__(self, name: str) -> None:
+        for part in PLUGGABLE:
+            importlib.import_module(f"recurlight.{part}")
+        super().__init__(request(name))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Do nothing: `losses` makes the objects anew for every run."""
+
+    def losses(self, steps: int, precision: str = "32-true") -> list[float]:
+        """Train new objects for some steps, on one thread, and return the loss of each."""
+        torch.set_num_threads(1)
+        self.config["fit.trainer.max_steps"], self.config["fit.trainer.precision"] = steps, precision
+        self.instantiate_classes()
+        record = Losses()
+        self.trainer.callbacks.append(record)
+        self.trainer.fit(self.model, datamodule=self.datamodule)
+        return record.found
+
+    def golden(self) -> list[float]:
+        """Return the first losses in float64, where another machine's rounding stays far out of sight."""
+        return self.losses(STEPS, "64-true")
+
+
+def read() -> dict[str, list[float]]:
+    """Return the table of the repository."""
+    lines = (line.split() for line in TABLE.read_text("utf-8").splitlines())
+    return {name: [float(number) for number in numbers] for name, *numbers in lines}
+
+
+def write() -> None:
+    """Make the table anew, in a folder and with a cache of its own."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        os.environ["RECURLIGHT_CACHE"] = folder
+        found = {name: Recipe(name).golden() for name in different()}
+    rows = [f"{name} {' '.join(f'{loss:.7f}' for loss in losses)}\n" for name, losses in found.items()]
+    TABLE.write_text("".join(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
