@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurlight.cells import MixerCell, TransformerCell
+    from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
     from recurlight.data import ArcData, PuzzleData, SudokuData
     from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, RecurlightError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
+    from recurlight.sparse_table import SparseTable
     from recurlight.task_metric import TaskMetric
     from recurlight.truncation import (
         AndersonSolver,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
 
 _HOMES = {
-    "cells": ("MixerCell", "TransformerCell"),
+    "cells": ("ConvTransformerCell", "MixerCell", "TransformerCell"),
     "codec": ("Decoder", "Encoder", "TokenDecoder", "TokenEncoder"),
     "data": ("ArcData", "PuzzleData", "SudokuData"),
     "errors": ("CheckpointMismatch", "DataError", "IncompatibleComponents", "RecurlightError"),
@@ -66,6 +67,7 @@ _HOMES = {
         "TwoLevelRefiner",
         "TwoLevelState",
     ),
+    "sparse_table": ("SparseTable",),
     "task_metric": ("TaskMetric",),
     "truncation": (
         "AndersonSolver",

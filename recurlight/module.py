@@ -9,8 +9,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
 
-from recurlight.checkpoints import require_same_weights
+from recurlight.checkpoints import require_fitting
 from recurlight.codec import Decoder, Encoder
 from recurlight.composition import check_batch, check_evaluation
 from recurlight.data.base import PuzzleData
@@ -18,7 +19,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.evaluation import Evaluation
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
-from recurlight.optim import AdamATan2
+from recurlight.optim import AdamATan2, add_tables, forget_gradients
 from recurlight.progress import Progress
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
@@ -176,13 +177,17 @@ class RecursiveModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimiser, and a schedule that is stepped with it."""
-        optimizer = self.optimizer(self.parameters())
+        optimizer = add_tables(self.optimizer(self.parameters()), self)
         if self.scheduler is None:
             return optimizer
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"},
         }
+
+    def on_before_zero_grad(self, optimizer: Optimizer) -> None:
+        """Drop gradients of rows as those of parameters are dropped."""
+        forget_gradients(self)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate one batch on slots of its own; the training carry is not touched."""
@@ -231,4 +236,4 @@ class RecursiveModule(LightningModule):
         Raises:
             CheckpointMismatch: Listing keys that differ.
         """
-        require_same_weights(self.state_dict(), checkpoint["state_dict"])
+        require_fitting(self, checkpoint["state_dict"])

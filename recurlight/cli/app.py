@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
-from recurlight.checkpoints import require_same_weights
+from recurlight.checkpoints import require_fitting
 from recurlight.cli.callbacks import SaveRun, default_callbacks
 from recurlight.cli.checkpoint import LINKS
 from recurlight.cli.lookup import TypeLookup
@@ -100,7 +100,7 @@ class RecurlightCLI(LightningCLI):
     @override
     def after_instantiate_classes(self) -> None:
         if self.request.checkpoint:
-            require_same_weights(self.model.state_dict(), self.request.checkpoint["state_dict"])
+            require_fitting(self.model, self.request.checkpoint["state_dict"])
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
