@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurlight.cells import MixerCell, TransformerCell
+    from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
     from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
     from recurlight.data import (
         AdditionData,
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         TwoLevelState,
     )
     from recurlight.saving import DurableCheckpointIO
+    from recurlight.sparse_table import SparseTable
     from recurlight.spec import Recorded
     from recurlight.task_metric import TaskMetric
     from recurlight.truncation import (
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cells": (
+        "ConvTransformerCell",
         "MixerCell",
         "TransformerCell",
     ),
@@ -147,6 +149,7 @@ _HOMES = {
         "TwoLevelState",
     ),
     "saving": ("DurableCheckpointIO",),
+    "sparse_table": ("SparseTable",),
     "spec": ("Recorded",),
     "task_metric": ("TaskMetric",),
     "truncation": (

@@ -1,4 +1,4 @@
-"""Checkpoints: what they say of themselves, and whether one fits a model."""
+"""What checkpoints say of themselves: versions, and how model and data were made."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
 
 from recurlight.errors import CheckpointMismatch, UntrustedCode
-from recurlight.types import Sizes
 from recurlight.version import installed_version
 
 __all__ = [
@@ -22,9 +20,7 @@ __all__ = [
     "data_settings",
     "made_by",
     "made_with",
-    "require_fitting",
     "require_readable",
-    "require_same_weights",
     "stamp",
     "unrecorded",
 ]
@@ -40,8 +36,6 @@ MODEL = "hyper_parameters"
 
 DATA = "datamodule_hyper_parameters"
 """Where Lightning keeps the data module's settings."""
-
-SHOWN = 3
 
 _MAKER = "lightning.pytorch.cli.instantiate_module"
 
@@ -133,83 +127,3 @@ def require_readable(checkpoint: Mapping[str, Any]) -> None:
             raise UntrustedCode(
                 f"the checkpoint wants {maker!r} to make its {section}; nothing of it was run"
             )
-
-
-def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
-    """Insist on the same names and shapes.
-
-    Args:
-        ours: State dict of the model.
-        theirs: State dict of the checkpoint.
-
-    Raises:
-        CheckpointMismatch: Listing keys that differ.
-
-    Example:
-        >>> import torch
-        >>> require_same_weights({"a": torch.zeros(2)}, {"a": torch.zeros(3)})
-        Traceback (most recent call last):
-        recurlight.errors.CheckpointMismatch: ...: a is (3,) there and (2,) here; ...
-    """
-    differences = [f"{key} is missing there" for key in ours if key not in theirs]
-    differences += [f"{key} is unknown here" for key in theirs if key not in ours]
-    differences += [
-        f"{key} is {tuple(theirs[key].shape)} there and {tuple(ours[key].shape)} here"
-        for key in ours
-        if key in theirs and ours[key].shape != theirs[key].shape
-    ]
-    if differences:
-        more = f", and {len(differences) - SHOWN} more differences" if len(differences) > SHOWN else ""
-        raise CheckpointMismatch(
-            f"the checkpoint is of another architecture: {', '.join(differences[:SHOWN])}{more}; "
-            "give the config that it was trained with, or drop the flags that change the model"
-        )
-
-
-def require_fitting(ours: Mapping[str, Tensor], checkpoint: Mapping[str, Any], sizes: Sizes) -> None:
-    """Insist on the same names and shapes; where only the data's sizes differ, say so.
-
-    Args:
-        ours: State dict of the model.
-        checkpoint: The whole checkpoint.
-        sizes: Sizes of the model.
-
-    Raises:
-        CheckpointMismatch: Listing keys that differ, or the sizes.
-    """
-    theirs = checkpoint["state_dict"]
-    try:
-        require_same_weights(ours, theirs)
-    except CheckpointMismatch as error:
-        reasons = _moved(ours, theirs, checkpoint.get("hyper_parameters", {}), sizes)
-        if not reasons:
-            raise
-        raise CheckpointMismatch(f"the checkpoint cannot move to these data: {'; '.join(reasons)}") from error
-
-
-def _moved(
-    ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], there: Mapping[str, Any], here: Sizes
-) -> list[str]:
-    """Say what the data's sizes alone explain, nothing where something else differs."""
-    vocab, tokens = there.get("vocab_size", here.vocab), there.get("seq_len", here.tokens)
-    if ours.keys() != theirs.keys() or there.get("width", here.width) != here.width:
-        return []
-    reasons = []
-    if vocab != here.vocab:
-        reasons.append(
-            f"its vocabulary has {vocab} tokens and theirs {here.vocab}: "
-            "make both for the largest size, for Sudoku with data.digits"
-        )
-    fit = {vocab: here.vocab}
-    bound = [
-        key
-        for key, weight in ours.items()
-        if (shape := theirs[key].shape) != weight.shape
-        and (*(fit.get(size, size) for size in shape[:1]), *shape[1:]) != tuple(weight.shape)
-    ]
-    if bound and tokens != here.tokens:
-        reasons.append(
-            f"{bound[0]} has weights for each of {tokens} tokens and they have {here.tokens}: "
-            "train with TransformerCell and without learned positions to move between sizes"
-        )
-    return reasons

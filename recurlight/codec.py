@@ -12,6 +12,7 @@ from torch.nn import functional
 from recurlight.errors import IncompatibleComponents
 from recurlight.initialization import linear, truncated_normal
 from recurlight.precision import at_least_float32, full_precision, to_compute_dtype
+from recurlight.sparse_table import SparseTable
 from recurlight.types import Sized, Sizes
 
 __all__ = ["Decoder", "Encoder", "TokenDecoder", "TokenEncoder"]
@@ -40,11 +41,13 @@ class TokenEncoder(Encoder):
     `sqrt(D) * (concat(prefix, embedding[tokens]) + position) / sqrt(2)`
 
     The prefix, `prefix` positions set on the model, holds one vector per task, zero at first, cut into pieces
-    of width `D` and padded with zeros. Rotary positions are the cell's business.
+    of width `D` and padded with zeros. With one task there is one vector, whatever the numbers in `task`.
+    Rotary positions are the cell's business.
 
     Args:
         learned_positions: Add a trained vector for each position; for cells that know no positions.
         task_width: Numbers in a task's vector, from 1 to `P * D`; None for `D`, as published.
+        task_table: Keeps the tasks' vectors, for very many tasks; None for a parameter.
 
     Raises:
         IncompatibleComponents: On `bind`, when the task vector does not fit into the prefix.
@@ -59,14 +62,19 @@ class TokenEncoder(Encoder):
         The input network of HRM (arXiv:2506.21734) and TRM (arXiv:2510.04871).
     """
 
-    def __init__(self, learned_positions: bool = False, task_width: int | None = None) -> None:
+    def __init__(
+        self,
+        learned_positions: bool = False,
+        task_width: int | None = None,
+        task_table: SparseTable | None = None,
+    ) -> None:
         super().__init__()
-        self.learned_positions, self.task_width = learned_positions, task_width
-        self.prefix, self.scale = 0, 1.0
+        self.learned_positions, self.task_width, self.task_table = learned_positions, task_width, task_table
+        self.prefix, self.tasks, self.scale = 0, 1, 1.0
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the embeddings, each of standard deviation `1 / sqrt(D)`, the tasks' zero."""
-        self.prefix, self.scale = sizes.prefix, math.sqrt(sizes.width)
+        self.prefix, self.tasks, self.scale = sizes.prefix, sizes.tasks, math.sqrt(sizes.width)
         std = 1 / self.scale
         self.token = nn.Parameter(truncated_normal(sizes.vocab, sizes.width, std=std, generator=generator))
         if self.learned_positions:
@@ -80,7 +88,10 @@ class TokenEncoder(Encoder):
                     f"TokenEncoder's task_width {width} does not fit {sizes.prefix} prefix positions: "
                     f"set task_width between 1 and {room} or change model.prefix"
                 )
-            self.task = nn.Parameter(torch.zeros(sizes.tasks, width))
+            if self.task_table is None:
+                self.task = nn.Parameter(torch.zeros(sizes.tasks, width))
+            else:
+                self.task_table.allocate(sizes.tasks, width)
 
     def forward(self, tokens: Tensor, task: Tensor) -> Tensor:
         """Embed tokens `(B, L)` and tasks `(B,)` into `(B, N, D)`."""
@@ -93,7 +104,8 @@ class TokenEncoder(Encoder):
 
     def task_prefix(self, task: Tensor, width: int) -> Tensor:
         """Look up the tasks' vectors, padded and cut to `(B, P, D)`."""
-        vector = functional.embedding(task, self.task)
+        row = task if self.tasks > 1 else torch.zeros_like(task)
+        vector = functional.embedding(row, self.task) if self.task_table is None else self.task_table(row)
         padded = functional.pad(vector, (0, self.prefix * width - vector.shape[-1]))
         return padded.reshape(-1, self.prefix, width)
 

@@ -90,13 +90,19 @@ def check_batch(batch: Batch, sizes: Sizes) -> None:
     """Insist that a batch has the sizes that the model was made for.
 
     Raises:
-        IncompatibleComponents: The data's sequence or vocabulary is another.
+        IncompatibleComponents: The data's sequence, vocabulary or number of tasks is another.
     """
     tokens, highest = batch.inputs.shape[1], int(torch.maximum(batch.inputs, batch.labels).max())
     if tokens != sizes.tokens or highest >= sizes.vocab:
         raise IncompatibleComponents(
             f"the data has {tokens} tokens, the highest {highest}, the model has seq_len={sizes.tokens} "
             f"and vocab_size={sizes.vocab}: pass the data module's seq_len and vocab_size to the model"
+        )
+    task = int(batch.task.max())
+    if sizes.prefix and task >= sizes.tasks > 1:
+        raise IncompatibleComponents(
+            f"the data has the task {task}, the model has num_tasks={sizes.tasks}: "
+            "pass the data module's num_tasks to the model"
         )
 
 

@@ -8,16 +8,17 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
 
-from recurlight.checkpoints import require_fitting
 from recurlight.codec import Decoder, Encoder
 from recurlight.composition import check_batch, check_evaluation
 from recurlight.data.base import PuzzleData
 from recurlight.errors import IncompatibleComponents
 from recurlight.evaluation import Evaluation
+from recurlight.fitting import require_fitting
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
-from recurlight.optim import AdamATan2
+from recurlight.optim import AdamATan2, add_tables, forget_gradients
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
 from recurlight.reloadable import Reloadable
@@ -176,13 +177,17 @@ class RecursiveModule(Reloadable):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimiser, and a schedule that is stepped with it."""
-        optimizer = self.optimizer(self.parameters())
+        optimizer = add_tables(self.optimizer(self.parameters()), self)
         if self.scheduler is None:
             return optimizer
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"},
         }
+
+    def on_before_zero_grad(self, optimizer: Optimizer) -> None:
+        """Drop gradients of rows as those of parameters are dropped."""
+        forget_gradients(self)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate one batch on slots of its own; the training carry is not touched."""
@@ -233,4 +238,4 @@ class RecursiveModule(Reloadable):
             CheckpointMismatch: Listing keys that differ.
         """
         super().on_load_checkpoint(checkpoint)
-        require_fitting(self.state_dict(), checkpoint, self.recursion.sizes)
+        require_fitting(self, checkpoint, self.recursion.sizes)

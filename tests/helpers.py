@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from recurlight.cells import MixerCell, TransformerCell
+from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
 from recurlight.module import RecursiveModule
 from recurlight.recursion import Recursion
@@ -28,6 +28,10 @@ def mixer(layers: int = 1) -> MixerCell:
 
 def attention(layers: int = 1) -> TransformerCell:
     return TransformerCell(layers, heads=2, multiple=16)
+
+
+def convolution(layers: int = 1) -> ConvTransformerCell:
+    return ConvTransformerCell(layers, heads=2, multiple=16)
 
 
 def bound(module: nn.Module, sizes: Sizes = SIZES, seed: int = 0) -> nn.Module:

@@ -8,8 +8,8 @@ import torch
 from helpers import batch, loader, mixer, module, trainer
 
 from recurlight import slots
-from recurlight.checkpoints import require_same_weights
 from recurlight.errors import CheckpointMismatch, IncompatibleComponents
+from recurlight.fitting import require_same_weights
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.types import Batch, Sizes

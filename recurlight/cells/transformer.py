@@ -16,7 +16,7 @@ __all__ = ["TransformerCell"]
 class TransformerBlock(nn.Module):
     """One post-norm block: `x = rms(x + attention(x)); x = rms(x + swiglu(x))`."""
 
-    def __init__(self, attention: Attention, feedforward: SwiGLU) -> None:
+    def __init__(self, attention: Attention, feedforward: nn.Module) -> None:
         super().__init__()
         self.attention, self.feedforward = attention, feedforward
 

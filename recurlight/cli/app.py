@@ -22,7 +22,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
-from recurlight.checkpoints import require_fitting
 from recurlight.cli.callbacks import SaveRun, default_callbacks
 from recurlight.cli.checkpoint import LINKS
 from recurlight.cli.lookup import TypeLookup
@@ -31,6 +30,7 @@ from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
 from recurlight.cli.trust import allowing
 from recurlight.data import PuzzleData
+from recurlight.fitting import require_fitting
 from recurlight.module import RecursiveModule
 from recurlight.saving.plugin import make_durable
 from recurlight.truncation import FixedPointSolver, GradientTruncation
@@ -106,7 +106,7 @@ class RecurlightCLI(LightningCLI):
     @override
     def after_instantiate_classes(self) -> None:
         if self.request.checkpoint:
-            require_fitting(self.model.state_dict(), self.request.checkpoint, self.model.recursion.sizes)
+            require_fitting(self.model, self.request.checkpoint, self.model.recursion.sizes)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -10,7 +10,8 @@ from lightning import __version__ as lightning_version
 from lightning.pytorch.cli import instantiate_module
 from torch import Tensor
 
-from recurlight.checkpoints import MODEL, STAMP, require_same_weights, stamp
+from recurlight.checkpoints import MODEL, STAMP, stamp
+from recurlight.fitting import require_same_weights
 from recurlight.interop.architecture import resolve
 from recurlight.interop.layout import Entry, check_layout, infer_shapes, layout
 from recurlight.interop.reading import PublishedError, PublishedFile, read_published

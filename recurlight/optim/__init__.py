@@ -2,12 +2,16 @@
 
 from recurlight.optim.adam_atan2 import AdamATan2, adam_atan2_
 from recurlight.optim.schedule import LinearWarmup, LinearWarmupCosine, warmup_cosine_ratio, warmup_ratio
+from recurlight.optim.sparse_sign_sgd import add_tables, forget_gradients, sparse_sign_sgd_
 
 __all__ = [
     "AdamATan2",
     "LinearWarmup",
     "LinearWarmupCosine",
     "adam_atan2_",
+    "add_tables",
+    "forget_gradients",
+    "sparse_sign_sgd_",
     "warmup_cosine_ratio",
     "warmup_ratio",
 ]

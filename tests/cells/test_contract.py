@@ -6,18 +6,18 @@ import inspect
 
 import pytest
 import torch
-from helpers import SIZES, attention, batch, bound, mixer, seeded
+from helpers import SIZES, attention, batch, bound, convolution, mixer, seeded
 from torch import nn
 
 from recurlight import cells
-from recurlight.cells import MixerCell, TransformerCell
+from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, QLearningHalting
 from recurlight.recursion import Recursion
-from recurlight.refiners import TwoLevelRefiner
+from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import EveryUpdate
 from recurlight.types import Sizes
 
-CELLS = {MixerCell: mixer, TransformerCell: attention}
+CELLS = {MixerCell: mixer, TransformerCell: attention, ConvTransformerCell: convolution}
 
 
 @pytest.fixture(params=CELLS.values(), ids=[kind.__name__ for kind in CELLS])
@@ -74,6 +74,7 @@ def test_layers_have_weights_of_their_own(build):
 PUBLISHED = {
     "TRM mixer": (16, lambda: TwoLevelRefiner(MixerCell()), CorrectnessHalting, 5.03),
     "TRM attention": (16, lambda: TwoLevelRefiner(TransformerCell()), CorrectnessHalting, 6.83),
+    "URM": (1, lambda: SingleRefiner(ConvTransformerCell()), CorrectnessHalting, 13.67),
     "HRM": (1, lambda: TwoLevelRefiner(TransformerCell(4), TransformerCell(4), 2), QLearningHalting, 27.3),
 }
 

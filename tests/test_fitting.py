@@ -7,9 +7,9 @@ import torch
 from helpers import mixer, single, trm
 
 from recurlight.cells import TransformerCell
-from recurlight.checkpoints import require_fitting, require_same_weights
 from recurlight.codec import TokenEncoder
 from recurlight.errors import CheckpointMismatch
+from recurlight.fitting import require_fitting, require_same_weights
 from recurlight.halting import CorrectnessHalting
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
@@ -74,20 +74,20 @@ def test_models_of_two_families_are_told_apart():
 HERE = Sizes(vocab=8, tokens=36, width=16)
 
 
-def state(cell, sizes: Sizes, learned: bool = False) -> dict[str, torch.Tensor]:
+def made(cell, sizes: Sizes, learned: bool = False) -> Recursion:
     refiner = TwoLevelRefiner(cell, latent_steps=1)
     parts = (refiner, LastCycles(1), CorrectnessHalting(), TokenEncoder(learned_positions=learned))
-    return Recursion(sizes, *parts, cycles=2, max_segments=2).state_dict()
+    return Recursion(sizes, *parts, cycles=2, max_segments=2)
 
 
 def moved(cell, there: Sizes, learned: bool = False) -> str:
     """Return why weights made for other sizes do not fit into those made for `HERE`."""
     checkpoint = {
-        "state_dict": state(cell(), there, learned),
+        "state_dict": made(cell(), there, learned).state_dict(),
         "hyper_parameters": {"vocab_size": there.vocab, "seq_len": there.tokens, "width": there.width},
     }
     with pytest.raises(CheckpointMismatch) as caught:
-        require_fitting(state(cell(), HERE, learned), checkpoint, HERE)
+        require_fitting(made(cell(), HERE, learned), checkpoint, HERE)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -99,8 +99,9 @@ def grid() -> TransformerCell:
 def test_attention_on_grids_moves_to_another_size():
     """Fails if anything of the positions is a weight, or sizes are compared instead of weights."""
     there = Sizes(vocab=8, tokens=16, width=16)
-    checkpoint = {"state_dict": state(grid(), there), "hyper_parameters": {"vocab_size": 8, "seq_len": 16}}
-    require_fitting(state(grid(), HERE), checkpoint, HERE)
+    settings = {"vocab_size": 8, "seq_len": 16}
+    checkpoint = {"state_dict": made(grid(), there).state_dict(), "hyper_parameters": settings}
+    require_fitting(made(grid(), HERE), checkpoint, HERE)
 
 
 @pytest.mark.parametrize(

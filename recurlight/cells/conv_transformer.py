@@ -1,0 +1,137 @@
+"""The attention cell whose feed-forward looks at neighboring positions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recurlight.cells.layers import Attention, coordinates, inner_multiple, swiglu_width
+from recurlight.cells.transformer import TransformerBlock
+from recurlight.errors import IncompatibleComponents
+from recurlight.initialization import linear
+from recurlight.types import Sized, Sizes
+
+__all__ = ["ConvSwiGLU", "ConvTransformerCell"]
+
+
+class ConvSwiGLU(nn.Module):
+    """SwiGLU with a short convolution over the positions, `down(silu(conv(silu(gate) * up)))`.
+
+    Each channel is convolved by itself; see `convolve`.
+
+    Args:
+        width: Size of the last axis.
+        expansion: See `swiglu_width`.
+        multiple: See `swiglu_width`.
+        kernel: Positions that the convolution covers.
+        generator: Draws the weights.
+
+    Reference:
+        URM (arXiv:2512.14693), section 3.
+    """
+
+    def __init__(
+        self, width: int, expansion: float, multiple: int, kernel: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        inner = swiglu_width(width, expansion, multiple)
+        self.gate_up = linear(width, 2 * inner, generator)
+        bound = 1 / math.sqrt(kernel)  # torch's own start of a depthwise convolution, as published
+        self.kernel = nn.Parameter(torch.empty(kernel, inner).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(torch.empty(inner).uniform_(-bound, bound, generator=generator))
+        self.down = linear(inner, width, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, N, width)` to the same shape."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        mixed = convolve(functional.silu(gate) * up, self.kernel, self.bias)
+        result: Tensor = self.down(functional.silu(mixed))
+        return result
+
+
+def convolve(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Convolve each channel over the positions, in the dtype of `x`.
+
+    `y[n] = bias + sum_k kernel[k] x[n + k - K // 2]` over `K` positions, `x` zero outside; with `K = 2` a
+    position sees itself and the one before.
+
+    Args:
+        x: `(B, N, C)`.
+        kernel: `(K, C)`.
+        bias: `(C,)`.
+
+    Example:
+        >>> x = torch.tensor([[[1.0], [2.0], [4.0]]])
+        >>> convolve(x, torch.tensor([[10.0], [1.0]]), torch.zeros(1)).flatten()
+        tensor([ 1., 12., 24.])
+    """
+    size, positions = len(kernel), x.shape[1]
+    padded = functional.pad(x, (0, 0, size // 2, (size - 1) // 2))  # (B, N + K - 1, C)
+    kernel, total = kernel.to(x.dtype), bias.to(x.dtype)
+    for place in range(size):
+        total = total + padded[:, place : place + positions] * kernel[place]
+    return total
+
+
+class ConvTransformerCell(Sized):
+    """Post-norm transformer whose feed-forward also mixes neighboring positions.
+
+    `x = rms(x + attention(x)); x = rms(x + conv_swiglu(x))`, no biases but that of the convolution
+
+    The cell of URM on ARC, four blocks, refining a single level. Prefer it to `TransformerCell` where what is
+    next to each other belongs together, as in grids read row by row; the convolution costs little.
+
+    Args:
+        layers: Number of blocks.
+        heads: Attention heads.
+        expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
+        rotary_base: Base of the rotary position embedding over all `N` positions, or None for none.
+        multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
+            models of width below 256.
+        kernel: Positions that the convolution covers, 1 or more; with 2 each sees itself and the one before.
+
+    Raises:
+        IncompatibleComponents: The kernel covers no position.
+
+    Example:
+        >>> cell = ConvTransformerCell(layers=1, heads=2)
+        >>> cell.bind(Sizes(vocab=6, tokens=16, width=32), torch.Generator().manual_seed(0))
+        >>> cell(torch.zeros(2, 16, 32)).shape
+        torch.Size([2, 16, 32])
+
+    Reference:
+        Gao et al., Universal reasoning model, arXiv:2512.14693.
+    """
+
+    def __init__(
+        self,
+        layers: int = 4,
+        heads: int = 8,
+        expansion: float = 4.0,
+        rotary_base: float | None = 10000.0,
+        multiple: int | None = None,
+        kernel: int = 2,
+    ) -> None:
+        super().__init__()
+        if kernel < 1:
+            raise IncompatibleComponents(f"ConvTransformerCell got kernel={kernel}: give 1 or more, as 2")
+        self.layers, self.heads, self.kernel = layers, heads, kernel
+        self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
+        self.blocks = nn.ModuleList()
+
+    def build(self, sizes: Sizes, generator: torch.Generator) -> None:
+        """Make the blocks, in the order in which they are applied."""
+        multiple, places = inner_multiple(self.multiple, sizes.width), coordinates(sizes, axes=1)
+        for _ in range(self.layers):
+            attention = Attention(sizes.width, self.heads, places, self.rotary_base, generator)
+            feedforward = ConvSwiGLU(sizes.width, self.expansion, multiple, self.kernel, generator)
+            self.blocks.append(TransformerBlock(attention, feedforward))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, N, D)` to the same shape and dtype."""
+        for block in self.blocks:
+            x = block(x)
+        return x

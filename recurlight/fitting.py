@@ -1,0 +1,116 @@
+"""Whether a checkpoint's weights fit a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from recurlight.errors import CheckpointMismatch
+from recurlight.sparse_table import tables_of
+from recurlight.types import Sizes
+
+__all__ = ["require_fitting", "require_same_weights"]
+
+SHOWN = 3
+
+
+def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    """Insist on the same names and shapes.
+
+    Args:
+        ours: State dict of the model.
+        theirs: State dict of the checkpoint.
+
+    Raises:
+        CheckpointMismatch: Listing keys that differ.
+
+    Example:
+        >>> import torch
+        >>> require_same_weights({"a": torch.zeros(2)}, {"a": torch.zeros(3)})
+        Traceback (most recent call last):
+        recurlight.errors.CheckpointMismatch: ...: a is (3,) there and (2,) here; ...
+    """
+    differences = [f"{key} is missing there" for key in ours if key not in theirs]
+    differences += [f"{key} is unknown here" for key in theirs if key not in ours]
+    differences += [
+        f"{key} is {tuple(theirs[key].shape)} there and {tuple(ours[key].shape)} here"
+        for key in ours
+        if key in theirs and ours[key].shape != theirs[key].shape
+    ]
+    if differences:
+        more = f", and {len(differences) - SHOWN} more differences" if len(differences) > SHOWN else ""
+        raise CheckpointMismatch(
+            f"the checkpoint is of another architecture: {', '.join(differences[:SHOWN])}{more}; "
+            "give the config that it was trained with, or drop the flags that change the model"
+        )
+
+
+def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Sizes) -> None:
+    """Insist that a checkpoint's weights can be loaded; where only the data's sizes differ, say so.
+
+    Args:
+        model: The model to load them into; its tables set to `resize` take any number of rows.
+        checkpoint: The whole checkpoint.
+        sizes: Sizes of the model.
+
+    Raises:
+        CheckpointMismatch: Naming the numbers of tasks or the sizes, or listing keys that differ.
+    """
+    ours = model.state_dict()
+    theirs = _resized(model, ours, checkpoint["state_dict"])
+    try:
+        require_same_weights(ours, theirs)
+    except CheckpointMismatch as error:
+        reasons = _moved(ours, theirs, checkpoint.get("hyper_parameters", {}), sizes)
+        if not reasons:
+            raise
+        raise CheckpointMismatch(f"the checkpoint cannot move to these data: {'; '.join(reasons)}") from error
+
+
+def _resized(
+    model: nn.Module, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Return the checkpoint's weights as the tables of tasks take them."""
+    taken = dict(theirs)
+    for name, table in tables_of(model).items():
+        key = f"{name}.rows"
+        rows = taken.get(key, ours[key])
+        if key in taken and table.fits(rows):
+            taken[key] = ours[key]
+        elif len(rows) != len(ours[key]) and rows.shape[1:] == ours[key].shape[1:]:
+            raise CheckpointMismatch(
+                f"the checkpoint has vectors for {len(rows)} tasks, the data have {len(table.rows)}: give "
+                "the data's settings that it was trained with, or set resize of the encoder's task_table to "
+                "true, to begin every task at their mean"
+            )
+    return taken
+
+
+def _moved(
+    ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], there: Mapping[str, Any], here: Sizes
+) -> list[str]:
+    """Say what the data's sizes alone explain, nothing where something else differs."""
+    vocab, tokens = there.get("vocab_size", here.vocab), there.get("seq_len", here.tokens)
+    if ours.keys() != theirs.keys() or there.get("width", here.width) != here.width:
+        return []
+    reasons = []
+    if vocab != here.vocab:
+        reasons.append(
+            f"its vocabulary has {vocab} tokens and theirs {here.vocab}: "
+            "make both for the largest size, for Sudoku with data.digits"
+        )
+    fit = {vocab: here.vocab}
+    bound = [
+        key
+        for key, weight in ours.items()
+        if (shape := theirs[key].shape) != weight.shape
+        and (*(fit.get(size, size) for size in shape[:1]), *shape[1:]) != tuple(weight.shape)
+    ]
+    if bound and tokens != here.tokens:
+        reasons.append(
+            f"{bound[0]} has weights for each of {tokens} tokens and they have {here.tokens}: "
+            "train with TransformerCell and without learned positions to move between sizes"
+        )
+    return reasons
