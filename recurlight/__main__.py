@@ -7,9 +7,9 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from recurlight.errors import RecurlightError, suggestion
+from recurlight.version import version
 
 __all__ = ["main"]
 
@@ -55,13 +55,6 @@ QUIET_IN_EVALUATION = (
 )
 
 
-def _version() -> str:
-    try:
-        return version("recurlight")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
 def _quiet(command: str) -> None:
     """Silence warnings that no user can act on; here only, never in the library."""
     # lightning 2.6 calls jsonargparse in ways that jsonargparse deprecates
@@ -82,7 +75,7 @@ def _dispatch(arguments: list[str]) -> None:
         case [] | ["-h" | "--help", *_]:
             sys.stdout.write(HELP)
         case ["--version" | "-V", *_]:
-            sys.stdout.write(f"recurlight {_version()}\n")
+            sys.stdout.write(f"recurlight {version()}\n")
         case ["recipes", *rest]:
             from recurlight.cli.recipes import run as recipes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,13 +16,15 @@ from recurlight.checkpoints import require_same_weights
 from recurlight.codec import Decoder, Encoder
 from recurlight.composition import check_evaluation
 from recurlight.errors import IncompatibleComponents
-from recurlight.evaluation import Evaluation
+from recurlight.evaluation import Evaluation, Measured
+from recurlight.fingerprint import Weights, fingerprint, weights_of
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
 from recurlight.optim import AdamATan2
 from recurlight.progress import Progress
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
+from recurlight.results import publish
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -115,7 +118,8 @@ class RecursiveModule(LightningModule):
         self.carries: dict[int, Carry] = {}
         self.progress = Progress()
         self.validated_step: int | None = None
-        self.table = ""
+        self.measured: Measured | None = None
+        self.loaded = Weights()
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
@@ -205,14 +209,15 @@ class RecursiveModule(LightningModule):
 
     def _summarize(self, stage: str, show: bool) -> None:
         self.log_dict({f"{stage}/{name}": value for name, value in self.evaluation.compute().items()})
-        self.table = self.evaluation.table()  # on every rank: it sums over them
+        self.measured = self.evaluation.measured(stage)  # on every rank: it sums over them
         self.evaluation.reset()
         if show:
             self.show_table()
 
-    def show_table(self) -> None:
-        """Print the exact accuracy after 1, 2, 4, ... segments in the last evaluation, on rank zero."""
-        self.print(self.table)
+    def show_table(self, say: Callable[[str], None] | None = None) -> None:
+        """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`."""
+        if self.measured and self.trainer.is_global_zero:
+            publish(self.measured, fingerprint(self, self.measured), say or self.print)
 
     def summary_is_stale(self) -> bool:
         """Tell whether the weights have changed since the last complete validation."""
@@ -225,6 +230,7 @@ class RecursiveModule(LightningModule):
             CheckpointMismatch: Listing keys that differ.
         """
         require_same_weights(self.state_dict(), checkpoint["state_dict"])
+        self.loaded = weights_of(checkpoint)
 
 
 def require_fit(batch: Batch, sizes: Sizes) -> None:
