@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
@@ -12,7 +13,20 @@ from recurlight.metrics import ExactBySegments, ReasoningMetrics, format_table, 
 from recurlight.task_metric import TaskMetric
 from recurlight.types import IGNORE, Batch, Prediction
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "Measured"]
+
+
+class Measured(NamedTuple):
+    """What one pass over a split came to, on all ranks together."""
+
+    split: str
+    """`val` or `test`."""
+    puzzles: int
+    """Rows that were counted."""
+    figures: dict[str, float]
+    """Every figure by name."""
+    table: str
+    """Exact accuracy after 1, 2, 4, ... segments, as text."""
 
 
 class Evaluation(nn.Module):
@@ -76,6 +90,13 @@ class Evaluation(nn.Module):
     def _exact_values(self) -> Tensor:
         values: Tensor = self.exact.compute()
         return values.reshape(-1)  # torchmetrics drops the axis of a single value
+
+    def measured(self, split: str) -> Measured:
+        """Return everything measured so far; every rank must call it, for it sums over them."""
+        figures = {name: value.item() for name, value in self.compute().items()}
+        with self.reasoning.sync_context():
+            puzzles = int(self.reasoning.rows)
+        return Measured(split, puzzles, figures, self.table())
 
     def reset(self) -> None:
         """Forget every batch."""

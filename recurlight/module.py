@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -14,7 +15,8 @@ from recurlight.codec import Decoder, Encoder
 from recurlight.composition import check_batch, check_evaluation
 from recurlight.data.base import PuzzleData
 from recurlight.errors import IncompatibleComponents
-from recurlight.evaluation import Evaluation
+from recurlight.evaluation import Evaluation, Measured
+from recurlight.fingerprint import Weights, fingerprint, weights_of
 from recurlight.fitting import require_fitting
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
@@ -22,6 +24,7 @@ from recurlight.optim import AdamATan2, add_tables, forget_gradients
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
 from recurlight.reloadable import Reloadable
+from recurlight.results import publish
 from recurlight.run import Run
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
@@ -118,7 +121,8 @@ class RecursiveModule(Reloadable):
         self.run = Run(seed, save_carry)
         self.carries, self.progress = self.run.carries, self.run.progress
         self.validated_step: int | None = None
-        self.table = ""
+        self.measured: Measured | None = None
+        self.loaded = Weights()
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
@@ -217,14 +221,15 @@ class RecursiveModule(Reloadable):
 
     def _summarize(self, stage: str, show: bool) -> None:
         self.log_dict({f"{stage}/{name}": value for name, value in self.evaluation.compute().items()})
-        self.table = self.evaluation.table()  # on every rank: it sums over them
+        self.measured = self.evaluation.measured(stage)  # on every rank: it sums over them
         self.evaluation.reset()
         if show:
             self.show_table()
 
-    def show_table(self) -> None:
-        """Print the exact accuracy after 1, 2, 4, ... segments in the last evaluation, on rank zero."""
-        self.print(self.table)
+    def show_table(self, say: Callable[[str], None] | None = None) -> None:
+        """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`."""
+        if self.measured and self.trainer.is_global_zero:
+            publish(self.measured, fingerprint(self, self.measured), say or self.print)
 
     def summary_is_stale(self) -> bool:
         """Tell whether the weights have changed since the last complete validation."""
@@ -239,3 +244,4 @@ class RecursiveModule(Reloadable):
         """
         super().on_load_checkpoint(checkpoint)
         require_fitting(self, checkpoint, self.recursion.sizes)
+        self.loaded = weights_of(checkpoint)

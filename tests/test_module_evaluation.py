@@ -91,7 +91,7 @@ def test_the_table_is_shown_unless_training_goes_on(capsys):
     made, head = module(), "exact accuracy after segments"
     trainer(max_steps=1, val_check_interval=1).fit(made, loader([batch(4)]), loader(BATCHES))
     assert head not in capsys.readouterr().out
-    assert made.table.startswith(head)
+    assert made.measured.table.startswith(head)
     for stage in ("validate", "test"):
         getattr(trainer(), stage)(made, loader(BATCHES), verbose=False)
         assert head in capsys.readouterr().out

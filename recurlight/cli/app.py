@@ -128,7 +128,7 @@ class RecurlightCLI(LightningCLI):
         if self.model.summary_is_stale():
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         else:
-            _tell(self.model.table)
+            self.model.show_table(_tell)
         _tell_checkpoint(self.trainer)
 
 
