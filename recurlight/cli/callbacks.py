@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -34,8 +35,13 @@ class SaveRun(SaveConfigCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        checkpoint.setdefault(DATA_KEY, self.data)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The data's configuration as a checkpoint keeps it; to write it down takes longer than to save."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, format="yaml"))
-        checkpoint.setdefault(DATA_KEY, data_hyper_parameters(config["data"]))
+        return data_hyper_parameters(config["data"])
 
 
 def default_callbacks(trainer: dict[str, Any], subcommand: str) -> list[Callback]:
