@@ -4,6 +4,8 @@ from itertools import cycle, islice
 
 import pytest
 import torch
+from helpers import loader, trainer
+from helpers import module as small_module
 from lightning.pytorch.plugins import MixedPrecision
 
 from recurlight import (
@@ -109,6 +111,18 @@ def test_gradients_point_where_those_of_float32_do(trained, batches, context):
         assert gradient.isfinite().all(), name
         cosine = torch.cosine_similarity(gradient.flatten(), exact[name].flatten(), dim=0)
         assert cosine > 0.99, (name, cosine.item())
+
+
+def test_the_trainer_opens_autocast_without_the_weight_cache(batches):
+    """Fails if a precision plugin of ours, or a later Lightning, switches the cache on."""
+    module, seen = small_module().float(), []
+    module.recursion.decoder.register_forward_hook(
+        lambda *_: seen.append((torch.is_autocast_enabled("cpu"), torch.is_autocast_cache_enabled()))
+    )
+    settings = {"max_steps": 1, "val_check_interval": 1, "precision": "bf16-mixed"}
+    trainer(**settings).fit(module, loader(batches[:1]), loader(batches[:1]))
+    assert set(seen) == {(True, False)}
+    assert len(seen) > 2
 
 
 def test_only_activations_are_half(trained, batches):
