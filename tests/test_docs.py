@@ -119,7 +119,14 @@ def test_the_start_page_runs(capsys):
     assert re.search(r"^[1-4.] [1-4.] \| [1-4.] [1-4.]$", names["answer"], re.M)
 
 
-@pytest.mark.parametrize("page", ["index.md", "extending.md"])
+def test_the_page_on_mazes_runs(capsys):
+    execute("tutorials/mazes.md", max_steps=2, num_train=8, num_val=4, num_test=4, batch_size=4)
+    out = capsys.readouterr().out
+    assert out.count("question") == 2
+    assert re.search(r"^optimal +\d", out, re.M)
+
+
+@pytest.mark.parametrize("page", ["index.md", "extending.md", "tutorials/mazes.md"])
 def test_command_lines_name_recipes_that_exist(page):
     recipes = {path.stem for path in (ROOT / "recipes").rglob("*.yaml")}
     named = set(re.findall(r"--config (\w+)", "\n".join(blocks(page, "bash"))))

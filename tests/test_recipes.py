@@ -12,9 +12,20 @@ from recurlight.cli.request import prepare
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
-OVERLAYS = ["small"]
+OVERLAYS = ["small", "small_maze"]
 WHOLE = [name for name in RECIPES if name not in OVERLAYS]
-PUBLISHED = {"trm_sudoku": 4.97, "trm_attention_sudoku": 6.8, "hrm_sudoku": 27.3}
+PUBLISHED = {
+    "trm_sudoku": 4.97,
+    "trm_attention_sudoku": 6.8,
+    "hrm_sudoku": 27.3,
+    "trm_maze": 6.8,
+    "hrm_maze": 27.3,
+}
+
+
+def small(name):
+    """Return the overlay that makes a recipe small."""
+    return "small_maze" if name.endswith("_maze") else "small"
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +50,14 @@ def test_header(name):
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_trains_when_small(name):
-    arguments = ["fit", "--config", name, "--config", "small", "--data.source", "generated"]
+    arguments = ["fit", "--config", name, "--config", small(name), "--data.source", "generated"]
     arguments += ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4", "--data.batch_size=4"]
     assert main([*arguments, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu"]) == 0
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_bfloat16_by_flag_alone(name):
-    arguments = ["fit", "--config", name, "--config", "small", "--data.source", "generated"]
+    arguments = ["fit", "--config", name, "--config", small(name), "--data.source", "generated"]
     arguments += ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4", "--data.batch_size=4"]
     arguments += ["--trainer.precision=bf16-mixed", "--trainer.fast_dev_run=1", "--trainer.accelerator=cpu"]
     assert main(arguments) == 0

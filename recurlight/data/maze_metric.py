@@ -78,8 +78,3 @@ class MazePaths(TaskMetric):
             shares = (figures[f"{name}_path_at_{point}"] for point in self.points)
             lines.append(f"{name:8}" + "".join(f"{f'{share:.1%}':>8}" for share in map(float, shares)))
         return "\n".join(lines)
-
-    def reset(self) -> None:
-        """Forget every batch."""
-        super().reset()
-        self.points.clear()

@@ -33,7 +33,7 @@ def prediction(*texts: str) -> Prediction:
 
 
 def test_any_shortest_path_is_optimal_and_a_detour_is_only_valid():
-    """Fails if optimal asks for the path in the file, or valid for a shortest one."""
+    """Fails if optimal asks for the path in the file or for its length, or valid for a shortest one."""
     question = "S G" + " # " + "   "
     straight, around, beside = "SoG # " + "   ", "S G" + "o#o" + "ooo", "SoG" + "o# " + "   "
     metric = MazePaths()
@@ -44,6 +44,9 @@ def test_any_shortest_path_is_optimal_and_a_detour_is_only_valid():
     metric.reset()
     metric.update(batch(SHORT), prediction(OTHER), 4)
     assert metric.compute()["optimal_path"] == 1
+    metric.reset()
+    metric.update(batch(around, around, question=question), prediction(straight, around), 4)
+    assert metric.compute()["optimal_path"] == 0.5
 
 
 def test_padding_rows_are_not_counted():

@@ -25,6 +25,20 @@ def test_sizes_are_known_before_loading(size):
     assert shape == (size + 2, size * size, 1, (size, size))
 
 
+def test_a_vocabulary_for_larger_sizes():
+    """Fails if the vocabulary follows the size, or the digits do not reach the augmentation."""
+    data = small(digits=9, epoch_samples=400)
+    assert (data.vocab_size, data.seq_len) == (11, 16)
+    labels = torch.cat([batch.labels for batch in data.train_dataloader()])
+    assert labels.max() == 10
+    assert data.splits.test.labels.max() == 5
+
+
+def test_marks_are_the_digits():
+    """Fails if blanks and pads are written, or digits above 9 are numbers."""
+    assert SudokuData(size=16).marks(torch.tensor([0, 1, 2, 10, 11, 17])) == ["", "", "1", "9", "A", "G"]
+
+
 def test_training_batches_are_augmented_and_stay_puzzles():
     data = small(epoch_samples=80)
     inputs, labels, task = (torch.cat(field) for field in zip(*data.train_dataloader(), strict=True))
@@ -67,6 +81,8 @@ def test_render_rules_boxes():
     ("settings", "message"),
     [
         ({"size": 5}, "size is 5: set data.size to 4, 6, 9 or 16"),
+        ({"size": 9, "digits": 8}, "digits is 8: set data.digits from 9 to 16"),
+        ({"digits": 17}, "digits is 17: set data.digits from 9 to 16"),
         ({"source": "web"}, "source is 'web': set data.source to generated, csv or hub"),
         ({"num_val": -1}, "num_val is -1: set data.num_val to 0 or more"),
     ],

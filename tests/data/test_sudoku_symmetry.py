@@ -104,3 +104,19 @@ def test_solved_refuses_what_only_looks_solved():
     blank[0, 3], pad[0, 3], beyond[0, 3] = 1, 0, 6
     assert solved(answers, 4).all()
     assert not any(solved(wrong, 4).any() for wrong in (latin, blank, pad, beyond))
+
+
+def test_a_larger_vocabulary_is_used_where_the_clues_show_every_digit():
+    """Fails if digits beyond the size stay untrained, or a digit that no clue shows becomes unknowable."""
+    questions, answers = make_puzzles(4, 0, range(40), cores=1)
+    shown = np.array([len(np.unique(question)) == 5 for question in questions])
+    assert 0 < shown.sum() < 40
+    many = Puzzles(questions, answers, np.zeros(40, dtype=np.uint8)).rows(np.arange(40).repeat(50))
+    keys = np.arange(2000, dtype=np.uint64)
+    drawn = augment(many, keys, size=4, digits=9)
+    kept = drawn.labels[~shown.repeat(50)]
+    assert set(np.unique(kept)) == {2, 3, 4, 5}
+    assert set(np.unique(drawn.labels[shown.repeat(50)])) == set(range(2, 11))
+    assert all(len(set(answer)) == 4 for answer in drawn.labels.tolist())
+    assert ((drawn.inputs == 1) | (drawn.inputs == drawn.labels)).all()
+    assert (augment(many, keys, size=4, digits=4).labels == augment(many, keys, size=4).labels).all()
