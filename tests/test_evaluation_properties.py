@@ -37,7 +37,7 @@ def predictions(batch: Batch):
             tokens[row, TOKENS - wrong :] = 1 - tokens[row, TOKENS - wrong :]
         logits = torch.nn.functional.one_hot(tokens, 2).float()
         halted = batch.inputs[:, 0] % 2 == 0
-        yield Prediction(logits, torch.where(halted, 1, 2).int(), halted)
+        yield Prediction(logits, torch.where(halted, 1, 2).int(), halted, halted.float())
 
 
 def counted(count: int) -> dict[str, float]:
@@ -67,7 +67,7 @@ def test_every_puzzle_counts_once(count, batch, ranks):
     for rank in range(ranks):  # states are sums: one evaluation that sees every rank is their reduction
         part = EvaluationBatches(puzzles(count), batch_size=batch, share=Share(rank, ranks))
         for step in range(len(part)):
-            evaluation.update(predictions(part[step]), part[step].labels, SoftmaxCrossEntropy())
+            evaluation.update(predictions(part[step]), part[step], SoftmaxCrossEntropy())
     measured = evaluation.measured("val")
     expected = counted(count)
     assert {name: measured.figures[name] for name in expected} == pytest.approx(expected, rel=1e-6)

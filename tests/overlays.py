@@ -1,0 +1,23 @@
+"""Which overlay makes a recipe small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
+OVERLAYS = [name for name in RECIPES if name.startswith("small")]
+WHOLE = [name for name in RECIPES if name not in OVERLAYS]
+
+
+def small(name: str) -> str:
+    """Return the overlay of a recipe's task, `small_sort` of `trm_sort`; `small` is that of Sudoku."""
+    task = name.rpartition("_")[2]
+    return next((one for one in OVERLAYS[1:] if task.startswith(one.removeprefix("small_"))), "small")
+
+
+def few(name: str) -> list[str]:
+    """Return the settings that leave a recipe few samples, for a run of seconds."""
+    source = ["--data.source=generated"] if small(name) in ("small", "small_maze") else []
+    counts = ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4", "--data.batch_size=4"]
+    return ["--config", name, "--config", small(name), *source, *counts]
