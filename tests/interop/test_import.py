@@ -39,7 +39,9 @@ def weights_of(file, *flags):
 
 
 def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    """Compare keys, dtypes and values of state dicts; `torch.equal` alone ignores dtypes."""
+    kinds = ({key: value.dtype for key, value in state.items()} for state in (one, other))
+    return next(kinds) == next(kinds) and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_test_and_fit_and_python_take_what_import_writes(folder, capsys):
