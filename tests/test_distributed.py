@@ -1,17 +1,14 @@
-"""Two processes compute what one does. Run apart, so that a deadlock fails instead of hanging."""
+"""Two processes compute what one does."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from helpers import SIZES, attention, batch, loader, mixer, opinionated
+from ranks import run_two
 
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.module import RecursiveModule
@@ -93,42 +90,11 @@ def fit_all(path: Path) -> None:
         fit(name, path, 2)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory) -> Path:
-    """Run both processes to the end; their interpreters share nothing with this one."""
-    path, here = tmp_path_factory.mktemp("ranks"), Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
-    place = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2",
-        "PYTHONPATH": paths,
-    }
-    command = [sys.executable, "-c", f"import test_distributed as t; t.fit_all({str(path)!r})"]
-    ranks = [
-        subprocess.Popen(
-            command,
-            env=os.environ | place | {"LOCAL_RANK": str(rank), "NODE_RANK": "0"},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            cwd=path,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [rank.communicate(timeout=180)[1] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    for rank, error in zip(ranks, errors, strict=True):
-        assert rank.returncode == 0, error[-3000:]
+    """Run both processes to the end."""
+    path = tmp_path_factory.mktemp("ranks")
+    run_two(f"import test_distributed as t; t.fit_all({str(path)!r})", path)
     return path
 
 

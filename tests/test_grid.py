@@ -13,7 +13,7 @@ from helpers import batch
 from torch import Tensor, nn
 
 from recurlight import cells, halting, refiners, truncation
-from recurlight.cells import MixerCell, TransformerCell
+from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalting, Halting, QLearningHalting
 from recurlight.losses import StablemaxCrossEntropy, exactly_right
@@ -58,7 +58,11 @@ class Alternating(Refiner[SingleState]):
         return SingleState(self.cell(state.answer + self.sign * injection))
 
 
-CELLS = {"mixer": MixerCell(1, multiple=8), "attention": TransformerCell(1, heads=2, multiple=8)}
+CELLS = {
+    "mixer": MixerCell(1, multiple=8),
+    "attention": TransformerCell(1, heads=2, multiple=8),
+    "convolution": ConvTransformerCell(1, heads=2, multiple=8),
+}
 REFINERS = {
     "single": lambda cell: SingleRefiner(cell()),
     "shared": lambda cell: TwoLevelRefiner(cell(), latent_steps=2),

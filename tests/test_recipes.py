@@ -1,19 +1,14 @@
 """Every recipe in the folder composes at its published size, trains, and says what it claims."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import yaml
+from overlays import FOLDER, OVERLAYS, RECIPES, WHOLE
 
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
 from recurlight.cli.request import prepare
 
-FOLDER = Path(__file__).resolve().parent.parent / "recipes"
-RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
-OVERLAYS = ["small", "small_maze"]
-WHOLE = [name for name in RECIPES if name not in OVERLAYS]
 PUBLISHED = {
     "trm_sudoku": 4.97,
     "trm_attention_sudoku": 6.8,

@@ -53,7 +53,7 @@ class ArcData(PuzzleData):
         eval_set: Name of the evaluated set. Its answers may be missing; it can then not be scored, only
             predicted for a submission.
         augmentations: Variants of each task beside itself.
-        val_augmentations: How many of them validation asks, the first ones.
+        val_augmentations: How many of them validation asks, the first ones; None for 9 or fewer.
         test_augmentations: How many of them test and prediction ask; None for all.
         translate: Shift the grids of training.
         canvas: Rows and columns of a grid's canvas; tasks with larger grids are left out.
@@ -91,7 +91,7 @@ class ArcData(PuzzleData):
         train_sets: tuple[str, ...] = ("training",),
         eval_set: str = "evaluation",
         augmentations: int = 1000,
-        val_augmentations: int = 9,
+        val_augmentations: int | None = None,
         test_augmentations: int | None = None,
         translate: bool = True,
         canvas: int = LARGEST,
@@ -106,7 +106,7 @@ class ArcData(PuzzleData):
         epoch_samples: int | None = None,
     ) -> None:
         asked = {
-            "val": val_augmentations,
+            "val": min(9, augmentations) if val_augmentations is None else val_augmentations,
             "test": augmentations if test_augmentations is None else test_augmentations,
         }
         _check(source, version, augmentations, asked, canvas, max_tasks, demonstrations)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import tempfile
 from contextlib import chdir
 from pathlib import Path
@@ -16,29 +17,26 @@ import lightning.pytorch as pl
 import torch
 import yaml
 
+sys.path.append(str(Path(__file__).parent.parent))  # when it is run as a script
+from overlays import FOLDER, WHOLE, few
+
 from recurlight.cli.app import PLUGGABLE, RecurlightCLI
-from recurlight.cli.config import read as read_config
 from recurlight.cli.request import Request, prepare
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 TABLE = Path(__file__).with_name("losses.txt")
 STEPS = 3
-SMALL = ["--config=small", "--data.source=generated", "--data.num_train=20", "--data.batch_size=4"]
 QUIET = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_checkpointing=false"]
 QUIET += ["--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
 
 
 def request(name: str) -> Request:
     """Return the command line of a recipe in its small size."""
-    return prepare("fit", [f"--config={name}", *SMALL, *QUIET], FOLDER)
+    return prepare("fit", [*few(name), *QUIET], FOLDER)
 
 
 def different() -> list[str]:
     """Return the recipes of the folder; of several that differ in their published size only, the first."""
-    paths = sorted(FOLDER.rglob("*.yaml"))
-    names = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in paths]
-    recipes = [name for name in names if "refiner" in read_config(FOLDER / f"{name}.yaml").get("model", {})]
-    firsts = {yaml.safe_dump(request(name).config): name for name in reversed(recipes)}
+    firsts = {yaml.safe_dump(request(name).config): name for name in reversed(WHOLE)}
     return sorted(firsts.values())
 
 
