@@ -23,7 +23,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("mine", None)  # the file that a page saves; other tests have one of that name
 
 
 def blocks(page, language):
