@@ -18,7 +18,7 @@ LINKS = ("vocab_size", "seq_len", "num_tasks")
 DATA_KEY = "datamodule_hyper_parameters"
 """Where Lightning keeps the data module's settings."""
 
-KEYWORDS = ("last", "best", "hpc")
+KEYWORDS = ("best", "hpc")
 """Checkpoints that Lightning finds by itself."""
 
 
@@ -30,7 +30,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     """Load a checkpoint without running any code from it; its weights stay on disk until they are used.
 
     Returns:
-        Its content; empty for folders and for names that Lightning resolves itself (`last`, `best`, `hpc`).
+        Its content; empty for folders and for names that Lightning resolves itself (`best`, `hpc`).
 
     Raises:
         CheckpointError: There is no such file, or it holds something else.

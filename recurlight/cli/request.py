@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from recurlight.cli.checkpoint import read_checkpoint, run_config
-from recurlight.cli.config import flags, read, split
+from recurlight.cli.config import Flag, flags, read, split, without
+from recurlight.cli.last import KEYWORDS, find_last
 from recurlight.cli.merge import forget_switched, has_key, overlay
 from recurlight.cli.recipes import config_path
 
@@ -43,6 +44,13 @@ class Request(NamedTuple):
         return next((name for name, content in reversed(self.sources) if has_key(content, key)), None)
 
 
+def _value(key: str, sources: list[tuple[str, dict[str, Any]]], given: list[Flag]) -> Any:
+    """Return what the last configuration says about a key of the root; a flag wins."""
+    values = [content[key] for _, content in sources if key in content]
+    values += [flag.value for flag in given if flag.key == key]
+    return values[-1] if values else None
+
+
 def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     """Read the checkpoint and the configurations that a command line names, and merge them.
 
@@ -55,13 +63,20 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     given = list(flags(rest))
     files = [config_path(value, folder) for value in configs]
     sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
-    paths = [content["ckpt_path"] for _, content in sources if "ckpt_path" in content]
-    paths += [flag.value for flag in given if flag.key == "ckpt_path"]
-    checkpoint = read_checkpoint(paths[-1]) if paths and paths[-1] not in ("", "null") else {}
+    name = files[0].stem if files else "run"
+    path = _value("ckpt_path", sources, given)
+    if path in KEYWORDS:
+        trainer: dict[str, Any] = {}
+        for _, content in sources:
+            trainer = overlay(trainer, content.get("trainer") or {})
+        path = find_last(path if subcommand == "fit" else "last", trainer, given, name)
+        rest = without(rest, "ckpt_path")
+        sources.append(("--ckpt_path", {"ckpt_path": path}))
+    checkpoint = read_checkpoint(path) if path not in (None, "", "null") else {}
     merged = run_config(checkpoint)
     for _, content in sources:
         merged = overlay(merged, content)
     merged = copy.deepcopy(merged)  # the sources share their nodes with it
     for flag in given:
         forget_switched(merged, flag)
-    return Request(subcommand, rest, merged, sources, checkpoint, files[0].stem if files else "run")
+    return Request(subcommand, rest, merged, sources, checkpoint, name)
