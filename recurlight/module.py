@@ -177,7 +177,7 @@ class RecursiveModule(Reloadable):
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the callback that keeps what a resumed run needs."""
-        return [self.run]
+        return [] if self.run in self.trainer.callbacks else [self.run]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimiser, and a schedule that is stepped with it."""

@@ -93,7 +93,7 @@ class Run(Callback):
         figures = self._loaded.get("progress", Progress().state_dict())
         self.progress.load_state_dict(_to(pl_module.device, figures))
         self._begun = trainer.fit_loop.total_batch_idx + 1
-        self._step, self._ended = None, False
+        self._step, self._ended, self._averaged = None, False, False
 
     @override
     def on_train_batch_start(
@@ -133,13 +133,14 @@ class Run(Callback):
             weights = checkpoint["state_dict"], checkpoint["current_model_state"]
             checkpoint["current_model_state"], checkpoint["state_dict"] = weights
         loop, whole = checkpoint["loops"]["fit_loop"], trainer.global_step != self._step
+        flaw = self._flaw(loop, averaging="current_model_state" in checkpoint)
         # an exception, or a signal amid a batch, may have reached one rank alone, which would wait forever
         together = world_size() == 1 or not (trainer.interrupted or mid_batch(loop))
         checkpoint[RUN_KEY] = {
             "accumulate": trainer.accumulate_grad_batches,
             "progress": _to(_CPU, self.progress.state_dict() if whole else self._figures),
             "carry": self._packed(whole) if self.save_carry and together else {},
-            "inexact": self._flaw(mid_batch(loop), "current_model_state" in checkpoint),
+            "inexact": flaw,
         }
         batches = self._begun if whole else self._settled
         if batches:
@@ -147,9 +148,10 @@ class Run(Callback):
         else:
             del checkpoint["loops"]  # nothing was trained: there is no place to go back to
 
-    def _flaw(self, mid_batch: bool, averaging: bool) -> str:
+    def _flaw(self, loop: dict[str, Any], averaging: bool) -> str:
         """Say why a checkpoint written now cannot hold the weights behind a step, if so."""
-        if self._stepping and mid_batch:
+        begun = loop["epoch_loop.batch_progress"]["total"]["ready"] == self._begun
+        if self._stepping and begun and mid_batch(loop):
             return "was written in the middle of an optimizer step"
         if self._ended and averaging:
             return "was written after training, when averaged weights had taken the place of the others"
@@ -171,7 +173,7 @@ class Run(Callback):
             return
         self._loaded = checkpoint.get(RUN_KEY, {})
         flaw: str = self._loaded.get("inexact", "")
-        if not flaw and self.save_carry and not self._loaded.get("carry"):
+        if not flaw and self.save_carry and not self._loaded.get("carry") and checkpoint["global_step"]:
             flaw = "holds no carry, so that every slot begins with a fresh sample"
         if flaw:
             rank_zero_warn(f"the checkpoint {flaw}: training goes on, but not as without the interruption")

@@ -1,4 +1,4 @@
-"""A small run with everything that an interruption could disturb, and what is compared afterwards."""
+"""A small run with everything that an interruption could disturb, and what is compared after it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from helpers import mixer, opinionated
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging
 from lightning.pytorch.loggers.logger import DummyLogger
-from torch import nn
+from torch import Tensor, nn
 
 from recurlight.data import PuzzleData
 from recurlight.data.base import Splits
@@ -23,6 +24,26 @@ from recurlight.refiners import TwoLevelRefiner
 from recurlight.truncation import LastCycles
 
 EPOCH, BATCH = 6, 8
+
+SETTINGS = {
+    "plain": {"max_steps": 15},
+    "often validated": {"max_epochs": 2, "val_check_interval": 2},
+    "accumulating": {"max_steps": 7, "accumulate_grad_batches": 4},
+}
+"""Trainers. Accumulating, an epoch of 6 batches has a step of 4 and one of 2."""
+
+POINTS = {
+    "plain": [
+        *(f"{batches:02}-batch" for batches in range(1, 15)),
+        *("06-validation", "06-epoch", "12-validation", "12-epoch"),
+    ],
+    "often validated": ["02-validation", "04-batch", "06-validation", "06-epoch", "08-validation"],
+    "accumulating": [
+        *(f"{batches:02}-batch" for batches in (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 17, 18, 21)),
+        *("06-validation", "06-epoch", "18-epoch"),
+    ],
+}
+"""Moments at which `Everywhere` writes a checkpoint: after so many batches, in which hook."""
 
 
 class Shifts(PuzzleData):
@@ -51,68 +72,74 @@ def moved(puzzles: Puzzles, keys) -> Puzzles:
 
 
 class Unsteady(nn.Module):
-    """A user's cell that draws from every global generator."""
+    """A user's cell that draws from every global generator, in training and in evaluation."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cell = mixer()
 
-    def forward(self, state):
-        if self.training:
-            state = nn.functional.dropout(state, 0.1) * (1 + 0.01 * random.random())
-            state = state * (1 + 0.01 * np.random.random())  # noqa: NPY002
-        return self.cell(state)
+    def forward(self, state: Tensor) -> Tensor:
+        scale = 1 + 0.01 * random.random() + 0.01 * np.random.random()  # noqa: NPY002
+        return self.cell(nn.functional.dropout(state * scale, 0.1, training=True))
 
 
 def model(**settings) -> RecursiveModule:
-    base = {"vocab_size": 6, "seq_len": 16, "width": 8, "cycles": 2, "max_segments": 4, "exploration": 0.3}
-    base |= {
+    sizes = {"vocab_size": 6, "seq_len": 16, "width": 8, "cycles": 2, "max_segments": 4}
+    base = {
+        "exploration": 0.3,
         "optimizer": partial(AdamATan2, lr=0.01),
         "scheduler": partial(LinearWarmup, warmup=12),
     }
+    refiner = TwoLevelRefiner(settings.pop("cell", None) or Unsteady(), latent_steps=1)
     made = RecursiveModule(
-        refiner=TwoLevelRefiner(Unsteady(), latent_steps=1),
-        truncation=LastCycles(1),
-        halting=CorrectnessHalting(),
-        **(base | settings),
+        refiner=refiner, truncation=LastCycles(1), halting=CorrectnessHalting(), **(sizes | base | settings)
     )
     opinionated(made.recursion, spread=0.5)
     return made
 
 
 class Log(DummyLogger):
-    """Every figure with its step."""
+    """The training figures of every step."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[tuple[int, dict[str, float]]] = []
+        self.rows: dict[int, dict[str, float]] = {}
 
     def log_metrics(self, metrics, step=None):
-        self.rows.append((step, dict(metrics)))
-
-    def training(self) -> dict[int, dict[str, float]]:
-        return {step: row for step, row in self.rows if "loss" in row}
+        if "loss" in metrics:
+            self.rows[step] = dict(metrics)
 
 
-class Losses(pl.Callback):
-    """The loss of every training batch by its number in the run."""
+class Left(pl.Callback):
+    """What training leaves behind: before averaged weights, if any, take the place of the others."""
 
     def __init__(self) -> None:
-        self.found: dict[int, float] = {}
+        self.losses: dict[int, float] = {}
+        self.state: dict = {}
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.found[trainer.fit_loop.total_batch_idx] = outputs["loss"].item()
+        self.losses[trainer.fit_loop.total_batch_idx] = outputs["loss"].item()
+
+    def on_train_end(self, trainer, pl_module):
+        (average,) = (c for c in trainer.callbacks if isinstance(c, EMAWeightAveraging))
+        self.state = {
+            "weights": {name: value.clone() for name, value in pl_module.state_dict().items()},
+            "average": {name: value.clone() for name, value in average._average_model.state_dict().items()},
+            "optimizer": trainer.optimizers[0].state_dict(),
+            "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+            "carry": {micro: carry._asdict() for micro, carry in pl_module.carries.items()},
+            "progress": pl_module.progress.state_dict(),
+            "counters": (trainer.global_step, trainer.fit_loop.total_batch_idx, trainer.current_epoch),
+        }
 
 
-class Everywhere(pl.callbacks.Checkpoint):
-    """Writes a checkpoint at every moment at which a callback may; the last of the callbacks."""
+class Everywhere(Checkpoint):
+    """Writes a checkpoint at every moment at which a callback may."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, trainer, moment: str) -> None:
-        if trainer.sanity_checking:
-            return
         trainer.save_checkpoint(self.folder / f"{trainer.fit_loop.total_batch_idx + 1:02}-{moment}.ckpt")
 
     def on_train_batch_end(self, trainer, *_):
@@ -125,16 +152,58 @@ class Everywhere(pl.callbacks.Checkpoint):
         self.save(trainer, "epoch")
 
 
-def fit(
-    made: RecursiveModule, *callbacks, workers=0, resume=None, steps=2 * EPOCH + 3, data=None, **settings
-):
-    """Train, and return everything that training leaves behind."""
-    losses, log, average = Losses(), Log(), EMAWeightAveraging(decay=0.9, use_buffers=False)
-    base = {"accelerator": "cpu", "devices": 1, "max_steps": steps, "log_every_n_steps": 1}
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
-    base |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False, **quiet}
-    if not any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks):
-        base["enable_checkpointing"] = False
-    trainer = pl.Trainer(logger=log, callbacks=[average, losses, *callbacks], **(base | settings))
-    trainer.fit(made, data or Shifts(num_workers=workers), ckpt_path=resume)
-    return trainer, made, losses, log, average
+class Fitted:
+    """A trainer after `fit`, and what it left."""
+
+    def __init__(self, *callbacks, made=None, data=None, workers=0, resume=None, **settings) -> None:
+        self.log, self.left = Log(), Left()
+        saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
+        base = {"accelerator": "cpu", "devices": 1, "log_every_n_steps": 1, "num_sanity_val_steps": 0}
+        base |= {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": saves}
+        average = EMAWeightAveraging(decay=0.9, use_buffers=False)
+        self.made = made or model()
+        self.trainer = pl.Trainer(
+            logger=self.log, callbacks=[self.left, average, *callbacks], **(base | settings)
+        )
+        path = str(resume) if resume else None
+        self.error: Exception | None = None
+        try:
+            self.trainer.fit(self.made, data or Shifts(num_workers=workers), ckpt_path=path)
+        except Interruption as error:
+            self.error = error
+
+
+class Interruption(Exception):
+    """What a test raises in the middle of a run."""
+
+
+def disturb(seed: int = 99) -> None:
+    """Leave the global generators elsewhere than an uninterrupted run has them."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+
+
+def differences(one, other, place: str = "") -> list[str]:
+    """List where two trees differ, tensors in any bit."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        same = one.dtype == other.dtype and torch.equal(one, other)
+        return [] if same else [place]
+    if isinstance(one, dict) and isinstance(other, dict):
+        if one.keys() != other.keys():
+            return [f"{place}: {sorted(map(str, one.keys() ^ other.keys()))}"]
+        return [found for key in one for found in differences(one[key], other[key], f"{place}/{key}")]
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [found for i, (a, b) in pairs for found in differences(a, b, f"{place}/{i}")]
+    return [] if one == other else [place]
+
+
+def deviations(whole: Fitted, resumed: Fitted) -> list[str]:
+    """List all in which a resumed run differs from the one that was not interrupted."""
+    found = differences(whole.left.state, resumed.left.state)
+    pairs = ((whole.left.losses, resumed.left.losses), (whole.log.rows, resumed.log.rows))
+    for kind, (all_of_it, part) in zip(("loss", "log"), pairs, strict=True):
+        found += differences({n: all_of_it.get(n) for n in part}, part, kind)
+        found += [] if part and max(part) == max(all_of_it) else [f"{kind}: an end is missing"]
+    return found

@@ -24,6 +24,7 @@ from typing_extensions import override
 from recurlight.callbacks import SaveOnFailure
 from recurlight.cli.callbacks import SaveRun, default_callbacks
 from recurlight.cli.checkpoint import LINKS
+from recurlight.cli.last import LOGS
 from recurlight.cli.lookup import TypeLookup
 from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
@@ -81,7 +82,7 @@ class RecurlightCLI(LightningCLI):
         if subcommand == "fit":
             logger = {
                 "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-                "init_args": {"save_dir": "runs", "name": self.request.name, "default_hp_metric": False},
+                "init_args": {"save_dir": LOGS, "name": self.request.name, "default_hp_metric": False},
             }
         # Another class would inherit the arguments of this default: `prepare` merges the default instead.
         parser.set_defaults({"trainer.logger": logger, "model.optimizer": None})

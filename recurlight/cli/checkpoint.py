@@ -21,7 +21,7 @@ FOR_TRAINING = ("optimizer", "scheduler")
 OURS = "recurlight.RecursiveModule"
 """The class that the command line makes."""
 
-KEYWORDS = ("last", "best", "hpc")
+KEYWORDS = ("best", "hpc")
 """Checkpoints that Lightning finds by itself."""
 
 
@@ -29,7 +29,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     """Load a checkpoint without running any code from it; its weights stay on disk until they are used.
 
     Returns:
-        Its content; empty for folders and for names that Lightning resolves itself (`last`, `best`, `hpc`).
+        Its content; empty for folders and for names that Lightning resolves itself (`best`, `hpc`).
 
     Raises:
         CheckpointError: There is no such file, or it holds something else.

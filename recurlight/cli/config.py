@@ -11,7 +11,7 @@ from jsonargparse import get_loader
 
 from recurlight.errors import RecurlightError
 
-__all__ = ["Arguments", "ConfigError", "Flag", "flags", "parse", "read", "split"]
+__all__ = ["Arguments", "ConfigError", "Flag", "flags", "parse", "read", "split", "without"]
 
 
 CONFIG = "a YAML file or a recipe (see: recurlight recipes list)"
@@ -79,6 +79,23 @@ def flags(arguments: Sequence[str]) -> Iterator[Flag]:
         if not equals and not following.startswith("--"):
             value = following
         yield Flag(key, value)
+
+
+def without(arguments: Sequence[str], key: str) -> list[str]:
+    """Take a flag and its value out of a command line.
+
+    Example:
+        >>> without(["--a", "1", "--b=2", "--c"], "a"), without(["--a", "1", "--b=2", "--c"], "b")
+        (['--b=2', '--c'], ['--a', '1', '--c'])
+    """
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == f"--{key}":
+            next(words, None)
+        elif not word.startswith(f"--{key}="):
+            rest.append(word)
+    return rest
 
 
 def parse(text: str) -> Any:

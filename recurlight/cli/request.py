@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from recurlight.cli.checkpoint import read_checkpoint, require_usable, run_config
-from recurlight.cli.config import ConfigError, Flag, flags, read, split
+from recurlight.cli.config import ConfigError, Flag, flags, read, split, without
+from recurlight.cli.last import KEYWORDS, find_last
 from recurlight.cli.merge import forget_switched, has_key, overlay
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import named_by, own_packages
@@ -19,6 +20,9 @@ __all__ = ["DEFAULTS", "Request", "prepare"]
 
 DEFAULTS = {"model": {"optimizer": {"class_path": "recurlight.AdamATan2"}}}
 """Defaults of the model that are classes; another class must not inherit their arguments."""
+
+Source = tuple[str, dict[str, Any]]
+"""A configuration file by the name that the user gave it, and its content."""
 
 
 class Request(NamedTuple):
@@ -61,7 +65,13 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     given = list(flags(rest))
     files = [config_path(value, folder) for value in configs]
     sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
-    checkpoint = _checkpoint(subcommand, sources, given)
+    name = files[0].stem if files else "run"
+    path = _value("ckpt_path", sources, given)
+    if path in KEYWORDS:
+        path = _last(path if subcommand == "fit" else "last", sources, given, name)
+        rest = without(rest, "ckpt_path")
+        sources.append(("--ckpt_path", {"ckpt_path": path}))
+    checkpoint = _checkpoint(path, subcommand, sources, given)
     merged = overlay(DEFAULTS, run_config(checkpoint))
     for _, content in sources:
         merged = overlay(merged, content)
@@ -69,25 +79,38 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     for flag in given:
         forget_switched(merged, flag)
     packages = [*trusted, *named_by(given), *own_packages(merged)]
-    return Request(subcommand, rest, merged, sources, checkpoint, files[0].stem if files else "run", packages)
+    return Request(subcommand, rest, merged, sources, checkpoint, name, packages)
+
+
+def _value(key: str, sources: Sequence[Source], given: Sequence[Flag]) -> Any:
+    """Return what the last configuration says about a key of the root; a flag wins."""
+    values = [content[key] for _, content in sources if key in content]
+    values += [flag.value for flag in given if flag.key == key]
+    return values[-1] if values else None
+
+
+def _last(keyword: str, sources: Sequence[Source], given: Sequence[Flag], name: str) -> str | None:
+    """Find the checkpoint that a keyword means."""
+    trainer: dict[str, Any] = {}
+    for _, content in sources:
+        trainer = overlay(trainer, content.get("trainer") or {})
+    return find_last(keyword, trainer, given, name)
 
 
 def _checkpoint(
-    subcommand: str, sources: Sequence[tuple[str, dict[str, Any]]], given: Sequence[Flag]
+    path: Any, subcommand: str, sources: Sequence[Source], given: Sequence[Flag]
 ) -> dict[str, Any]:
-    """Read the checkpoint that the last of files and flags names; empty if none does."""
-    paths = [content["ckpt_path"] for _, content in sources if "ckpt_path" in content]
-    paths += [flag.value for flag in given if flag.key == "ckpt_path"]
-    if not paths or paths[-1] in ("", "null"):
+    """Read the checkpoint of a path; empty if there is none."""
+    if path in (None, "", "null"):
         return {}
-    if not isinstance(paths[-1], str):
-        raise ConfigError(f"ckpt_path: expected the path of a checkpoint, got {paths[-1]!r}")
-    checkpoint = read_checkpoint(paths[-1])
-    set_keys = [flag.key for flag in given]
+    if not isinstance(path, str):
+        raise ConfigError(f"ckpt_path: expected the path of a checkpoint, got {path!r}")
+    checkpoint = read_checkpoint(path)
+    keys = [flag.key for flag in given]
     require_usable(
-        paths[-1],
+        path,
         checkpoint,
         subcommand,
-        lambda key: key in set_keys or any(has_key(content, key) for _, content in sources),
+        lambda key: key in keys or any(has_key(content, key) for _, content in sources),
     )
     return checkpoint

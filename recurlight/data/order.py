@@ -166,7 +166,7 @@ class StepSampler(DistributedSampler[object]):
         self.resumed = (0, 0)
 
     def resume(self, epoch: int, served: int) -> None:
-        """Leave out the first `served` batches of that epoch, once."""
+        """Leave out the first `served` batches of that epoch, until told otherwise."""
         self.resumed = (epoch, served)
 
     def skip(self) -> int:
@@ -176,9 +176,7 @@ class StepSampler(DistributedSampler[object]):
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.steps if self.advance else 0
-        skip = self.skip()
-        self.resumed = (0, 0)
-        return iter(range(first + skip, first + self.steps))
+        return iter(range(first + self.skip(), first + self.steps))
 
     def __len__(self) -> int:
         return self.steps

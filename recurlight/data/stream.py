@@ -194,7 +194,10 @@ class ResumableLoader(DataLoader[Batch]):
         """Serve an epoch, or the rest of it; the epoch may be set until the first batch is asked for."""
         steps = self.sampler
         self.served, self.epoch = (steps.skip(), steps.epoch) if isinstance(steps, StepSampler) else (0, 0)
-        for batch in super().__iter__():
+        batches = super().__iter__()  # with workers, this asks the sampler twice
+        if isinstance(steps, StepSampler):
+            steps.resume(0, 0)
+        for batch in batches:
             self.served += 1
             yield batch
 

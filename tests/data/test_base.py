@@ -87,17 +87,18 @@ def test_workers_make_the_same_batches():
     assert same(alone, epoch(Numbers(batch_size=4, epoch_samples=24, num_workers=2).train_dataloader()))
 
 
-def test_a_loader_resumes_in_the_middle_of_an_epoch():
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_resumes_in_the_middle_of_an_epoch(workers):
     whole = epoch(Numbers(batch_size=4, epoch_samples=24).train_dataloader(), 3)
     first = Numbers(batch_size=4, epoch_samples=24).train_dataloader()
     first.sampler.set_epoch(3)
     served = iter(first)
     begun = [next(served), next(served)]
-    second = Numbers(batch_size=4, epoch_samples=24).train_dataloader()
+    second = Numbers(batch_size=4, epoch_samples=24, num_workers=workers).train_dataloader()
     second.load_state_dict(first.state_dict())
     rest = epoch(second, 3)
     assert same(whole, begun + rest)
-    assert second.state_dict() == {"epoch": 3, "served": 6}
+    assert second.state_dict().items() >= {"epoch": 3, "served": 6}.items()
     assert same(epoch(second, 4), epoch(first, 4))
 
 
