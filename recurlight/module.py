@@ -177,7 +177,8 @@ class RecursiveModule(Reloadable):
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the callback that keeps what a resumed run needs."""
-        return [] if self.run in self.trainer.callbacks else [self.run]
+        there: list[Callback] = getattr(self.trainer, "callbacks", [])
+        return [] if self.run in there else [self.run]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimiser, and a schedule that is stepped with it."""
