@@ -119,7 +119,7 @@ def test_the_start_page_runs(capsys):
     assert re.search(r"^[1-4.] [1-4.] \| [1-4.] [1-4.]$", names["answer"], re.M)
 
 
-@pytest.mark.parametrize("page", ["index.md", "extending.md"])
+@pytest.mark.parametrize("page", ["index.md", "extending.md", "tutorials/arc.md"])
 def test_command_lines_name_recipes_that_exist(page):
     recipes = {path.stem for path in (ROOT / "recipes").rglob("*.yaml")}
     named = set(re.findall(r"--config (\w+)", "\n".join(blocks(page, "bash"))))

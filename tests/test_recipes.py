@@ -12,9 +12,15 @@ from recurlight.cli.request import prepare
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
-OVERLAYS = ["small"]
+OVERLAYS = ["small", "small_arc"]
 WHOLE = [name for name in RECIPES if name not in OVERLAYS]
-PUBLISHED = {"trm_sudoku": 4.97, "trm_attention_sudoku": 6.8, "hrm_sudoku": 27.3}
+PUBLISHED = {
+    "trm_sudoku": 4.97,
+    "trm_attention_sudoku": 6.8,
+    "hrm_sudoku": 27.3,
+    "trm_arc1": 6.8,  # the tasks' vectors are no parameters
+    "hrm_arc1": 27.3,
+}
 
 
 @pytest.fixture(autouse=True)

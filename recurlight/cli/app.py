@@ -79,6 +79,8 @@ class RecurlightCLI(LightningCLI):
                 "init_args": {"save_dir": "runs", "name": self.request.name, "default_hp_metric": False},
             }
         parser.set_defaults({"trainer.logger": logger})
+        if subcommand == "predict":  # a callback writes them; kept in memory they would be gigabytes
+            parser.set_defaults({"return_predictions": False})
         sections = {"model": RecursiveModule, "data": PuzzleData, "trainer": Trainer}
         options = [key for key in parser.get_defaults().as_dict() if key not in sections]
         assert isinstance(parser, Parser)
@@ -108,7 +110,7 @@ class RecurlightCLI(LightningCLI):
         given = config.get("callbacks") or []
         callbacks = [
             *(given if isinstance(given, list) else [given]),
-            *default_callbacks(config.as_dict(), self.request.subcommand),
+            *default_callbacks(config.as_dict(), self.request.subcommand, self.datamodule),
         ]
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
@@ -116,7 +118,9 @@ class RecurlightCLI(LightningCLI):
         """Show the table for the final weights, and say where they are."""
         if self._get(self.config, "trainer").fast_dev_run or self.trainer.interrupted:
             return
-        if self.model.summary_is_stale():
+        if not len(self.datamodule.splits.val.inputs):
+            _tell("there are no puzzles to validate on")
+        elif self.model.summary_is_stale():
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         else:
             _tell(self.model.table)
