@@ -16,8 +16,15 @@ def small(name: str) -> str:
     return next((one for one in OVERLAYS[1:] if task.startswith(one.removeprefix("small_"))), "small")
 
 
+COUNTS = ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4"]
+FEW = {
+    "small": ["--data.source=generated", *COUNTS],
+    "small_arc": ["--data.max_tasks=4"],
+    "small_maze": ["--data.source=generated", *COUNTS],
+}
+
+
 def few(name: str) -> list[str]:
     """Return the settings that leave a recipe few samples, for a run of seconds."""
-    source = ["--data.source=generated"] if small(name) in ("small", "small_maze") else []
-    counts = ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4", "--data.batch_size=4"]
-    return ["--config", name, "--config", small(name), *source, *counts]
+    overlay = small(name)
+    return ["--config", name, "--config", overlay, *FEW.get(overlay, COUNTS), "--data.batch_size=4"]

@@ -127,7 +127,7 @@ def test_the_page_on_mazes_runs(capsys):
     assert re.search(r"^optimal +\d", out, re.M)
 
 
-@pytest.mark.parametrize("page", ["index.md", "extending.md", "tutorials/mazes.md"])
+@pytest.mark.parametrize("page", ["index.md", "extending.md", "tutorials/mazes.md", "tutorials/arc.md"])
 def test_command_lines_name_recipes_that_exist(page):
     recipes = {path.stem for path in (ROOT / "recipes").rglob("*.yaml")}
     named = set(re.findall(r"--config (\w+)", "\n".join(blocks(page, "bash"))))

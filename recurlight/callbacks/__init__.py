@@ -6,6 +6,7 @@ from recurlight.callbacks.finite import StopOnNonFinite
 from recurlight.callbacks.pictures import SamplePictures
 from recurlight.callbacks.predictions import PredictionWriter
 from recurlight.callbacks.signals import StopOnSignal
+from recurlight.callbacks.submission import SubmissionWriter
 
 __all__ = [
     "CompileCells",
@@ -14,5 +15,6 @@ __all__ = [
     "SaveOnFailure",
     "StopOnNonFinite",
     "StopOnSignal",
+    "SubmissionWriter",
     "compile_cells",
 ]

@@ -86,6 +86,8 @@ class RecurlightCLI(LightningCLI):
             }
         # Another class would inherit the arguments of this default: `prepare` merges the default instead.
         parser.set_defaults({"trainer.logger": logger, "model.optimizer": None})
+        if subcommand == "predict":  # a callback writes them; kept in memory they would be gigabytes
+            parser.set_defaults({"return_predictions": False})
         sections = {"model": RecursiveModule, "data": PuzzleData, "trainer": Trainer}
         options = [key for key in parser.get_defaults().as_dict() if key not in sections]
         assert isinstance(parser, Parser)
@@ -116,7 +118,7 @@ class RecurlightCLI(LightningCLI):
         callbacks = [
             *([SaveOnFailure()] if self.request.subcommand == "fit" else []),
             *(given if isinstance(given, list) else [given]),
-            *default_callbacks(config.as_dict(), self.request.subcommand),
+            *default_callbacks(config.as_dict(), self.request.subcommand, self.datamodule),
         ]
         trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
         make_durable(trainer.strategy)
@@ -126,7 +128,9 @@ class RecurlightCLI(LightningCLI):
         """Show the table for the final weights, and say where they are."""
         if self._get(self.config, "trainer").fast_dev_run or self.trainer.interrupted:
             return
-        if self.model.summary_is_stale():
+        if not len(self.datamodule.splits.val.inputs):
+            _tell("there are no puzzles to validate on")
+        elif self.model.summary_is_stale():
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         else:
             self.model.show_table(_tell)

@@ -15,7 +15,8 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
-from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal
+from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal, SubmissionWriter
+from recurlight.data import ArcData, PuzzleData
 
 __all__ = ["SaveRun", "default_callbacks"]
 
@@ -29,11 +30,11 @@ class SaveRun(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
 
-def default_callbacks(trainer: dict[str, Any], subcommand: str) -> list[Callback]:
+def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData) -> list[Callback]:
     """Return a checkpoint and a progress bar for settings of the trainer that name neither.
 
     The checkpoint is of the last step, written at the end of every epoch and of the run; `fit` gets what ends
-    it well, and `predict` a writer of predictions.
+    it well, and `predict` a writer of predictions, or of a submission.
     """
     given = trainer.get("callbacks") or []
     given = given if isinstance(given, list) else [given]
@@ -46,5 +47,7 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str) -> list[Callback
     if trainer.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in given):
         added.append(TQDMProgressBar(refresh_rate=10))
     if subcommand == "predict" and not any(isinstance(c, BasePredictionWriter) for c in given):
-        added.append(PredictionWriter())
+        added.append(
+            SubmissionWriter(data.report or ".") if isinstance(data, ArcData) else PredictionWriter()
+        )
     return added

@@ -131,9 +131,10 @@ class ArcVotes(TaskMetric):
     def table(self) -> str:
         """Return the shares of solved test pairs as text, and write the files where there is a folder."""
         places = self.places()
-        head = "attempts" + "".join(f"{count:>8}" for count in ATTEMPTS)
-        shares = "solved  " + "".join(f"{f'{solved(places, count):.1%}':>8}" for count in ATTEMPTS)
-        lines = [f"test pairs of {len(self.tasks)} tasks solved by vote", head, shares]
+        lines = [f"test pairs of {len(self.tasks)} tasks answered by vote"]
+        if all(pair.answer is not None for task in self.tasks for pair in task.test):
+            lines.append("attempts" + "".join(f"{count:>8}" for count in ATTEMPTS))
+            lines.append("solved  " + "".join(f"{f'{solved(places, count):.1%}':>8}" for count in ATTEMPTS))
         if self.folder is not None:
             files = self.save(Path(self.folder), places)
             lines.append(f"written: {' and '.join(map(str, files))}")

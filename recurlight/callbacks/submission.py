@@ -1,0 +1,68 @@
+"""ARC submissions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from recurlight.data.arc import ArcData
+from recurlight.data.arc_votes import ArcVotes
+from recurlight.errors import IncompatibleComponents
+
+__all__ = ["SubmissionWriter"]
+
+
+class SubmissionWriter(BasePredictionWriter):
+    """Lets the predictions of `recurlight predict` on `ArcData` vote and writes two attempts for each pair.
+
+    The answers need not be known. Predictions of thousands of variants are many: only the votes are kept.
+
+    Args:
+        folder: Where `submission.json`, in Kaggle's format, and `tasks.csv` are written; older ones are
+            replaced.
+
+    Raises:
+        IncompatibleComponents: On prediction with other data.
+
+    Example:
+        >>> SubmissionWriter("out").folder
+        'out'
+    """
+
+    def __init__(self, folder: str = ".") -> None:
+        super().__init__("batch")
+        self.folder = folder
+        self.votes: ArcVotes | None = None
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin with no votes."""
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(data, ArcData):
+            raise IncompatibleComponents(
+                f"SubmissionWriter counts votes on ArcData, not {type(data).__name__}: use PredictionWriter"
+            )
+        self.votes = data.task_metric("predict")
+        self.votes.folder = self.folder
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Take in the votes of one batch."""
+        assert self.votes is not None
+        self.votes.update(batch, prediction, int(prediction.segments.max()))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count on every rank, write and say where on the first."""
+        assert self.votes is not None
+        text = self.votes.table()
+        if trainer.is_global_zero:
+            print(text)  # noqa: T201
