@@ -207,3 +207,24 @@ def deviations(whole: Fitted, resumed: Fitted) -> list[str]:
         found += differences({n: all_of_it.get(n) for n in part}, part, kind)
         found += [] if part and max(part) == max(all_of_it) else [f"{kind}: an end is missing"]
     return found
+
+
+class Whole:
+    """The uninterrupted runs, made when they are first asked for, and the checkpoints that they wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs: dict[str, Fitted] = {}
+
+    def __getitem__(self, name: str) -> Fitted:
+        if name not in self.runs:
+            (self.folder / name).mkdir()
+            self.runs[name] = Fitted(Everywhere(self.folder / name), **SETTINGS[name])
+        return self.runs[name]
+
+    def file(self, name: str, point: str) -> Path:
+        assert self[name].left.state
+        return self.folder / name / f"{point}.ckpt"
+
+    def content(self, name: str, point: str) -> dict:
+        return torch.load(self.file(name, point), weights_only=True)

@@ -8,21 +8,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from helpers import mixer
-from lightning.pytorch.callbacks import Checkpoint
 from resuming import (
     POINTS,
     SETTINGS,
     Everywhere,
     Fitted,
-    Interruption,
     Shifts,
-    Unsteady,
+    Whole,
     deviations,
     differences,
     disturb,
@@ -40,25 +37,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class Whole:
-    """The uninterrupted runs, made when they are first asked for, and the checkpoints that they wrote."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.runs: dict[str, Fitted] = {}
-
-    def __getitem__(self, name: str) -> Fitted:
-        if name not in self.runs:
-            (self.folder / name).mkdir()
-            self.runs[name] = Fitted(Everywhere(self.folder / name), **SETTINGS[name])
-        return self.runs[name]
-
-    def file(self, name: str, point: str) -> Path:
-        assert self[name].left.state
-        return self.folder / name / f"{point}.ckpt"
-
-    def content(self, name: str, point: str) -> dict:
-        return torch.load(self.file(name, point), weights_only=True)
+ELSEWHERE = {"plain": "06-epoch", "accumulating": "09-batch"}
+"""Points at which another process resumes."""
 
 
 @pytest.fixture(scope="module")
@@ -115,29 +95,30 @@ def test_validation_changes_nothing(whole):
         assert deviations(whole["plain"], other) == []
 
 
-@pytest.mark.parametrize(("name", "point"), [("plain", "06-epoch"), ("accumulating", "09-batch")])
-def test_a_new_process_resumes_too(whole, name, point, tmp_path):
+def test_a_new_process_resumes_too(whole, tmp_path):
     """Fails if anything that matters stays behind in the process: a cache, an ambient seed, a hash seed."""
-    file = whole.file(name, point)
+    files = {name: str(whole.file(name, point)) for name, point in ELSEWHERE.items()}
     code = (
-        "import torch, resuming as r\n"
+        "import sys, torch, resuming as r\n"
         "torch.set_num_threads(1); r.disturb(5)\n"
-        f"again = r.Fitted(resume={str(file)!r}, **r.SETTINGS[{name!r}])\n"
-        "left = again.left\n"
-        f"torch.save((left.state, left.losses, again.log.rows), {str(tmp_path / 'left')!r})\n"
+        f"for name, file in {files}.items():\n"
+        "    again = r.Fitted(resume=file, **r.SETTINGS[name])\n"
+        "    torch.save((again.left.state, again.left.losses, again.log.rows), name)\n"
     )
+    places = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=environment() | {"PYTHONHASHSEED": "7"},
+        env=os.environ | places | {"PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    state, losses, rows = torch.load(tmp_path / "left", weights_only=False)
-    assert differences(plain(whole[name].left.state), plain(state)) == []
-    assert losses == {n: loss for n, loss in whole[name].left.losses.items() if n in losses}
-    assert rows == {n: row for n, row in whole[name].log.rows.items() if n in rows}
+    for name in files:
+        state, losses, rows = torch.load(tmp_path / name, weights_only=False)
+        assert differences(plain(whole[name].left.state), plain(state)) == []
+        assert losses == {n: loss for n, loss in whole[name].left.losses.items() if n in losses}
+        assert rows == {n: row for n, row in whole[name].log.rows.items() if n in rows}
 
 
 def plain(tree):
@@ -145,127 +126,6 @@ def plain(tree):
     if isinstance(tree, dict):
         return {key: plain(value) for key, value in tree.items()}
     return tuple(map(plain, tree)) if isinstance(tree, tuple) else tree
-
-
-class Fails(pl.Callback):
-    """Raises when a hook is called for the `count`-th time."""
-
-    def __init__(self, hook: str, count: int) -> None:
-        self.count = count
-        setattr(self, hook, self.called)
-
-    def called(self, *_, **__) -> None:
-        self.count -= 1
-        if self.count == 0:
-            raise Interruption
-
-
-class OnException(Checkpoint):
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def on_exception(self, trainer, *_):
-        trainer.save_checkpoint(self.file)
-
-
-PLACES = [
-    ("on_train_batch_start", 9),
-    ("on_train_batch_end", 9),
-    ("on_before_zero_grad", 3),
-    ("on_after_backward", 8),
-    ("on_before_optimizer_step", 4),
-    ("on_train_epoch_start", 1),
-    ("on_train_epoch_start", 2),
-    ("on_train_epoch_end", 1),
-    ("on_validation_start", 2),
-    ("on_validation_batch_end", 2),
-]
-
-
-@pytest.mark.parametrize("name", ["often validated", "accumulating"])
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
-@pytest.mark.filterwarnings("error:the checkpoint")
-def test_an_interrupted_batch_is_done_again(whole, name, place, tmp_path):
-    """Fails if a checkpoint counts a batch that has only begun, or keeps its carry, or takes the averaged
-    weights, which stand in during validation, for the weights."""
-    file = tmp_path / "exception.ckpt"
-    assert Fitted(Fails(*place), OnException(file), **SETTINGS[name]).error is not None
-    disturb()
-    assert deviations(whole[name], Fitted(resume=file, **SETTINGS[name])) == []
-
-
-@pytest.mark.parametrize("call", [1, 9, 14])
-def test_interrupted_inside_the_model(whole, call, tmp_path):
-    """Fails if the carry or the figures of a half-done batch reach the checkpoint."""
-
-    class Breaking(Unsteady):
-        calls = 0
-
-        def forward(self, state):
-            self.calls += self.training
-            if self.calls == call * 4 + 3:
-                raise Interruption
-            return super().forward(state)
-
-    cell = Breaking()
-    made = model(cell=cell)
-    cell.calls = 0
-    file = tmp_path / "exception.ckpt"
-    assert Fitted(OnException(file), made=made, **SETTINGS["plain"]).error is not None
-    assert deviations(whole["plain"], Fitted(resume=file, **SETTINGS["plain"])) == []
-
-
-class AtEpochEnd(Checkpoint):
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def on_train_epoch_end(self, trainer, *_):
-        trainer.save_checkpoint(self.file)
-
-
-class Stops(pl.Callback):
-    """Asks for a stop in the middle of an epoch, as early stopping and signal handlers do."""
-
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
-
-    def on_train_batch_end(self, trainer, *_):
-        trainer.should_stop = trainer.fit_loop.total_batch_idx + 1 == self.batches
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("batches", [2, 5, 6, 9])
-def test_a_run_that_was_stopped_early_goes_on(whole, name, batches, tmp_path):
-    """Fails if the epoch, which Lightning ends at a stop, is taken as ended."""
-    file = tmp_path / "stopped.ckpt"
-    Fitted(Stops(batches), AtEpochEnd(file), **SETTINGS[name])
-    assert deviations(whole[name], Fitted(resume=file, **SETTINGS[name])) == []
-
-
-@pytest.mark.parametrize("steps", [1, 4, 6])
-def test_a_run_can_be_made_longer(whole, steps, tmp_path):
-    """Fails if the end of a run in the middle of an epoch is taken as that of the epoch."""
-    file = tmp_path / "ended.ckpt"
-    Fitted(AtEpochEnd(file), max_steps=steps)
-    assert deviations(whole["plain"], Fitted(resume=file, **SETTINGS["plain"])) == []
-
-
-@pytest.mark.parametrize("name", ["often validated", "accumulating"])
-def test_interruptions_add_up(whole, name, tmp_path):
-    """Fails if a resumed run counts epochs, batches or steps otherwise than one that was not interrupted."""
-    file, run = None, Fitted
-    losses, places = {}, iter(("on_train_epoch_end", "on_train_batch_end", "on_validation_end") * 3)
-    for number, place in enumerate(places):
-        again = tmp_path / f"{number}.ckpt"
-        run = Fitted(Fails(place, 1 + number % 2), OnException(again), resume=file, **SETTINGS[name])
-        losses |= run.left.losses
-        if run.error is None:
-            break
-        file = again
-        disturb(number)
-    assert number >= 3
-    assert losses == whole[name].left.losses
-    assert deviations(whole[name], run) == []
 
 
 REFUSED = {
@@ -294,27 +154,6 @@ def test_the_carry_can_be_left_out(whole, tmp_path):
     assert whole["plain"].left.losses[3] != again.left.losses[3]
 
 
-def test_a_flawed_checkpoint_says_so(whole, tmp_path):
-    """Fails if a checkpoint written after averaged weights took over is resumed without a word."""
-    run = Fitted(max_steps=3)
-    run.trainer.save_checkpoint(tmp_path / "after.ckpt")
-    with pytest.warns(UserWarning, match="averaged weights had taken the place"):
-        Fitted(resume=tmp_path / "after.ckpt", max_steps=4)
-
-
-class Torn(torch.optim.SGD):
-    def step(self, closure=None):
-        closure()
-        raise Interruption
-
-
-def test_an_interrupted_optimizer_step_is_told(tmp_path):
-    """Fails if weights that may be between two steps are taken for those behind a step."""
-    file = tmp_path / "torn.ckpt"
-    Fitted(OnException(file), made=model(optimizer=lambda parameters: Torn(parameters, lr=0.1)), max_steps=3)
-    assert torch.load(file, weights_only=True)[RUN_KEY]["inexact"].startswith("was written in the middle")
-
-
 def test_a_second_fit_forgets_the_checkpoint(whole):
     """Fails if what a checkpoint said outlives the run that it was loaded for."""
     made = Fitted(resume=whole.file("accumulating", "06-epoch"), **SETTINGS["accumulating"]).made
@@ -341,8 +180,3 @@ def test_evaluation_leaves_no_trace_in_a_checkpoint(whole, tmp_path):
     trainer.validate(made, Shifts(), verbose=False)
     trainer.save_checkpoint(tmp_path / "evaluated.ckpt")
     assert RUN_KEY not in torch.load(tmp_path / "evaluated.ckpt", weights_only=True)
-
-
-def environment() -> dict[str, str]:
-    """The variables of a process that imports what this one does."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}

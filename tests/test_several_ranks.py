@@ -67,7 +67,7 @@ def folder(tmp_path_factory) -> Path:
         fit = ["fit", "--config", "cli.yaml", "--trainer.max_steps", "9"]
         assert main([*fit, "--trainer.callbacks", saver]) == 0
         torchrun(path)
-        last = ["--trainer.logger.name", "fewer", "--ckpt_path", str(newest(path / "parts"))]
+        last = ["--trainer.logger.name", "fewer", "--ckpt_path", str(newest(path / "two"))]
         assert main([*fit, *last]) == 0
     return path
 
@@ -113,18 +113,22 @@ def test_two_ranks_resume_bit_equal(rank):
 def test_a_save_by_one_rank_waits_for_nobody(folder):
     """Fails if the carry is gathered while an exception or a signal has stopped one rank alone."""
     first, second = (json.loads((folder / f"{rank}.json").read_text())["alone"] for rank in (0, 1))
-    assert first == {"together": ["0"]} or first == {"together": [0]}
-    assert second == {"amid a batch": [], "after an exception": [], "together": first["together"]}
+    assert first == {"together": [0]}
+    assert second == {"amid a batch": [], "after an exception": [], "together": [0]}
+
+
+TOLERANCE = 1e-6
+"""In float64 the runs differ by 1e-15; but figures are float32, and Lightning loads weights as such."""
 
 
 def close(one: dict[str, float], other: dict[str, float]) -> bool:
-    return one.keys() == other.keys() and one == pytest.approx(other, rel=0, abs=1e-6)
+    return one.keys() == other.keys() and one == pytest.approx(other, rel=0, abs=TOLERANCE)
 
 
 def test_two_ranks_log_what_one_process_logs(folder, rank):
     """Fails if the loss or the samples of the first rank are logged for all, or a padding row is counted."""
-    assert rank["command line"] == [0, 0, 0, 0]
-    one, two = rows(folder / "one"), rows(folder / "whole")
+    assert rank["command line"] == [0] * 5
+    one, two = rows(folder / "one"), rows(folder / "two")
     assert len(two) == 7 + 3
     for step in two.keys() & one.keys():
         assert close(one[step], two[step]), step

@@ -66,11 +66,13 @@ def command_line(folder: Path) -> list[int]:
     """Train, stop and resume through the command line."""
     os.chdir(folder)
     two = ["fit", "--config", "cli.yaml", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    exact = ["--trainer.precision", "32-true"]
     runs = {
-        "whole": ["--trainer.max_steps", "7"],
-        "parts": ["--trainer.max_steps", "4"],
-        "parts again": ["--trainer.max_steps", "7", "--ckpt_path", "last"],
+        "two": ["--trainer.max_steps", "7"],
         "more": ["--trainer.max_steps", "7", "--ckpt_path", "one/3.ckpt"],
+        "whole": [*exact, "--trainer.max_steps", "7"],
+        "parts": [*exact, "--trainer.max_steps", "4"],
+        "parts again": [*exact, "--trainer.max_steps", "7", "--ckpt_path", "last"],
     }
     return [main([*two, "--trainer.logger.name", name.split()[0], *rest]) for name, rest in runs.items()]
 
