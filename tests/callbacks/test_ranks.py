@@ -14,7 +14,8 @@ import pytest
 import torch
 from helpers import module
 from lightning.pytorch.callbacks import ModelCheckpoint
-from test_distributed import Questions, free_port
+from ranks import free_port
+from test_distributed import Questions
 
 from recurlight import DurableCheckpointIO
 from recurlight.callbacks import StopOnNonFinite, StopOnSignal, agreement
