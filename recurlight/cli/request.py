@@ -69,7 +69,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
         trainer: dict[str, Any] = {}
         for _, content in sources:
             trainer = overlay(trainer, content.get("trainer") or {})
-        path = find_last(path if subcommand == "fit" else "last", trainer, given, name)
+        path = find_last(path, subcommand == "fit", trainer, given, name)
         rest = without(rest, "ckpt_path")
         sources.append(("--ckpt_path", {"ckpt_path": path}))
     checkpoint = read_checkpoint(path) if path not in (None, "", "null") else {}
