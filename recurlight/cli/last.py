@@ -17,33 +17,34 @@ LOGS = "runs"
 """Folder of the logs, and of the checkpoints below them, unless the logger is given another."""
 
 
-def find_last(keyword: str, trainer: dict[str, Any], flags: Iterable[Flag], name: str) -> str | None:
+def find_last(
+    keyword: str, fit: bool, trainer: dict[str, Any], flags: Iterable[Flag], name: str
+) -> str | None:
     """Find the newest checkpoint where a run with this configuration writes its own, in any version of it.
 
     Args:
-        keyword: `last`, or `auto`, which may find none.
+        keyword: `last` or `auto`.
+        fit: Whether the command trains; `auto` may then find none.
         trainer: Section `trainer` of the configuration.
         flags: Flags, which win over it.
         name: Name of the run.
 
     Returns:
-        The file; None for `auto` when there is none.
+        The file; None when there is none.
 
     Raises:
-        CheckpointError: There is none.
+        CheckpointError: There is none to resume or to evaluate.
     """
     flagged = {flag.key.replace(".init_args", "").removeprefix("trainer."): flag.value for flag in flags}
     places = list(dict.fromkeys(_places(trainer, flagged, name)))
     files = [file for folder, pattern in places for file in folder.glob(pattern) if file.is_file()]
     if files:
         return str(max(files, key=lambda file: (file.stat().st_mtime_ns, file.name)))
-    if keyword == "auto":
+    if fit and keyword == "auto":
         return None
     searched = " nor ".join(str(folder / pattern) for folder, pattern in places)
-    raise CheckpointError(
-        f"--ckpt_path last: there is no {searched}; name a file, or use --ckpt_path auto, which starts from "
-        "the beginning where there is nothing to resume"
-    )
+    advice = ", or use --ckpt_path auto, which starts afresh where there is nothing to resume" if fit else ""
+    raise CheckpointError(f"--ckpt_path {keyword}: there is no {searched}; name a file{advice}")
 
 
 def _places(trainer: dict[str, Any], flagged: dict[str, str], name: str) -> Iterator[tuple[Path, str]]:

@@ -68,7 +68,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     name = files[0].stem if files else "run"
     path = _value("ckpt_path", sources, given)
     if path in KEYWORDS:
-        path = _last(path if subcommand == "fit" else "last", sources, given, name)
+        path = _last(path, subcommand, sources, given, name)
         rest = without(rest, "ckpt_path")
         sources.append(("--ckpt_path", {"ckpt_path": path}))
     checkpoint = _checkpoint(path, subcommand, sources, given)
@@ -89,12 +89,14 @@ def _value(key: str, sources: Sequence[Source], given: Sequence[Flag]) -> Any:
     return values[-1] if values else None
 
 
-def _last(keyword: str, sources: Sequence[Source], given: Sequence[Flag], name: str) -> str | None:
+def _last(
+    keyword: str, subcommand: str, sources: Sequence[Source], given: Sequence[Flag], name: str
+) -> str | None:
     """Find the checkpoint that a keyword means."""
     trainer: dict[str, Any] = {}
     for _, content in sources:
         trainer = overlay(trainer, content.get("trainer") or {})
-    return find_last(keyword, trainer, given, name)
+    return find_last(keyword, subcommand == "fit", trainer, given, name)
 
 
 def _checkpoint(
