@@ -75,3 +75,35 @@ def test_figures_are_tensors_without_history():
     for value in (*progress.figures().values(), progress.samples):
         assert value.shape == ()
         assert not value.requires_grad
+
+
+def test_the_loss_is_shown_without_its_history():
+    """Fails if the loss of a step keeps its graph alive until the next."""
+    progress = Progress()
+    progress.update(LOSS * 2, START, carry([4, 4, 4, 4], [1, 1, 1, 1]), NOTHING_RIGHT)
+    assert progress.figures()["loss"].item() == 5.0
+    assert not progress.figures()["loss"].requires_grad
+
+
+def test_figures_go_on_from_a_saved_state():
+    """Fails if a sum is left out of it, or if later steps change what was saved."""
+    first, second = Progress(), Progress()
+    steps = [([4, 3, 4, 2], [1, 0, 1, 0]), ([1, 2, 9, 9], [1, 1, 0, 0]), ([3, 3, 1, 1], [0, 0, 0, 1])]
+    first.update(LOSS, START, carry(*steps[0]), ~NOTHING_RIGHT)
+    saved = first.state_dict()
+    for step in steps[1:]:
+        first.update(LOSS, START, carry(*step), NOTHING_RIGHT)
+    second.load_state_dict(saved)
+    for step in steps[1:]:
+        second.update(LOSS, START, carry(*step), NOTHING_RIGHT)
+    assert figures(first) == figures(second)
+    assert first.samples.item() == second.samples.item() == 12
+
+
+def test_a_fresh_state_is_that_of_a_fresh_run():
+    """Fails if a second run goes on from the figures of the first."""
+    progress = Progress()
+    progress.update(LOSS, START, carry([4, 3, 4, 2], [1, 0, 1, 0]), ~NOTHING_RIGHT)
+    progress.load_state_dict(Progress().state_dict())
+    assert figures(progress) == {"exact": 0.0, "segments": 0.0}
+    assert progress.samples.item() == 0

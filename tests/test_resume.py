@@ -180,3 +180,11 @@ def test_evaluation_leaves_no_trace_in_a_checkpoint(whole, tmp_path):
     trainer.validate(made, Shifts(), verbose=False)
     trainer.save_checkpoint(tmp_path / "evaluated.ckpt")
     assert RUN_KEY not in torch.load(tmp_path / "evaluated.ckpt", weights_only=True)
+
+
+def test_the_run_is_brought_to_a_trainer_once(caplog):
+    """Fails if a trainer that fits and then evaluates is told of a callback that replaces itself."""
+    run = Fitted(max_steps=1)
+    run.trainer.validate(run.made, Shifts(), verbose=False)
+    assert run.trainer.callbacks.count(run.made.run) == 1
+    assert "override existing callbacks" not in caplog.text
