@@ -89,7 +89,7 @@ def test_a_checkpoint_of_other_tasks(folder, capsys):
     """Fails if rows of other tasks are taken for ours, or `resize` cannot be set by a flag."""
     small(folder / "arc")
     checkpoint = fit(folder)
-    again = ["--ckpt_path", checkpoint, "--data.augmentations", "3", "--data.val_augmentations", "1"]
+    again = ["--ckpt_path", checkpoint, "--data.augmentations", "3"]
     quiet = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     capsys.readouterr()
     assert recurlight("test", *again, *quiet) == 2
