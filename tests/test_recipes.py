@@ -12,7 +12,7 @@ from recurlight.cli.request import prepare
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
-OVERLAYS = ["small"]
+OVERLAYS = ["small", "small_s5", "small_sort"]
 WHOLE = [name for name in RECIPES if name not in OVERLAYS]
 PUBLISHED = {"trm_sudoku": 4.97, "trm_attention_sudoku": 6.8, "hrm_sudoku": 27.3}
 
