@@ -22,15 +22,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
+from recurlight.cli.blame import blame
 from recurlight.cli.callbacks import SaveRun, default_callbacks
 from recurlight.cli.checkpoint import LINKS
 from recurlight.cli.last import LOGS
 from recurlight.cli.lookup import TypeLookup
+from recurlight.cli.nulls import wrong_nulls
 from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
 from recurlight.cli.trust import allowing
 from recurlight.data import PuzzleData
+from recurlight.errors import RecurlightError
 from recurlight.fitting import require_fitting
 from recurlight.module import RecursiveModule
 from recurlight.saving.plugin import make_durable
@@ -40,6 +43,9 @@ __all__ = ["RecurlightCLI", "run"]
 
 PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
 """Parts of the package whose classes a configuration may call by their bare names once they are imported."""
+
+SECTIONS = {"model": RecursiveModule, "data": PuzzleData, "trainer": Trainer}
+"""Classes of a configuration's sections."""
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
 set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver])
@@ -88,10 +94,9 @@ class RecurlightCLI(LightningCLI):
         parser.set_defaults({"trainer.logger": logger, "model.optimizer": None})
         if subcommand == "predict":  # a callback writes them; kept in memory they would be gigabytes
             parser.set_defaults({"return_predictions": False})
-        sections = {"model": RecursiveModule, "data": PuzzleData, "trainer": Trainer}
-        options = [key for key in parser.get_defaults().as_dict() if key not in sections]
+        options = [key for key in parser.get_defaults().as_dict() if key not in SECTIONS]
         assert isinstance(parser, Parser)
-        parser.lookup = TypeLookup(sections, options)
+        parser.lookup = TypeLookup(SECTIONS, options)
         return parser
 
     @override
@@ -101,6 +106,21 @@ class RecurlightCLI(LightningCLI):
         assert isinstance(subparser, Parser)
         parser.lookup = subparser.lookup
         self.config = parser.parse_args(args)
+        config = self.config[self.request.subcommand].as_dict()
+        for key, expected in wrong_nulls(config, SECTIONS):
+            raise UsageError(key, f"expected {expected}, got null")
+
+    @override
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except Exception as error:
+            if isinstance(error, RecurlightError):
+                raise
+            found = blame(error, self.config[self.request.subcommand].as_dict(), SECTIONS)
+            if found is None:
+                raise
+            raise UsageError(*found) from error
 
     @override
     def _parse_ckpt_path(self) -> None:

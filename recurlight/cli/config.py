@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import get_loader
 
+from recurlight.cli.shape import misshapen, repeated
 from recurlight.errors import RecurlightError
 
 __all__ = ["Arguments", "ConfigError", "Flag", "flags", "parse", "read", "split", "without"]
@@ -111,14 +112,16 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = parse(text)
+        content, twice = parse(text), repeated(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from error
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML, {error.problem or 'syntax error'}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # numbers and dates may be impossible
         raise ConfigError(f"{path}: not valid YAML, {_one_line(error)}") from error
+    if twice:
+        raise ConfigError(f"{path}, {twice}")
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -130,7 +133,19 @@ def read(path: Path) -> dict[str, Any]:
             raise ConfigError(
                 f"{path}: '{section}' must hold settings, found {_one_line(content[section])!r}"
             )
-    return {key: value for key, value in content.items() if value is not None}
+    if wrong := misshapen(content):
+        raise ConfigError(f"{path}: {wrong}")
+    return {key: value for key, value in without_empty(content).items() if value is not None}
+
+
+def without_empty(node: Any) -> Any:
+    """Drop `init_args:` that hold nothing, as when every line below is commented out."""
+    if isinstance(node, list):
+        return [without_empty(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    empty = {"init_args", "dict_kwargs"} if "class_path" in node else set()
+    return {k: without_empty(v) for k, v in node.items() if v is not None or k not in empty}
 
 
 def _one_line(value: object) -> str:

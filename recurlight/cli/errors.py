@@ -59,11 +59,13 @@ def _known(name: str, names: list[str]) -> str:
 
 def _unknown_key(key: str, lookup: Lookup) -> Finding:
     """Explain a key that is wrong from its root: blame the section if there is none of that name."""
-    section, _, name = key.rpartition(".")
-    title, names = lookup.settings(None, section)
+    root, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    title, names = lookup.settings(None, root if rest else "")
     if names:
-        return Finding(key, f"{title} has no setting '{name}'{_known(name, names)}")
-    root = key.partition(".")[0]
+        name = name or root
+        place = f"{root}.{name}" if rest else root
+        return Finding(place, f"{title} has no setting '{name}'{_known(name, names)}")
     _, sections = lookup.settings(None, "")
     return Finding(root, f"there is no section '{root}'{_known(root, sections)}")
 
@@ -102,6 +104,11 @@ def _no_module(message: Message, found: re.Match[str], lookup: Lookup) -> Findin
     wanted = _innermost_class(message)
     text = f"there is no module '{found[1]}' for {wanted}, neither installed nor in the current folder"
     return Finding(message.path, text)
+
+
+def _nameless(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
+    base, names = lookup.choices(message.place.owner, message.place.key)
+    return Finding(message.path, f"no {base} is named: set its class_path; known: {_offer(names)}")
 
 
 def _untrusted(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
@@ -144,11 +151,6 @@ def _no_value(message: Message, found: re.Match[str], lookup: Lookup) -> Finding
     return Finding("", f"{found[1]} needs a value")
 
 
-def _not_subclass(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
-    _, names = lookup.choices(message.place.owner, message.place.key)
-    return Finding(message.path, f"expected {found[1]}, got {message.value}; known: {_offer(names)}")
-
-
 def _verbatim(message: Message, found: re.Match[str], lookup: Lookup) -> Finding:
     return Finding(message.path, one_line(found[0]))
 
@@ -162,6 +164,7 @@ RULES: list[tuple[re.Pattern[str], Rule]] = [
             r"(?:Subcommand '\w+' does not accept option|Option) '([^']+)'(?: is not accepted)?$",
             _unknown_setting,
         ),
+        (r"Importing 'typing\.\w+' is not allowed", _nameless),  # tried where no class is given
         (r"Importing '([^']+)' is not allowed", _untrusted),
         (r"Multiple subclasses with name .*", _verbatim),
         (r"Expected a dot import path string: (.+)", _unknown_class),
@@ -178,7 +181,7 @@ RULES: list[tuple[re.Pattern[str], Rule]] = [
     )
 ]
 
-TYPE = re.compile(r"Expected a (.+)")
+TYPE = re.compile(r"Expected an? (.+)")
 NOT_SUBCLASS = re.compile(r"Not a valid subclass of (\w+)")
 
 
@@ -192,16 +195,22 @@ def _readable(kind: str) -> str:
     name = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", kind)
     if literal := re.fullmatch(r"typing\.Literal\[(.*)\]", name):
         return f"one of {literal[1]}"
+    if name.startswith("import path or a subclass spec"):
+        return "a class"
     return {"NoneType": "null", "bool": "true or false"}.get(name, name)
 
 
-def _wrong_type(message: Message) -> Finding | None:
-    """Name all the types that would have fitted."""
-    found = [TYPE.fullmatch(reason) for reason in [message.exact] * bool(message.exact) or message.reasons]
+def _wrong_type(message: Message, lookup: Lookup) -> Finding | None:
+    """Name all the types that would have fitted, and classes if one is among them."""
+    reasons = [message.exact] if message.exact else message.reasons
+    found = [TYPE.fullmatch(reason) or NOT_SUBCLASS.fullmatch(reason) for reason in reasons]
     kinds = list(dict.fromkeys(_readable(match[1]) for match in found if match))
     if not kinds:
         return None
-    return Finding(message.path, f"expected {' or '.join(kinds)}, got {message.value}")
+    names = lookup.choices(message.place.owner, message.place.key)[1]
+    wants_class = any(match and match.re is NOT_SUBCLASS for match in found)
+    known = f"; known: {_offer(names)}" if wants_class and names else ""
+    return Finding(message.path, f"expected {' or '.join(kinds)}, got {message.value}{known}")
 
 
 def explain(message: str, lookup: Lookup) -> Finding:
@@ -219,6 +228,4 @@ def explain(message: str, lookup: Lookup) -> Finding:
         for reason in parts.reasons:
             if found := pattern.match(reason):
                 return rule(parts, found, lookup)
-    if found := NOT_SUBCLASS.search(message):
-        return _wrong_type(parts) or _not_subclass(parts, found, lookup)
-    return _wrong_type(parts) or Finding(parts.path, one_line(" ".join(parts.reasons)))
+    return _wrong_type(parts, lookup) or Finding(parts.path, one_line(" ".join(parts.reasons)))

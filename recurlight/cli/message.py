@@ -43,6 +43,7 @@ CALLABLE = re.compile(
     r"\. Got value: Namespace\(class_path='([^']+)'.*",
     re.DOTALL,
 )
+FACTORY = re.compile(r"Type \S+\[.* expects a function or a callable class: ")
 KEY = re.compile(r'Parser key "([^"]+)"(?:\[\d+\])?:\s*(.*)')
 CLASS = re.compile(r"Problem with given class_path '([^']+)':")
 VALUE = re.compile(r"\.? ?(?:Got|Given) value: (.*)")
@@ -69,7 +70,7 @@ def take_apart(message: str) -> Message:
     reasons: list[str] = []
     exact = value = ""
     for line in message.splitlines():
-        text = line.strip().removeprefix("- ")
+        text = FACTORY.sub("", line.strip().removeprefix("- "))
         if found := KEY.match(text):
             if found[1] != "config":  # the configurations are merged: `origin` finds the file
                 keys.append((found[1], None))

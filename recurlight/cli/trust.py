@@ -21,10 +21,9 @@ from recurlight.trust import LIBRARIES, is_own
 
 __all__ = ["allowing", "named_by", "own_packages"]
 
-LIGHTNING = tuple(
-    f"lightning.pytorch.{part}" for part in ("callbacks", "loggers", "plugins", "profilers", "strategies")
-)
-"""What a trainer is put together from."""
+PARTS = ("callbacks", "loggers", "plugins", "profilers", "strategies")
+LIGHTNING = ("lightning.Callback", *(f"lightning.pytorch.{part}" for part in PARTS))
+"""What a trainer is put together from; jsonargparse calls the base of callbacks by the first name."""
 
 CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
