@@ -123,7 +123,7 @@ def fingerprint(module: RecursiveModule, measured: Measured) -> Fingerprint:
     """
     trainer: Any = module.trainer
     recursion = module.recursion
-    data = trainer.datamodule if isinstance(trainer.datamodule, PuzzleData) else None
+    data = evaluated_data(trainer)
     puzzles = getattr(data.splits, measured.split) if data else None
     cycles, schedule = module.eval_cycles or recursion.cycles, len(recursion.refiner.schedule())
     weights, checkpoint = _weights(module)
@@ -145,6 +145,16 @@ def fingerprint(module: RecursiveModule, measured: Measured) -> Fingerprint:
         recurlight=installed_version(),
         torch=torch.__version__,
     )
+
+
+def evaluated_data(trainer: Any) -> PuzzleData | None:
+    """Return the data module of what the trainer is doing; None where it was given loaders instead.
+
+    `trainer.datamodule` may be left from an earlier call, so each loop is asked for its own source.
+    """
+    loops = {"fit": "fit_loop", "validate": "validate_loop", "test": "test_loop", "predict": "predict_loop"}
+    source = getattr(trainer, loops[trainer.state.fn])._data_source.instance
+    return source if isinstance(source, PuzzleData) else None
 
 
 def _weights(module: RecursiveModule) -> tuple[Weights, str | None]:

@@ -13,10 +13,9 @@ from torch.optim import Optimizer
 
 from recurlight.codec import Decoder, Encoder
 from recurlight.composition import check_batch, check_evaluation
-from recurlight.data.base import PuzzleData
 from recurlight.errors import IncompatibleComponents
 from recurlight.evaluation import Evaluation, Measured
-from recurlight.fingerprint import Weights, fingerprint, weights_of
+from recurlight.fingerprint import Weights, evaluated_data, fingerprint, weights_of
 from recurlight.fitting import require_fitting
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
@@ -167,9 +166,8 @@ class RecursiveModule(Reloadable):
     def setup(self, stage: str) -> None:
         """Show the loggers how the model was made, and measure what the data's task measures."""
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, PuzzleData):
-            self.evaluation.task = data.task_metric("test" if stage == "test" else "val")
+        data = evaluated_data(self.trainer)
+        self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
 
     def on_train_epoch_end(self) -> None:
         """Say loudly when a fixed point was not found."""

@@ -168,7 +168,11 @@ class Run(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what a checkpoint says until training starts."""
+        """Keep what a checkpoint says until training starts; see that evaluation uses its own weights."""
+        measuring = trainer.state.fn in (TrainerFn.TESTING, TrainerFn.PREDICTING)
+        if measuring and "current_model_state" in checkpoint:
+            # A callback that averaged in an earlier `fit` of this trainer has loaded the others by now.
+            pl_module.load_state_dict(checkpoint["state_dict"])
         if trainer.state.fn != TrainerFn.FITTING:
             return
         self._loaded = checkpoint.get(RUN_KEY, {})

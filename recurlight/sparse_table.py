@@ -18,8 +18,8 @@ __all__ = ["SparseTable", "tables_of"]
 class _Store:
     """Where the rows are; deep copies of a table share it."""
 
-    def __init__(self) -> None:
-        self.rows = torch.empty(0, 0)
+    def __init__(self, rows: Tensor | None = None) -> None:
+        self.rows = torch.empty(0, 0) if rows is None else rows
 
 
 class SparseTable(nn.Module):
@@ -31,7 +31,8 @@ class SparseTable(nn.Module):
     state dict, move with the model, and are trained by sign descent through `recurlight.optim.add_tables`,
     which `RecursiveModule` calls. For few rows a parameter is simpler, and the default of `TokenEncoder`.
 
-    Deep copies of a model, such as the one that `EMAWeightAveraging` keeps, share the rows of the original.
+    Deep copies of a model, such as the one that `EMAWeightAveraging` keeps, share the rows of the original,
+    until other rows are loaded into them.
 
     Args:
         lr: Learning rate of the rows; a schedule of the optimizer scales it like all others.
@@ -123,9 +124,16 @@ class SparseTable(nn.Module):
             missing_keys += [key] * bool(self.rows.numel())
         elif not self.fits(state_dict[key]):
             error_msgs.append(f"{key} is {tuple(state_dict[key].shape)}, not {tuple(self.rows.shape)}")
-        elif self.owner:
-            theirs: Tensor = state_dict[key]
-            self.rows.copy_(theirs if theirs.shape == self.rows.shape else theirs.mean(dim=0))
+        else:
+            self._load(state_dict[key])
+
+    def _load(self, theirs: Tensor) -> None:
+        """Take rows over; a copy that is given others than its original's has rows of its own from now on."""
+        if not self.owner:
+            if theirs.shape == self.rows.shape and torch.equal(theirs.to(self.rows), self.rows):
+                return
+            self.store, self.owner = _Store(self.rows.clone()), True
+        self.rows.copy_(theirs if theirs.shape == self.rows.shape else theirs.mean(dim=0))
 
     def fits(self, theirs: Tensor) -> bool:
         """Tell whether rows from elsewhere can be loaded."""

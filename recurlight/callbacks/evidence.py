@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
+from recurlight.sparse_table import tables_of
 from recurlight.types import State
 
 __all__ = ["Evidence", "gradients", "silence"]
@@ -73,7 +74,10 @@ class Evidence(NamedTuple):
 def gradients(module: nn.Module) -> dict[str, Tensor]:
     """Return all gradients by the name of the parameter; of a sparse one, the values that it holds."""
     found = ((name, weight.grad) for name, weight in module.named_parameters())
-    return {name: grad._values() if grad.is_sparse else grad for name, grad in found if grad is not None}
+    grads = {name: grad._values() if grad.is_sparse else grad for name, grad in found if grad is not None}
+    for name, table in tables_of(module).items():
+        grads |= {f"{name}.rows[{place}]": grad for place, (_, grad) in enumerate(table.received)}
+    return grads
 
 
 def silence(tensors: Iterable[Tensor], flaw: Tensor) -> None:

@@ -47,6 +47,11 @@ class StopOnNonFinite(Callback):
         self.scaled = False
         self.flawed = ""
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget what an earlier run met."""
+        self.losses, self.evidence, self.flawed = [], [], ""
+        self.agreement = Agreement(1)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
         precision = trainer.precision_plugin

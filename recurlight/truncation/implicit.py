@@ -135,7 +135,9 @@ class ImplicitGradient(GradientTruncation):
         def cycle(rows: Tensor) -> Tensor:
             return layout.pack(refiner.cycle(layout.unpack(rows), injection))
 
-        rows, self.report.forward = self.solver.solve(cycle, layout.pack(state).detach(), cycles - 1)
+        rows, residual = self.solver.solve(cycle, layout.pack(state).detach(), cycles - 1)
+        if torch.is_grad_enabled():  # evaluation in between must not speak for training
+            self.report.forward = residual
         rows = self._record(cycle, rows) if torch.is_grad_enabled() else cycle(rows)
         result: StateT = layout.unpack(rows)
         return result
