@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from data.arc import small
+from lightning.pytorch import Trainer
 
 from recurlight.__main__ import main
+from recurlight.callbacks import SubmissionWriter
+from recurlight.errors import IncompatibleComponents
 
 QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.max_steps", "2"]
 TINY = ["--model.width", "16", "--data.batch_size", "4", "--data.epoch_samples", "8", "--data.canvas", "4"]
@@ -97,3 +100,9 @@ def test_a_checkpoint_of_other_tasks(folder, capsys):
     assert "the checkpoint has vectors for 32 tasks, the data have 16: give the data's settings" in error
     resize = ["--model.encoder.init_args.task_table.init_args.resize", "true"]
     assert recurlight("test", *again, *quiet, *resize) == 0
+
+
+def test_a_submission_of_other_data_is_refused():
+    """Fails if votes on other puzzles end in a traceback."""
+    with pytest.raises(IncompatibleComponents, match="votes on ArcData, not NoneType: use PredictionWriter"):
+        SubmissionWriter().on_predict_start(Trainer(logger=False, accelerator="cpu"), None)
