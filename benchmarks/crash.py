@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import LambdaCallback
 
 import recurlight.cli.app
 from recurlight.__main__ import main as recurlight_main
@@ -74,14 +74,12 @@ class Kill(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a killed run."""
+    """What became of a killed run: its end, damaged checkpoints, half-written files that stayed, its start."""
 
     exact: bool
     corrupt: int
     left: int
-    """Half-written files that are still there after the next start."""
     resumed: bool
-    """Whether there was a checkpoint to go on from."""
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
@@ -115,20 +113,9 @@ def watch_saves(at: Callable[[str], None]) -> None:
         at("write")
         whole(sealer, data[len(data) // 2 :])
 
-    Sealer._emit = emit  # type: ignore[method-assign]
+    Sealer._emit = emit
     os.fsync = around("fsync", os.fsync)
     os.replace = around("rename", os.replace)
-
-
-class Tell(Callback):
-    """Tells the parent through a pipe that a training batch begins."""
-
-    def __init__(self, pipe: int) -> None:
-        self.pipe = pipe
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Write one letter."""
-        os.write(self.pipe, b".")
 
 
 def child(pipe: int, folder: Path, arguments: Sequence[str], moment: int) -> None:
@@ -145,8 +132,11 @@ def child(pipe: int, folder: Path, arguments: Sequence[str], moment: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
 
     watch_saves(at)
-    own = recurlight.cli.app.default_callbacks
-    recurlight.cli.app.default_callbacks = lambda *given: [*own(*given), Tell(pipe)]  # type: ignore[assignment]
+    tell, own = (lambda *_: os.write(pipe, b".")), recurlight.cli.app.default_callbacks
+    recurlight.cli.app.default_callbacks = lambda *given: [
+        *own(*given),
+        LambdaCallback(on_train_batch_start=tell),
+    ]
     status = 1
     try:
         status = recurlight_main(["fit", *arguments])

@@ -54,11 +54,10 @@ def component(error: BaseException) -> str:
 class SaveOnFailure(Callback):
     """Tells of an error that ends `fit` in which step and class it arose, and saves what the run had reached.
 
-    The checkpoint, `failed.ckpt` beside the run's others, holds weights, optimizer and averages as the last
-    complete step left them. It is a rescue, not a replay: a run resumed from it goes on *after* the batch
-    that failed. It is not written for errors inside the optimizer or in validation, when the weights may be
-    half updated or swapped, nor with several ranks, of which only some may have failed; the error then names
-    the last regular checkpoint.
+    The checkpoint, `failed.ckpt` beside the run's others, holds the state that the last complete step left.
+    It is not written for errors inside the optimizer or in validation, when the weights may be half updated
+    or swapped, nor with several ranks, of which only some may have failed; the error then names the last
+    regular checkpoint.
 
     The command line adds it to `fit`, before all other callbacks.
 
