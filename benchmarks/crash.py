@@ -3,11 +3,10 @@
     python benchmarks/crash.py
     python benchmarks/crash.py --kills 200 --folders /tmp /dev/shm /mnt/net --seed 1
 
-Half of the kills come at a random time of training, half inside a save: at a random write, or at the moments
-around the calls that bring the file to the disk and give it its name. Every run is `recurlight fit` in a
-process of its own, forked after the imports, and every kill is SIGKILL. A run goes on from the newest good
-checkpoint in its folder, or from the beginning where there is none yet. The last checkpoints are compared to
-the bit, except for the paths that they hold.
+Half of the kills come at a random time of training, half inside a save: at a random write, or around the calls
+that bring the file to the disk and give it its name. Every run is `recurlight fit` in a process of its own,
+forked after the imports, and every kill is SIGKILL. A run goes on from the newest good checkpoint in its folder,
+or from the beginning where there is none. The last checkpoints are compared to the bit, except for paths.
 """
 
 from __future__ import annotations
@@ -65,16 +64,13 @@ PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path",
 class Kill(NamedTuple):
     """When a run is killed: in a training batch, or at a moment of a save."""
 
-    batch: int
-    """Which batch of the run; 0 for none."""
-    seconds: float
-    """How long after its start."""
-    moment: int
-    """Which moment of all saves of the run; -1 for none."""
+    batch: int  # 0 for none
+    seconds: float  # after its start
+    moment: int  # counted over all saves of the run; -1 for none
 
 
 class Outcome(NamedTuple):
-    """What became of a killed run: its end, damaged checkpoints, half-written files that stayed, its start."""
+    """What became of a killed run: its end, damaged checkpoints, half-written files that stay, its start."""
 
     exact: bool
     corrupt: int

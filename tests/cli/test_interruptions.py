@@ -253,7 +253,7 @@ def test_an_error_of_the_users_policy_tells_where_and_leaves_a_checkpoint(own):
     assert torch.load(path, weights_only=True)["global_step"] == 4
     own.FAILS = False
     assert fit("--ckpt_path", path) == 0
-    assert load(1)["global_step"] >= 8
+    assert load(1)["global_step"] == 8  # of 9 batches, one failed
 
 
 @pytest.mark.parametrize(
