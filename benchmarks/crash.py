@@ -3,10 +3,10 @@
     python benchmarks/crash.py
     python benchmarks/crash.py --kills 200 --folders /tmp /dev/shm /mnt/net --seed 1
 
-Half of the kills come at a random time of training, half inside a save: at a random write, or around the calls
-that bring the file to the disk and give it its name. Every run is `recurlight fit` in a process of its own,
-forked after the imports, and every kill is SIGKILL. A run goes on from the newest good checkpoint in its folder,
-or from the beginning where there is none. The last checkpoints are compared to the bit, except for paths.
+Half of the kills come at a random time of training, half inside a save: at a random write, or around the
+calls that bring the file to the disk and name it. Every run is `recurlight fit` in a process of its own, forked
+after the imports, and every kill is SIGKILL. A run goes on from the newest good checkpoint in its folder, or
+from the beginning where there is none. The last checkpoints are compared to the bit, except for paths.
 """
 
 from __future__ import annotations
@@ -128,11 +128,9 @@ def child(pipe: int, folder: Path, arguments: Sequence[str], moment: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
 
     watch_saves(at)
-    tell, own = (lambda *_: os.write(pipe, b".")), recurlight.cli.app.default_callbacks
-    recurlight.cli.app.default_callbacks = lambda *given: [
-        *own(*given),
-        LambdaCallback(on_train_batch_start=tell),
-    ]
+    tell = LambdaCallback(on_train_batch_start=lambda *_: os.write(pipe, b"."))
+    own = recurlight.cli.app.default_callbacks
+    recurlight.cli.app.default_callbacks = lambda *given: [*own(*given), tell]
     status = 1
     try:
         status = recurlight_main(["fit", *arguments])
