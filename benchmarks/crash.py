@@ -3,11 +3,10 @@
     python benchmarks/crash.py
     python benchmarks/crash.py --kills 200 --folders /tmp /dev/shm /mnt/net --seed 1
 
-Half of the kills come at a random time of training, half inside a save: at a random write, or at the moments
-around the calls that bring the file to the disk and give it its name. Every run is `recurlight fit` in a
-process of its own, forked after the imports, and every kill is SIGKILL. A run goes on from the newest good
-checkpoint in its folder, or from the beginning where there is none yet. The last checkpoints are compared to
-the bit, except for the paths that they hold.
+Half of the kills come at a random time of training, half inside a save: at a random write, or around the
+calls that bring the file to the disk and name it. Every run is `recurlight fit` in a process of its own, forked
+after the imports, and every kill is SIGKILL. A run goes on from the newest good checkpoint in its folder, or
+from the beginning where there is none. The last checkpoints are compared to the bit, except for paths.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import LambdaCallback
 
 import recurlight.cli.app
 from recurlight.__main__ import main as recurlight_main
@@ -65,23 +64,18 @@ PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path",
 class Kill(NamedTuple):
     """When a run is killed: in a training batch, or at a moment of a save."""
 
-    batch: int
-    """Which batch of the run; 0 for none."""
-    seconds: float
-    """How long after its start."""
-    moment: int
-    """Which moment of all saves of the run; -1 for none."""
+    batch: int  # 0 for none
+    seconds: float  # after its start
+    moment: int  # counted over all saves of the run; -1 for none
 
 
 class Outcome(NamedTuple):
-    """What became of a killed run."""
+    """What became of a killed run: its end, damaged checkpoints, half-written files that stay, its start."""
 
     exact: bool
     corrupt: int
     left: int
-    """Half-written files that are still there after the next start."""
     resumed: bool
-    """Whether there was a checkpoint to go on from."""
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
@@ -115,20 +109,9 @@ def watch_saves(at: Callable[[str], None]) -> None:
         at("write")
         whole(sealer, data[len(data) // 2 :])
 
-    Sealer._emit = emit  # type: ignore[method-assign]
+    Sealer._emit = emit
     os.fsync = around("fsync", os.fsync)
     os.replace = around("rename", os.replace)
-
-
-class Tell(Callback):
-    """Tells the parent through a pipe that a training batch begins."""
-
-    def __init__(self, pipe: int) -> None:
-        self.pipe = pipe
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Write one letter."""
-        os.write(self.pipe, b".")
 
 
 def child(pipe: int, folder: Path, arguments: Sequence[str], moment: int) -> None:
@@ -145,8 +128,9 @@ def child(pipe: int, folder: Path, arguments: Sequence[str], moment: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
 
     watch_saves(at)
+    tell = LambdaCallback(on_train_batch_start=lambda *_: os.write(pipe, b"."))
     own = recurlight.cli.app.default_callbacks
-    recurlight.cli.app.default_callbacks = lambda *given: [*own(*given), Tell(pipe)]  # type: ignore[assignment]
+    recurlight.cli.app.default_callbacks = lambda *given: [*own(*given), tell]
     status = 1
     try:
         status = recurlight_main(["fit", *arguments])
