@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.spec import Recorded
 
 __all__ = ["SparseTable", "tables_of"]
 
@@ -22,7 +23,7 @@ class _Store:
         self.rows = torch.empty(0, 0) if rows is None else rows
 
 
-class SparseTable(nn.Module):
+class SparseTable(Recorded, nn.Module):
     """Trained vectors, zero at first, whose gradient exists for the rows in use alone.
 
     For a million task identities, of which a batch holds some hundred: a parameter of that size would have

@@ -5,6 +5,7 @@ import importlib.util
 import re
 import shlex
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,10 @@ def execute(page, **numbers):
         code, count = re.subn(rf"\b{name}=\d+", f"{name}={number}", code)
         assert count, f"{page} has no {name}"
     quiet = "Trainer(enable_progress_bar=False, enable_model_summary=False, "
-    namespace = {"__name__": "__main__"}  # dataclasses look their module up
-    exec(code.replace("Trainer(", quiet), namespace)
-    return namespace
+    module = types.ModuleType("page")
+    sys.modules["page"] = module  # dataclasses and pickle look their module up
+    exec(code.replace("Trainer(", quiet), vars(module))
+    return vars(module)
 
 
 def loss(model, batch):
