@@ -41,7 +41,7 @@ def test_two_runs_are_bit_equal_and_the_first_losses_are_those_of_the_repository
 
 
 # HRM's value of going on begins exactly at its target, so that its first gradient is rounding and nothing
-# else. AdamATan2 follows its sign at full length, and from the third step on the slots that halt depend on it.
+# else. AdamATan2 follows its sign at full length, and from the third step on halting depends on it.
 
 
 def test_the_table_names_no_recipe_that_is_gone(table):
