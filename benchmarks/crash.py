@@ -6,8 +6,7 @@
 Half of the kills come at a random time of training, half inside a save: at a random write, or around the
 calls that bring the file to the disk and name it. Every run is `recurlight fit` in a process of its own,
 forked after the imports, and every kill is SIGKILL. A run goes on from the newest good checkpoint in its
-folder, or from the beginning where there is none. The last checkpoints are compared to the bit, except for
-paths.
+folder, or from the beginning where there is none. The ends are compared to the bit, except for paths.
 """
 
 from __future__ import annotations

@@ -95,8 +95,13 @@ class StopOnNonFinite(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse to save what a flawed step has left."""
+        """Refuse to save what a flawed step has left, and weights that overflowed in the optimizer itself."""
         self._settle(trainer)
+        if broken := _broken(pl_module):
+            self.flawed = (
+                f"{broken} are not finite after training step {trainer.global_step}; {_last(trainer)}"
+            )
+            raise NonFiniteError(self.flawed)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate only what is sound."""
@@ -109,15 +114,26 @@ class StopOnNonFinite(Callback):
 
 def _message(trainer: Trainer, evidence: Evidence) -> str:
     """Say what is not finite, and where; every rank learns what the others found."""
-    module = trainer.lightning_module
-    broken = [name for name, weight in module.named_parameters() if not weight.isfinite().all()]
-    findings = [f"the weights {', '.join(broken[:3])} even before it"] if broken else evidence.findings()
+    broken = _broken(trainer.lightning_module)
+    findings = [f"{broken} even before it"] if broken else evidence.findings()
     ranks: list[list[str]] = [findings]
     if trainer.world_size > 1:
         ranks = [[]] * trainer.world_size
         torch.distributed.all_gather_object(ranks, findings)
     told = [f"on rank {rank} {', '.join(found)}" for rank, found in enumerate(ranks) if found]
-    saved = last_saved(trainer)
-    advice = f"the last checkpoint is {saved}" if saved else "no checkpoint was written before"
     where = "; ".join(told)
-    return f"training step {evidence.step} is not finite: {where}. Its update was not applied; {advice}"
+    return (
+        f"training step {evidence.step} is not finite: {where}. Its update was not applied; {_last(trainer)}"
+    )
+
+
+def _broken(module: LightningModule) -> str:
+    """Name the first weights that are not finite; an empty string when all are."""
+    names = [name for name, weight in module.named_parameters() if not weight.isfinite().all()]
+    return f"the weights {', '.join(names[:3])}" if names else ""
+
+
+def _last(trainer: Trainer) -> str:
+    """Say what there is to go on from."""
+    saved = last_saved(trainer)
+    return f"the last checkpoint is {saved}" if saved else "no checkpoint was written before"

@@ -154,6 +154,26 @@ def test_no_checkpoint_holds_what_a_flawed_step_left(tmp_path, delay, request):
     assert str(caught.value).endswith(f"the last checkpoint is {tmp_path}/step=2.ckpt")
 
 
+def test_weights_that_overflow_in_the_optimizer_are_not_saved(tmp_path):
+    """Mutation: let `on_save_checkpoint` trust that finite gradients leave finite weights."""
+
+    class Overflow(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            if trainer.global_step == BAD:
+                pl_module.recursion.encoder.token.data[1] = torch.inf
+
+    keep = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=1)
+    settings = {"enable_checkpointing": True, "plugins": [DurableCheckpointIO()]}
+    made = trainer(max_steps=6, callbacks=[Overflow(), StopOnNonFinite(), keep], **settings)
+    with pytest.raises(NonFiniteError) as caught:
+        made.fit(module(), loader([batch(4, seed=seed) for seed in range(6)]))
+    assert str(caught.value) == (
+        "the weights recursion.encoder.token are not finite after training step 3; "
+        f"the last checkpoint is {tmp_path}/step=2.ckpt"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step=1.ckpt", "step=2.ckpt"]
+
+
 def test_a_flaw_of_the_last_step_is_told(late):
     """Mutation: leave `on_train_end` out."""
 
