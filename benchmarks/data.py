@@ -40,6 +40,14 @@ PIPELINES = {
         lambda: rl.SudokuData(num_train=200, num_val=20, num_test=200),
         "420 generated puzzles; set-up generates them, on all cores",
     ),
+    "maze30": Pipeline(
+        lambda: rl.MazeData(num_train=1000, num_val=20, num_test=1000, batch_size=768),
+        "2,020 generated mazes of 30 x 30; set-up generates them, on all cores",
+    ),
+    "sort": Pipeline(
+        lambda: rl.SortingData(num_train=20_000, num_val=100, num_test=1000, batch_size=768),
+        "21,100 generated sequences",
+    ),
     "arc1": Pipeline(lambda: rl.ArcData(version=1), "1,000 augmentations of 800 tasks"),
     "arc2": Pipeline(lambda: rl.ArcData(version=2), "1,000 augmentations of 1,120 tasks"),
     "arc1_shown": Pipeline(
