@@ -73,6 +73,7 @@ def test_class_paths_of_other_code_are_refused_and_not_imported(saved, part):
 
 @pytest.mark.parametrize("section", ["hyper_parameters", "datamodule_hyper_parameters"])
 def test_a_function_of_the_file_does_not_make_the_model(saved, section):
+    """Fails if `_instantiator` is called, or passed over in silence."""
     edited(saved, **{section: {"_instantiator": "os.system"}})
     with pytest.raises(UntrustedCode, match=r"wants 'os\.system' to make"):
         RecursiveModule.load_from_checkpoint(saved)
@@ -102,6 +103,7 @@ def test_a_newer_format_is_refused_with_both_versions(saved):
 
 
 def test_settings_that_are_unknown_here_are_listed(saved):
+    """Fails if unknown arguments reach the constructor, whose error names one only."""
     edited(saved, hyper_parameters={"widht": 3, "later": None})
     with pytest.raises(CheckpointMismatch, match="RecursiveModule has no argument 'widht', 'later'"):
         RecursiveModule.load_from_checkpoint(saved)
@@ -109,6 +111,7 @@ def test_settings_that_are_unknown_here_are_listed(saved):
 
 @pytest.mark.parametrize("section", ["recurlight", "hyper_parameters"])
 def test_sections_of_another_kind_are_refused(saved, section):
+    """Fails if a section is used without a look at its type."""
     content = torch.load(saved, weights_only=True)
     torch.save({**content, section: ["x"]}, saved)
     with pytest.raises(CheckpointMismatch, match=f"damaged: its '{section}' is no section"):

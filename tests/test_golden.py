@@ -39,6 +39,7 @@ def test_this_release_has_one():
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_it_is_small_and_plain(release):
+    """Fails if the file grows into the repository, or was written by another version."""
     path = FOLDER / f"{release}.ckpt"
     assert path.stat().st_size < 64_000
     assert torch.load(path, weights_only=True)["recurlight"]["recurlight"] == release
@@ -73,5 +74,6 @@ def test_training_goes_on(release):
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_command_line_needs_nothing_else(release, capsys):
+    """Fails if a setting of an earlier release is renamed without a thought for its checkpoints."""
     assert main(["test", "--ckpt_path", str(FOLDER / f"{release}.ckpt")]) == 0
     assert "exact accuracy after segments" in capsys.readouterr().out

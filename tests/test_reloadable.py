@@ -126,6 +126,7 @@ def test_loaded_from_the_file_alone_and_again_after_training_it(make, tmp_path):
 
 
 def test_the_file_names_public_paths_and_versions(tmp_path):
+    """Fails if private module paths, or the defaults that were left out, are what a checkpoint holds."""
     saved = trained(made(), tmp_path / "x.ckpt")
     assert saved["hyper_parameters"]["truncation"] == {"class_path": "recurlight.EveryUpdate"}
     assert saved["hyper_parameters"]["scheduler"] is None
@@ -137,6 +138,7 @@ def test_the_file_names_public_paths_and_versions(tmp_path):
 
 
 def test_settings_can_be_changed_on_loading(tmp_path):
+    """Fails if the checkpoint wins over what the caller asks for."""
     trained(made(), tmp_path / "x.ckpt")
     loaded = RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt", eval_segments=5, loss=own.OwnLoss(2.0))
     assert loaded.evaluation.segments == 5
@@ -179,6 +181,7 @@ def test_loggers_are_shown_plain_settings(tmp_path):
 
 
 def test_averaged_weights_keep_the_description(tmp_path):
+    """Fails if the copy that averaging makes is described in place of the model."""
     run = trainer(max_steps=2, callbacks=[EMAWeightAveraging(decay=0.5, use_buffers=False)])
     model = made()
     run.fit(model, loader([batch(seed=1)] * 2))

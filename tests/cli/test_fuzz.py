@@ -178,6 +178,7 @@ def test_a_damaged_text_names_the_file(composing, text):
     ],
 )
 def test_mistakes_that_the_search_has_found(composing, text, message):
+    """Fails if one of these ends in a traceback again, as each once did."""
     status, line = outcome(text, composing, "--config", "trm_sudoku", "--config", "small")
     assert status == 2
     assert message in line

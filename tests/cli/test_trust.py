@@ -95,6 +95,7 @@ def test_wherever_a_file_names_it(folder, capsys, monkeypatch, section, text):
 
 
 def test_the_refusal_says_how_to_allow_it(folder, capsys, monkeypatch):
+    """Fails if consent outlives its command, or the message does not say what to type."""
     installed(folder, monkeypatch, OWN)
     (folder / "from.yaml").write_text("model: {halting: fresh_package.Own}")
     arguments = ["fit", "--config", "tiny", "--config", "from.yaml"]
@@ -108,6 +109,7 @@ def test_the_refusal_says_how_to_allow_it(folder, capsys, monkeypatch):
 
 
 def test_flags_are_the_user_s_own_words(folder, capsys, monkeypatch):
+    """Fails if a class that a flag names has to be trusted too."""
     installed(folder, monkeypatch, OWN)
     config = printed(capsys, "fit", "--config", "tiny", "--model.halting", "fresh_package.Own")
     assert config["model"]["halting"]["class_path"] == "fresh_package.Own"
@@ -144,16 +146,20 @@ def test_an_installed_module_is_not_own_because_a_file_is_called_like_it(folder,
     ],
 )
 def test_wrong_trust_is_explained(capsys, arguments, text):
+    """Fails if a wrong value of `--trust` is taken for a package."""
     assert failure(capsys, "fit", "--config", "tiny", *arguments) == text
 
 
 def test_a_file_cannot_trust_by_itself(folder, capsys):
+    """Fails if `trust` is read from configuration files."""
     (folder / "from.yaml").write_text("trust: os\n")
     arguments = ["fit", "--config", "tiny", "--config", "from.yaml"]
     assert "has no setting 'trust'" in failure(capsys, *arguments)
 
 
 def test_a_pickle_with_code_is_refused_and_not_run(trained, folder, capsys):
+    """Fails if a checkpoint is read with `weights_only=False`."""
+
     class Evil:
         def __reduce__(self):
             return (open, ("canary", "w"))
@@ -166,6 +172,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(trained, folder, capsys):
 
 @pytest.mark.parametrize("section", ["hyper_parameters", "datamodule_hyper_parameters"])
 def test_a_function_of_the_file_does_not_make_the_model(trained, folder, capsys, section):
+    """Fails if `_instantiator` is left to Lightning."""
     content = torch.load(trained, weights_only=True)
     content[section]["_instantiator"] = "os.system"
     torch.save(content, "evil.ckpt")
@@ -173,6 +180,7 @@ def test_a_function_of_the_file_does_not_make_the_model(trained, folder, capsys,
 
 
 def test_the_data_of_a_checkpoint_are_a_puzzle_family(trained, folder, capsys):
+    """Fails if any class of recurlight may stand for the data."""
     content = torch.load(trained, weights_only=True)
     content["datamodule_hyper_parameters"]["_class_path"] = "recurlight.MixerCell"
     torch.save(content, "evil.ckpt")

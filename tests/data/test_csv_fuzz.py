@@ -55,6 +55,7 @@ def damages(draw):
 @BOUNDED
 @given(damages(), st.sampled_from(["train.csv", "test.csv"]))
 def test_a_damaged_file_gives_puzzles_or_names_its_row(tmp_path, content, damaged):
+    """Fails if any damage raises another error, or gives puzzles that are none."""
     for name in ("train.csv", "test.csv"):
         (tmp_path / name).write_bytes(content if name == damaged else BYTES)
     data = SudokuData(size=4, source="csv", path=str(tmp_path), num_train=None, num_val=0, num_test=None)
