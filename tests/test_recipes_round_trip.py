@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from overlays import FOLDER, WHOLE
 
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
 from recurlight.cli.request import prepare
 from recurlight.spec import to_spec
 
-FOLDER = Path(__file__).resolve().parent.parent / "recipes"
-RECIPES = {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in FOLDER.rglob("*.yaml")}
-WHOLE = sorted(
-    name for name, path in RECIPES.items() if "refiner" in yaml.safe_load(path.read_text())["model"]
-)
 NARROW = ["--model.width", "32", "--trainer.accelerator", "cpu"]
 
 
