@@ -164,8 +164,8 @@ def test_a_damaged_text_names_the_file(composing, text):
         ),
         ("model: {scheduler: 3}", "model.scheduler: expected a class or null, got '3'"),
         (
-            "model: {loss: {}}",
-            "model.loss: expected SequenceLoss or null, got '{}'; known: Soft",
+            "model: {decoder: {}}",
+            "model.decoder: expected Decoder or null, got '{}'; known: Token",
         ),
         ("model: {inner: {width: 3}}", "model.inner: RecursiveModule has no setting 'inner'"),
         ("trainer: {max_steps: -5}", "trainer: `max_steps` must be a non-negative integer or -1"),
