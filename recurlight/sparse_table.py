@@ -130,11 +130,12 @@ class SparseTable(Recorded, nn.Module):
 
     def _load(self, theirs: Tensor) -> None:
         """Take rows over; a copy that is given others than its original's has rows of its own from now on."""
+        new = theirs if theirs.shape == self.rows.shape else theirs.mean(dim=0).expand_as(self.rows)
         if not self.owner:
-            if theirs.shape == self.rows.shape and torch.equal(theirs.to(self.rows), self.rows):
+            if torch.equal(new.to(self.rows), self.rows):
                 return
             self.store, self.owner = _Store(self.rows.clone()), True
-        self.rows.copy_(theirs if theirs.shape == self.rows.shape else theirs.mean(dim=0))
+        self.rows.copy_(new)
 
     def fits(self, theirs: Tensor) -> bool:
         """Tell whether rows from elsewhere can be loaded."""
