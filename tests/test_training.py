@@ -12,7 +12,10 @@ HRM_CELLS = [
 ]
 FAMILIES = {
     "hrm_sudoku": ["--model.max_segments", "4", *HRM_CELLS],
-    "trm_sudoku": ["--model.refiner.latent_steps", "2"],
+    "trm_sudoku": [
+        *("--model.refiner.latent_steps", "2", "--model.max_segments", "2"),
+        *("--trainer.max_steps", "500", "--model.scheduler.total", "500"),
+    ],
     "deq_sudoku": ["--model.cycles", "12", "--model.truncation.backward_steps", "4"],
     "ut_sudoku": ["--model.cycles", "8"],
 }

@@ -33,7 +33,7 @@ def expected_classes(hint: Any) -> list[type]:
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Callable:
-        return expected_classes(arguments[-1])
+        return expected_classes(arguments[-1]) if arguments else []
     if isinstance(origin, type) and not issubclass(origin, (list, tuple)) and origin.__module__ != "types":
         return [origin] if origin.__module__ not in ("collections.abc", "builtins") else _each(arguments)
     if arguments and (origin is Union or isinstance(origin, type)):
