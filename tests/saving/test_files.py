@@ -90,7 +90,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(place):
     saved(place, "first", 0)  # which runs what torch leaves to the first time
     lines = traced(place / "dry.ckpt", None)
     draw = random.Random(7)
-    moments = [draw.randrange(1, lines) for _ in range(10)] + [lines - draw.randrange(60) for _ in range(10)]
+    moments = [draw.randrange(1, lines) for _ in range(20)] + list(range(lines - 200, lines + 1, 5))
     found = set()
     for moment in moments:
         path = saved(place, f"killed{moment}", 0)
@@ -234,8 +234,9 @@ def test_what_is_being_written_is_not_swept(tmp_path):
 def test_the_newest_good_file_is_found(tmp_path):
     """Mutation: take the newest by name, or without checking it."""
     oldest, older = saved(tmp_path, "z", 1, age=9), saved(tmp_path, "b", 2, age=6)
-    damaged = saved(tmp_path, "a", 3, age=3)
-    damaged.write_bytes(damaged.read_bytes()[:-1])
+    cut, changed = saved(tmp_path, "a", 3, age=3), saved(tmp_path, "c", 3, age=2)
+    cut.write_bytes(cut.read_bytes()[:-1])
+    changed.write_bytes(changed.read_bytes().replace(b"global_step", b"global_stop"))
     torch.save(content(4), tmp_path / "unsealed.ckpt")
     (tmp_path / "nowhere.ckpt").symlink_to("gone")
     assert newest_good(tmp_path) == older
