@@ -82,7 +82,7 @@ def test_a_step_differs_from_the_next(whole):
 
 
 def test_writing_checkpoints_changes_nothing(whole):
-    """Fails if saving settles, reseeds or rewinds the run that goes on."""
+    """Fails if saving settles or rewinds the run that goes on."""
     for name in ("plain", "accumulating"):
         assert deviations(whole[name], Fitted(**SETTINGS[name])) == []
 
@@ -185,6 +185,35 @@ def test_evaluation_leaves_no_trace_in_a_checkpoint(whole, tmp_path):
 def test_the_run_is_brought_to_a_trainer_once(caplog):
     """Fails if a trainer that fits and then evaluates is told of a callback that replaces itself."""
     run = Fitted(max_steps=1)
-    run.trainer.validate(run.made, Shifts(), verbose=False)
+    with caplog.at_level("INFO"):
+        run.trainer.validate(run.made, Shifts(), verbose=False)
     assert run.trainer.callbacks.count(run.made.run) == 1
+    assert caplog.text
     assert "override existing callbacks" not in caplog.text
+
+
+def test_every_micro_batch_draws_anew():
+    """Fails if the generators are seeded by the optimizer's step, or by the place within one."""
+    draws = []
+
+    class Draws(pl.Callback):
+        def on_train_batch_end(self, *_):
+            draws.append(torch.rand(()).item())
+
+    Fitted(Draws(), **SETTINGS["accumulating"])
+    assert len(set(draws)) == len(draws) == 22
+
+
+@pytest.mark.parametrize(
+    ("point", "starts"), [("06-batch", 2), ("06-epoch", 2), ("06-validation", 2), ("08-batch", 1)]
+)
+def test_an_epoch_starts_once(whole, point, starts):
+    """Fails if a run that resumes between two epochs takes the next for one that has started."""
+    begun = []
+
+    class Starts(pl.Callback):
+        def on_train_epoch_start(self, trainer, _):
+            begun.append(trainer.current_epoch)
+
+    Fitted(Starts(), resume=whole.file("plain", point), **SETTINGS["plain"])
+    assert begun == [1, 2][-starts:]

@@ -86,7 +86,7 @@ def test_an_interrupted_batch_is_done_again(whole, name, place, tmp_path):
 
 @pytest.mark.parametrize("call", [1, 9, 14])
 def test_interrupted_inside_the_model(whole, call, tmp_path):
-    """Fails if the carry or the figures of a half-done batch reach the checkpoint."""
+    """Fails if a batch that was only begun counts as done, by Lightning's counters or by the loader."""
 
     class Breaking(Unsteady):
         calls = 0

@@ -50,16 +50,17 @@ def find_last(
 def _places(trainer: dict[str, Any], flagged: dict[str, str], name: str) -> Iterator[tuple[Path, str]]:
     """Iterate over folders and what to look for in them: the callbacks' own, and those below the logs."""
     callbacks = [_arguments(callback) for callback in _several(trainer.get("callbacks"))]
-    named = [callback["dirpath"] for callback in callbacks if callback.get("dirpath")]
-    yield from (
-        (Path(folder), "*.ckpt") for folder in [*named, *flagged.get("callbacks.dirpath", "").split()]
-    )
+    named = [callback.get("dirpath") for callback in callbacks] + [flagged.get("callbacks.dirpath")]
+    yield from ((Path(folder), "*.ckpt") for folder in named if folder)
     logger = parse(flagged["logger"]) if "logger" in flagged else trainer.get("logger", {})
     root = flagged.get("default_root_dir") or trainer.get("default_root_dir") or "."
     if logger is False:
         yield Path(root), "checkpoints/*.ckpt"
     for given in _several(logger):
-        place = {"save_dir": LOGS, "name": name} if logger is not True else {"save_dir": root}
+        # one logger keeps the defaults of the command line, which Lightning's own and a list replace
+        place = (
+            {"save_dir": LOGS, "name": name} if logger is given and given is not True else {"save_dir": root}
+        )
         alone = {key: flagged[f"logger.{key}"] for key in ("save_dir", "name") if f"logger.{key}" in flagged}
         place |= _arguments(given) | alone
         yield Path(place["save_dir"]) / place.get("name", "lightning_logs"), "*/checkpoints/*.ckpt"

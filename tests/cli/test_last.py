@@ -63,6 +63,7 @@ def test_a_run_is_started_and_resumed_by_the_same_words(folder, capsys):
         ({}, ["--trainer.logger.save_dir", "logs", "--trainer.logger.init_args.name=n"], "logs/n/version_0"),
         ({"logger": {"class_path": "CSVLogger", "init_args": {"save_dir": "csv"}}}, [], "csv/name/mine"),
         ({"logger": [{"class_path": "CSVLogger", "init_args": {"save_dir": "a", "name": "b"}}]}, [], "a/b/v"),
+        ({"logger": [{"class_path": "CSVLogger", "init_args": {"save_dir": "a"}}]}, [], "a/lightning_logs/v"),
         ({"logger": True, "default_root_dir": "root"}, [], "root/lightning_logs/version_1"),
         ({"logger": False}, ["--trainer.default_root_dir", "root"], "root"),
         ({"logger": {"save_dir": "csv"}}, ["--trainer.logger", "false"], ""),
@@ -74,6 +75,13 @@ def test_it_is_where_the_logger_writes(folder, trainer, words, place):
     touch(found, 2)
     given = find_last("last", True, trainer, list(flags(words)), "name")
     assert os.path.abspath(given) == str(found)
+
+
+def test_a_folder_may_have_a_space(folder):
+    """Fails if the flag is taken for several folders."""
+    touch(folder / "my runs/last.ckpt", 1)
+    words = ["--trainer.callbacks.dirpath", "my runs"]
+    assert find_last("last", True, {}, list(flags(words)), "name") == "my runs/last.ckpt"
 
 
 def test_it_is_the_newest_of_all(folder):
