@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
+from recurlight.data.attached import attached_data
 from recurlight.data.base import PuzzleData
 from recurlight.data.stream import Puzzles
 from recurlight.evaluation import Measured
@@ -69,7 +70,7 @@ class Fingerprint:
     Args:
         split: `val` or `test`.
         data: Hash of the split's puzzles, see `data_digest`; None for data that is no `PuzzleData`.
-        size: Puzzles in the split; None likewise.
+        size: Puzzles in the split, in as many variants as evaluation asks; None likewise.
         puzzles: Puzzles that were counted.
         seeds: Seed of the model and of the data.
         segments: Mean number of segments that a puzzle was given.
@@ -123,14 +124,14 @@ def fingerprint(module: RecursiveModule, measured: Measured) -> Fingerprint:
     """
     trainer: Any = module.trainer
     recursion = module.recursion
-    data = evaluated_data(trainer)
+    data = attached_data(trainer)
     puzzles = getattr(data.splits, measured.split) if data else None
     cycles, schedule = module.eval_cycles or recursion.cycles, len(recursion.refiner.schedule())
     weights, checkpoint = _weights(module)
     return Fingerprint(
         split=measured.split,
         data=data_digest(puzzles) if puzzles else None,
-        size=len(puzzles.inputs) if puzzles else None,
+        size=_asked(data, measured.split),
         puzzles=measured.puzzles,
         seeds={"model": recursion.seed} | ({"data": data.seed} if data else {}),
         segments=measured.figures["segments"],
@@ -147,14 +148,12 @@ def fingerprint(module: RecursiveModule, measured: Measured) -> Fingerprint:
     )
 
 
-def evaluated_data(trainer: Any) -> PuzzleData | None:
-    """Return the data module of what the trainer is doing; None where it was given loaders instead.
-
-    `trainer.datamodule` may be left from an earlier call, so each loop is asked for its own source.
-    """
-    loops = {"fit": "fit_loop", "validate": "validate_loop", "test": "test_loop", "predict": "predict_loop"}
-    source = getattr(trainer, loops[trainer.state.fn])._data_source.instance
-    return source if isinstance(source, PuzzleData) else None
+def _asked(data: PuzzleData | None, split: str) -> int | None:
+    """Count what evaluation asks of a split."""
+    if data is None:
+        return None
+    variants = data.variants(split)
+    return len(getattr(data.splits, split).inputs) * (variants.per_puzzle if variants else 1)
 
 
 def _weights(module: RecursiveModule) -> tuple[Weights, str | None]:

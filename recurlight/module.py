@@ -13,13 +13,14 @@ from torch.optim import Optimizer
 
 from recurlight.codec import Decoder, Encoder
 from recurlight.composition import check_batch, check_evaluation
+from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
 from recurlight.evaluation import Evaluation, Measured
-from recurlight.fingerprint import Weights, evaluated_data, fingerprint, weights_of
+from recurlight.fingerprint import Weights, fingerprint, weights_of
 from recurlight.fitting import require_fitting
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
-from recurlight.optim import AdamATan2, add_tables, forget_gradients
+from recurlight.optim import AdamATan2, add_tables, check_schedule, forget_gradients
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
 from recurlight.reloadable import Reloadable
@@ -166,7 +167,7 @@ class RecursiveModule(Reloadable):
     def setup(self, stage: str) -> None:
         """Show the loggers how the model was made, and measure what the data's task measures."""
         super().setup(stage)
-        data = evaluated_data(self.trainer)
+        data = attached_data(self.trainer)
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
 
     def on_train_epoch_end(self) -> None:
@@ -183,10 +184,9 @@ class RecursiveModule(Reloadable):
         optimizer = add_tables(self.optimizer(self.parameters()), self)
         if self.scheduler is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"},
-        }
+        scheduler = self.scheduler(optimizer)
+        check_schedule(optimizer, self, scheduler)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_before_zero_grad(self, optimizer: Optimizer) -> None:
         """Drop gradients of rows as those of parameters are dropped."""

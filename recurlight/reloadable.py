@@ -10,9 +10,11 @@ from typing import Any, Self
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 
 from recurlight.checkpoints import MODEL, STAMP, data_settings, made_with, require_readable, stamp, unrecorded
+from recurlight.data.attached import attached_data
 from recurlight.errors import CheckpointError, CheckpointMismatch, Unrecordable, UntrustedCode
 from recurlight.saving import files
 from recurlight.saving.loading import verify_source
@@ -57,8 +59,8 @@ class Reloadable(Recorded, LightningModule):
         checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_NAME, None)
         checkpoint[MODEL] = dict(self.description.arguments)
         checkpoint[STAMP] = stamp() | {"model": _path(type(self)), "unrecorded": self.description.unrecorded}
-        data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it without declaring
-        if isinstance(data, Recorded):
+        data = attached_data(self.trainer, TrainerFn.FITTING)
+        if data is not None:
             checkpoint |= _data_settings(data)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -15,10 +15,17 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def run_two(code: str, path: Path) -> None:
-    """Run the code as rank 0 and as rank 1; their interpreters share nothing with this one."""
+def run_two(code: str, path: Path, *folders: Path, timeout: int = 180) -> None:
+    """Run the code as rank 0 and as rank 1; their interpreters share nothing with this one.
+
+    Args:
+        code: What to run.
+        path: Folder to run it in.
+        *folders: Where it may import from, beside this folder.
+        timeout: Seconds until it counts as a deadlock.
+    """
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join(map(str, [*folders, here, here.parent, os.environ.get("PYTHONPATH", "")]))
     place = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
@@ -37,7 +44,7 @@ def run_two(code: str, path: Path) -> None:
         for rank in range(2)
     ]
     try:
-        errors = [rank.communicate(timeout=180)[1] for rank in ranks]
+        errors = [rank.communicate(timeout=timeout)[1] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()

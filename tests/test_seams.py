@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import lightning.pytorch as pl
 import pytest
@@ -11,9 +12,11 @@ from helpers import batch, loader, module, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from recurlight.callbacks import StopOnNonFinite
+from recurlight.checkpoints import data_made_with
+from recurlight.codec import TokenEncoder
 from recurlight.data import SudokuData
-from recurlight.errors import NonFiniteError
-from recurlight.fingerprint import evaluated_data
+from recurlight.data.attached import attached_data
+from recurlight.errors import IncompatibleComponents, NonFiniteError
 from recurlight.sparse_table import SparseTable
 
 
@@ -57,10 +60,25 @@ def test_loaders_given_after_a_data_module_are_not_taken_for_it(tmp_path, monkey
     data = SudokuData(size=4, num_train=4, num_val=4, num_test=4, batch_size=4, epoch_samples=4)
     model, run = module(), trainer(max_steps=1)
     run.fit(model, datamodule=data)
-    assert evaluated_data(run) is data
+    assert attached_data(run) is data
     run.test(model, dataloaders=data.test_dataloader(), verbose=False)
     assert run.datamodule is data
-    assert evaluated_data(run) is None
+    assert attached_data(run) is None
+
+
+def test_a_checkpoint_describes_the_data_of_its_own_training(tmp_path, monkeypatch):
+    """Fails if the trainer's leftover data module is written into the checkpoint of a run on loaders."""
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path))
+    data = SudokuData(size=4, num_train=4, num_val=4, num_test=4, batch_size=4, epoch_samples=4)
+    run = trainer(max_steps=1)
+    run.fit(module(), datamodule=data)
+    run.save_checkpoint(tmp_path / "data.ckpt")
+    run.fit_loop.epoch_progress.reset()
+    run.fit(module(), train_dataloaders=data.train_dataloader())
+    run.save_checkpoint(tmp_path / "loaders.ckpt")
+    made = {name: data_made_with(torch.load(tmp_path / f"{name}.ckpt")) for name in ("data", "loaders")}
+    assert made["data"]["init_args"]["size"] == 4
+    assert made["loaders"] is None
 
 
 def test_a_check_that_fired_is_ready_for_another_run():
@@ -72,3 +90,16 @@ def test_a_check_that_fired_is_ready_for_another_run():
         trainer(max_steps=1, callbacks=[check]).fit(broken, loader([batch(4)]))
     trainer(callbacks=[check]).validate(module(), loader([batch(4)]), verbose=False)
     trainer(max_steps=1, callbacks=[check]).fit(module(), loader([batch(4)]))
+
+
+def test_a_schedule_that_sets_rates_is_refused_beside_a_table():
+    """Fails if the table, whose rate is far larger, silently learns with that of the parameters."""
+    encoder = TokenEncoder(task_width=20, task_table=SparseTable(lr=0.01))
+    sets = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-3, total_steps=10)
+    with pytest.raises(IncompatibleComponents, match=r"OneCycleLR sets the learning rate of .*task_table"):
+        trainer(max_steps=1).fit(module(encoder=encoder, prefix=2, scheduler=sets), loader([batch(4)]))
+    scales = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
+    model = module(encoder=encoder, prefix=2, scheduler=scales)
+    trainer(max_steps=1).fit(model, loader([batch(4)]))
+    assert model.optimizers().param_groups[1]["lr"] == 0.005
+    trainer(max_steps=1).fit(module(scheduler=sets), loader([batch(4)]))

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
-from recurlight.data.base import PuzzleData
+from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
 from recurlight.pictures import pixels, require_matplotlib, sheet
 from recurlight.samples import samples
@@ -53,7 +53,7 @@ class SamplePictures(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, on every rank together."""
         self.target = Path(self.folder or Path(trainer.log_dir or "") / "pictures")
-        if not isinstance(getattr(trainer, "datamodule", None), PuzzleData):
+        if not attached_data(trainer):
             raise IncompatibleComponents(
                 "SamplePictures asks the data how samples look: give the trainer a PuzzleData as datamodule"
             )
@@ -93,7 +93,9 @@ class SamplePictures(Callback):
             shown = samples(first, pl_module(first), self.count)
         if not shown:  # this rank got nothing but padding
             return
-        figure = sheet(trainer.datamodule, shown)  # type: ignore[attr-defined]
+        data = attached_data(trainer)
+        assert data is not None
+        figure = sheet(data, shown)
         step = trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

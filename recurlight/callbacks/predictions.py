@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-from recurlight.data.base import PuzzleData
+from recurlight.data.attached import attached_data
 from recurlight.losses import exactly_right
 from recurlight.samples import samples, side_by_side
 from recurlight.types import IGNORE, Batch, Prediction
@@ -90,8 +90,8 @@ class PredictionWriter(BasePredictionWriter):
                 self.count += 1
                 self.right += record["exact"]
                 file.write(json.dumps(record) + "\n")
-        data = getattr(trainer, "datamodule", None)
-        if batch_idx == 0 and trainer.is_global_zero and isinstance(data, PuzzleData):
+        data = attached_data(trainer)
+        if batch_idx == 0 and trainer.is_global_zero and data:
             shown = samples(batch, prediction, self.show)
             self.texts = [side_by_side(data, sample, color=sys.stdout.isatty()) for sample in shown]
 

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 
 from recurlight.data.arc import ArcData
 from recurlight.data.arc_votes import ArcVotes
+from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
 
 __all__ = ["SubmissionWriter"]
@@ -38,7 +39,7 @@ class SubmissionWriter(BasePredictionWriter):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with no votes."""
-        data = getattr(trainer, "datamodule", None)
+        data = attached_data(trainer)
         if not isinstance(data, ArcData):
             raise IncompatibleComponents(
                 f"SubmissionWriter counts votes on ArcData, not {type(data).__name__}: use PredictionWriter"

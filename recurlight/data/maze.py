@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.base import PuzzleData, Splits
-from recurlight.data.csv_splits import draw_splits
-from recurlight.data.generated import check_counts
-from recurlight.data.hub import download
+from recurlight.data.base import Splits
+from recurlight.data.csv_table import GridTable
 from recurlight.data.maze_csv import read_mazes
 from recurlight.data.maze_generate import SYMBOLS
 from recurlight.data.maze_metric import MazePaths
 from recurlight.data.maze_parallel import generated
 from recurlight.data.maze_rules import GOAL, START, invariant
 from recurlight.data.maze_rules import augment as maze_augment
+from recurlight.data.order import UInt64
 from recurlight.data.palette import colored, rgb
-from recurlight.data.stream import Augmentation
+from recurlight.data.sourced import Published, SourcedData
+from recurlight.data.stream import Augmentation, Puzzles
 from recurlight.errors import DataError
 
 __all__ = ["MazeData"]
@@ -30,7 +29,7 @@ _SIZES = range(6, 65)
 _PALETTE = rgb("#9aa0a6", "#3c4250", "#f6f5f0", "#5cc98b", "#7fb0ff", "#f2b134")
 
 
-class MazeData(PuzzleData):
+class MazeData(SourcedData):
     """Mazes and their shortest paths, generated here, read from CSV files, or downloaded.
 
     Tokens: 0 pad, 1 wall, 2 open, 3 start, 4 goal, 5 path. The answer is the question with the cells of one
@@ -75,6 +74,8 @@ class MazeData(PuzzleData):
         The task of HRM (arXiv:2506.21734) and TRM (arXiv:2510.04871).
     """
 
+    published = Published("sapientinc/maze-30x30-hard-1k", 30)
+
     def __init__(
         self,
         size: int = 30,
@@ -93,35 +94,34 @@ class MazeData(PuzzleData):
     ) -> None:
         if size not in _SIZES:
             raise DataError(f"size is {size}: set data.size between {_SIZES[0]} and {_SIZES[-1]}")
-        check_counts(num_train=num_train, num_val=num_val, num_test=num_test)
         super().__init__(
+            size=size,
             vocab_size=len(SYMBOLS) + 1,
-            grid_shape=(size, size),
+            source=source,
+            path=path,
+            counts=(num_train, num_val, num_test),
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
             seed=seed,
             epoch_samples=epoch_samples,
         )
-        self.size = size
-        self.path = path
         self.min_path = 11 * size * size // 90 + 1 if min_path is None else min_path
         if self.min_path < 1:
             raise DataError(f"min_path is {min_path}: set data.min_path to 1 or more")
-        self.counts = (num_train, num_val, num_test)
         self.augment = augment
-        sources = {"generated": self._generated, "csv": self._csv, "hub": self._hub}
-        if source not in sources:
-            raise DataError(f"source is {source!r}: set data.source to generated, csv or hub")
-        self.load_source = sources[source]
 
-    def prepare_data(self) -> None:
-        """Make or download the mazes, on one process of each node."""
-        _ = self.splits
+    def generate(self, counts: tuple[int, int, int]) -> Splits:
+        """Make mazes with paths of at least `min_path` steps."""
+        return generated(self.size, self.min_path, self.seed, counts)
 
-    def load(self) -> Splits:
-        """Return the splits of the chosen source."""
-        return self.load_source()
+    def read(self, table: GridTable, rows: NDArray[np.int64]) -> Puzzles:
+        """Read and check mazes and their paths."""
+        return read_mazes(table, rows)
+
+    def identity(self, questions: NDArray[np.uint8]) -> UInt64:
+        """Hash mazes up to turning and mirroring."""
+        return invariant(questions, self.size)
 
     def augmentation(self) -> Augmentation | None:
         """Return the symmetries of the square, or None if `augment` is off."""
@@ -153,23 +153,3 @@ class MazeData(PuzzleData):
     def marks(self, tokens: Iterable[int]) -> list[str]:
         """Return `S` and `G` for start and goal, and nothing for other cells."""
         return ["S" if token == START else "G" if token == GOAL else "" for token in tokens]
-
-    def _generated(self) -> Splits:
-        num_train, num_val, num_test = self.counts
-        if num_train is None or num_test is None:
-            raise DataError("generated mazes need counts: set data.num_train and data.num_test to numbers")
-        return generated(self.size, self.min_path, self.seed, (num_train, num_val, num_test))
-
-    def _csv(self) -> Splits:
-        if self.path is None:
-            raise DataError("source csv needs a folder: set data.path to one with train.csv and test.csv")
-        return self._read(Path(self.path))
-
-    def _hub(self) -> Splits:
-        if self.size != 30:
-            raise DataError(f"the hub's mazes are 30 x 30, size is {self.size}: set data.size to 30")
-        return self._read(download("sapientinc/maze-30x30-hard-1k"))
-
-    def _read(self, folder: Path) -> Splits:
-        identity = partial(invariant, size=self.size)
-        return draw_splits(folder, self.seq_len, read_mazes, identity, self.counts, self.seed)

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.base import PuzzleData, Splits
-from recurlight.data.generated import check_counts
-from recurlight.data.hub import download
-from recurlight.data.stream import Augmentation
+from recurlight.data.base import Splits
+from recurlight.data.csv_table import GridTable
+from recurlight.data.order import UInt64
+from recurlight.data.sourced import Published, SourcedData
+from recurlight.data.stream import Augmentation, Puzzles
 from recurlight.data.sudoku_augment import augment as sudoku_augment
-from recurlight.data.sudoku_csv import read_splits
+from recurlight.data.sudoku_csv import read_puzzles
 from recurlight.data.sudoku_generate import BOXES, SYMBOLS
 from recurlight.data.sudoku_parallel import generated
+from recurlight.data.sudoku_rules import invariant
 from recurlight.errors import DataError
 
 __all__ = ["SudokuData"]
 
 
-class SudokuData(PuzzleData):
+class SudokuData(SourcedData):
     """Sudoku puzzles, generated here, read from CSV files, or downloaded.
 
     Tokens: 0 pad, 1 blank, 2 and up the digits. Every cell of the answer is supervised.
@@ -69,6 +70,8 @@ class SudokuData(PuzzleData):
         The task of HRM (arXiv:2506.21734) and TRM (arXiv:2510.04871).
     """
 
+    published = Published("sapientinc/sudoku-extreme", 9)
+
     def __init__(
         self,
         size: Literal[4, 6, 9, 16] = 9,
@@ -90,35 +93,32 @@ class SudokuData(PuzzleData):
         digits = size if digits is None else digits
         if not size <= digits <= max(BOXES):
             raise DataError(f"digits is {digits}: set data.digits from {size} to {max(BOXES)}")
-        check_counts(num_train=num_train, num_val=num_val, num_test=num_test)
         super().__init__(
+            size=size,
             vocab_size=digits + 2,
-            grid_shape=(size, size),
+            source=source,
+            path=path,
+            counts=(num_train, num_val, num_test),
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
             seed=seed,
             epoch_samples=epoch_samples,
         )
-        self.size = int(size)
         self.boxes = BOXES[self.size]
-        self.path = path
-        self.num_train = num_train
-        self.num_val = num_val
-        self.num_test = num_test
         self.augment = augment
-        sources = {"generated": self._generated, "csv": self._csv, "hub": self._hub}
-        if source not in sources:
-            raise DataError(f"source is {source!r}: set data.source to generated, csv or hub")
-        self.load_source = sources[source]
 
-    def prepare_data(self) -> None:
-        """Make or download the puzzles, on one process of each node."""
-        _ = self.splits
+    def generate(self, counts: tuple[int, int, int]) -> Splits:
+        """Make puzzles with one solution."""
+        return generated(self.size, self.seed, counts)
 
-    def load(self) -> Splits:
-        """Return the splits of the chosen source."""
-        return self.load_source()
+    def read(self, table: GridTable, rows: NDArray[np.int64]) -> Puzzles:
+        """Read and check puzzles and their solutions."""
+        return read_puzzles(table, rows, self.size)
+
+    def identity(self, questions: NDArray[np.uint8]) -> UInt64:
+        """Hash puzzles up to every symmetry of the grid."""
+        return invariant(questions, self.size)
 
     def augmentation(self) -> Augmentation | None:
         """Return the symmetries of this size, or None if `augment` is off."""
@@ -153,28 +153,3 @@ class SudokuData(PuzzleData):
     def marks(self, tokens: Iterable[int]) -> list[str]:
         """Return the digits, those above 9 as letters, and nothing for blanks."""
         return [("  " + SYMBOLS[1:])[token].strip() for token in tokens]
-
-    def _generated(self) -> Splits:
-        if self.num_train is None or self.num_test is None:
-            raise DataError("generated puzzles need counts: set data.num_train and data.num_test to numbers")
-        return generated(self.size, self.seed, self.num_train, self.num_val, self.num_test)
-
-    def _csv(self) -> Splits:
-        if self.path is None:
-            raise DataError("source csv needs a folder: set data.path to one with train.csv and test.csv")
-        return self._read(Path(self.path))
-
-    def _hub(self) -> Splits:
-        if self.size != 9:
-            raise DataError(f"the hub's puzzles are 9 x 9, size is {self.size}: set data.size to 9")
-        return self._read(download("sapientinc/sudoku-extreme"))
-
-    def _read(self, folder: Path) -> Splits:
-        return read_splits(
-            folder,
-            self.size,
-            num_train=self.num_train,
-            num_val=self.num_val,
-            num_test=self.num_test,
-            seed=self.seed,
-        )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.base import Splits
-from recurlight.data.csv_splits import draw_splits
 from recurlight.data.csv_table import GridTable
 from recurlight.data.stream import Puzzles
 from recurlight.data.sudoku_generate import SYMBOLS
-from recurlight.data.sudoku_rules import BLANK, contradicted, invariant, solved
+from recurlight.data.sudoku_rules import BLANK, contradicted, solved
 
-__all__ = ["read_puzzles", "read_splits"]
+__all__ = ["read_puzzles"]
 
 _UNKNOWN = 255
 _BLOCK = 1 << 16
@@ -48,23 +43,3 @@ def read_puzzles(table: GridTable, rows: NDArray[np.int64], size: int) -> Puzzle
         parts.append(grids)
     inputs, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return Puzzles(inputs, labels, np.zeros(len(rows), dtype=np.uint8))
-
-
-def read_splits(
-    folder: Path, size: int, *, num_train: int | None, num_val: int, num_test: int | None, seed: int
-) -> Splits:
-    """Draw training and validation puzzles from `train.csv` and test puzzles from `test.csv`.
-
-    Args:
-        folder: Folder with both files.
-        size: 4, 6, 9 or 16.
-        num_train: Training puzzles; None for all.
-        num_val: Validation puzzles.
-        num_test: Test puzzles; None for all, in the file's order.
-        seed: Seed of the draw.
-
-    Raises:
-        DataError: With file, row and reason.
-    """
-    read, identity = partial(read_puzzles, size=size), partial(invariant, size=size)
-    return draw_splits(folder, size * size, read, identity, (num_train, num_val, num_test), seed)

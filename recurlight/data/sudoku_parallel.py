@@ -54,7 +54,7 @@ def _identity(questions: Tokens, size: int) -> NDArray[Any]:
     return np.ascontiguousarray(questions).view("V16")[:, 0]
 
 
-def generated(size: int, seed: int, num_train: int, num_val: int, num_test: int) -> Splits:
+def generated(size: int, seed: int, counts: tuple[int, int, int]) -> Splits:
     """Return generated splits, from the cache if they were made before.
 
     No two puzzles are the same, in one split or over splits: up to symmetry from size 6, literally in size 4.
@@ -73,5 +73,4 @@ def generated(size: int, seed: int, num_train: int, num_val: int, num_test: int)
             "lower data.num_train or set data.size to 6 or 9",
         )
 
-    counts = (num_train, num_val, num_test)
     return cached_splits(f"sudoku-{size}x{size}", (VERSION, size, seed), counts, make)

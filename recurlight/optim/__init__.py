@@ -2,7 +2,7 @@
 
 from recurlight.optim.adam_atan2 import AdamATan2, adam_atan2_
 from recurlight.optim.schedule import LinearWarmup, LinearWarmupCosine, warmup_cosine_ratio, warmup_ratio
-from recurlight.optim.sparse_sign_sgd import add_tables, forget_gradients, sparse_sign_sgd_
+from recurlight.optim.sparse_sign_sgd import add_tables, check_schedule, forget_gradients, sparse_sign_sgd_
 
 __all__ = [
     "AdamATan2",
@@ -10,6 +10,7 @@ __all__ = [
     "LinearWarmupCosine",
     "adam_atan2_",
     "add_tables",
+    "check_schedule",
     "forget_gradients",
     "sparse_sign_sgd_",
     "warmup_cosine_ratio",

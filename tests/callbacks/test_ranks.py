@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -14,7 +12,7 @@ import pytest
 import torch
 from helpers import module
 from lightning.pytorch.callbacks import ModelCheckpoint
-from ranks import free_port
+from ranks import run_two
 from test_distributed import Questions
 
 from recurlight import DurableCheckpointIO
@@ -81,29 +79,9 @@ def run_all(path: str) -> None:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> Path:
-    path, tests = tmp_path_factory.mktemp("ranks"), Path(__file__).parents[1]
-    folders = (tests / "callbacks", tests, tests.parent, os.environ.get("PYTHONPATH", ""))
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    place["PYTHONPATH"] = os.pathsep.join(map(str, folders))
-    command = [sys.executable, "-c", f"import test_ranks as t; t.run_all({str(path)!r})"]
-    ranks = [
-        subprocess.Popen(
-            command,
-            env=os.environ | place | {"LOCAL_RANK": str(rank), "NODE_RANK": "0"},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            cwd=path,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [rank.communicate(timeout=300)[1] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    for rank, error in zip(ranks, errors, strict=True):
-        assert rank.returncode == 0, error[-3000:]
+    path = tmp_path_factory.mktemp("ranks")
+    code = f"import test_ranks as t; t.run_all({str(path)!r})"
+    run_two(code, path, Path(__file__).parent, timeout=300)
     return path
 
 

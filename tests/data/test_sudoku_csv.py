@@ -6,7 +6,6 @@ import pytest
 from recurlight.data import SudokuData
 from recurlight.data.stream import Puzzles
 from recurlight.data.sudoku_augment import augment
-from recurlight.data.sudoku_csv import read_splits
 from recurlight.data.sudoku_generate import SYMBOLS, make_puzzle
 from recurlight.data.sudoku_parallel import token_arrays
 from recurlight.data.sudoku_rules import invariant
@@ -33,7 +32,8 @@ def folder(tmp_path):
 
 
 def read(folder, num_train=None, num_val=0, num_test=None, seed=0):
-    return read_splits(folder, SIZE, num_train=num_train, num_val=num_val, num_test=num_test, seed=seed)
+    counts = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
+    return SudokuData(SIZE, "csv", str(folder), seed=seed, **counts).splits
 
 
 def rows_of(puzzles: Puzzles) -> set[bytes]:

@@ -40,29 +40,29 @@ def test_processes_make_the_same_puzzles_as_one():
 
 
 def test_splits_share_no_puzzle_up_to_symmetry():
-    splits = generated(6, 0, 150, 30, 30)
+    splits = generated(6, 0, (150, 30, 30))
     classes = np.concatenate([invariant(split.inputs, 6) for split in splits])
     assert [len(split.inputs) for split in splits] == [150, 30, 30]
     assert len(np.unique(classes)) == 210
 
 
 def test_small_size_repeats_no_puzzle():
-    splits = generated(4, 0, 300, 50, 50)
+    splits = generated(4, 0, (300, 50, 50))
     questions = np.concatenate([split.inputs for split in splits])
     assert len(np.unique(questions, axis=0)) == 400
 
 
 def test_the_cache_is_used(own_cache, monkeypatch):
-    first = generated(4, 7, 40, 4, 4)
+    first = generated(4, 7, (40, 4, 4))
 
     def refuse(*_args, **_kwargs):
         raise AssertionError("made again")
 
     monkeypatch.setattr("recurlight.data.sudoku_parallel.make_puzzles", refuse)
-    again = generated(4, 7, 40, 4, 4)
+    again = generated(4, 7, (40, 4, 4))
     assert (first.train.inputs == again.train.inputs).all()
     with pytest.raises(AssertionError, match="made again"):
-        generated(4, 8, 40, 4, 4)
+        generated(4, 8, (40, 4, 4))
     assert not list(own_cache.glob("*.part"))
 
 
@@ -71,4 +71,4 @@ def test_too_few_puzzles_are_reported(monkeypatch):
     repeated = lambda size, seed, indices: tuple(np.repeat(part, len(indices), axis=0) for part in same)  # noqa: E731
     monkeypatch.setattr("recurlight.data.sudoku_parallel.make_puzzles", repeated)
     with pytest.raises(DataError, match=r"only 1 different puzzles of size 4 .* lower data\.num_train"):
-        generated(4, 99, 20, 0, 0)
+        generated(4, 99, (20, 0, 0))

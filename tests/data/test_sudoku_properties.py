@@ -72,6 +72,6 @@ def test_no_two_puzzles_of_the_splits_are_the_same_up_to_symmetry(monkeypatch):
         return tuple(part[: len(indices)] for part in both)
 
     monkeypatch.setattr("recurlight.data.sudoku_parallel.make_puzzles", with_variants)
-    splits = generated(6, 77, 40, 10, 10)
+    splits = generated(6, 77, (40, 10, 10))
     assert [len(split.inputs) for split in splits] == [40, 10, 10]
     assert len({canonical(question) for split in splits for question in split.inputs}) == 60

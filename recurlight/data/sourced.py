@@ -1,0 +1,107 @@
+"""Square puzzles that are generated here, read from CSV files, or downloaded."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurlight.data.base import PuzzleData, Splits
+from recurlight.data.csv_splits import draw_splits
+from recurlight.data.csv_table import GridTable
+from recurlight.data.generated import check_counts
+from recurlight.data.hub import download
+from recurlight.data.order import UInt64
+from recurlight.data.stream import Puzzles
+from recurlight.errors import DataError
+
+__all__ = ["Counts", "Published", "SourcedData"]
+
+Counts = tuple[int | None, int, int | None]
+"""Training puzzles, None for all of the file; validation puzzles; test puzzles, None for all of the file."""
+
+
+class Published(NamedTuple):
+    """A data set of the hub that has `train.csv` and `test.csv`."""
+
+    repository: str
+    size: int
+
+
+class SourcedData(PuzzleData):
+    """Square puzzles from the source that a flag names.
+
+    A family supplies `published`, `generate`, `read` and `identity`.
+
+    Args:
+        size: Cells of a row.
+        vocab_size: Vocabulary, the pad token 0 included.
+        source: `generated`, `csv` or `hub`.
+        path: Folder of the CSV files, for `csv` only.
+        counts: Puzzles of each split.
+        **settings: Those of `PuzzleData`.
+
+    Raises:
+        DataError: A source or a count cannot be used.
+    """
+
+    published: ClassVar[Published]
+    """What `source hub` downloads."""
+
+    def __init__(
+        self, *, size: int, vocab_size: int, source: str, path: str | None, counts: Counts, **settings: Any
+    ) -> None:
+        check_counts(**dict(zip(("num_train", "num_val", "num_test"), counts, strict=True)))
+        super().__init__(vocab_size=vocab_size, grid_shape=(size, size), **settings)
+        self.size = int(size)
+        self.path = path
+        self.counts = counts
+        sources = {"generated": self._generated, "csv": self._csv, "hub": self._hub}
+        if source not in sources:
+            raise DataError(f"source is {source!r}: set data.source to generated, csv or hub")
+        self.load_source = sources[source]
+
+    @abstractmethod
+    def generate(self, counts: tuple[int, int, int]) -> Splits:
+        """Make the puzzles, or take them from the cache."""
+
+    @abstractmethod
+    def read(self, table: GridTable, rows: NDArray[np.int64]) -> Puzzles:
+        """Read and check the rows of a file with the given numbers, `(n,)`, counted from 0."""
+
+    @abstractmethod
+    def identity(self, questions: NDArray[np.uint8]) -> UInt64:
+        """Hash questions, `(n, L)`, so that those which are the same up to symmetry have equal hashes."""
+
+    def prepare_data(self) -> None:
+        """Make or download the puzzles, on one process of each node."""
+        _ = self.splits
+
+    def load(self) -> Splits:
+        """Return the splits of the chosen source."""
+        return self.load_source()
+
+    def _generated(self) -> Splits:
+        num_train, num_val, num_test = self.counts
+        if num_train is None or num_test is None:
+            raise DataError("source generated needs counts: set data.num_train and data.num_test to numbers")
+        return self.generate((num_train, num_val, num_test))
+
+    def _csv(self) -> Splits:
+        if self.path is None:
+            raise DataError("source csv needs a folder: set data.path to one with train.csv and test.csv")
+        return self._read(Path(self.path))
+
+    def _hub(self) -> Splits:
+        size = self.published.size
+        if self.size != size:
+            raise DataError(
+                f"the hub's puzzles are {size} x {size}, size is {self.size}: set data.size to {size}"
+            )
+        return self._read(download(self.published.repository))
+
+    def _read(self, folder: Path) -> Splits:
+        return draw_splits(folder, self.seq_len, self.read, self.identity, self.counts, self.seed)
