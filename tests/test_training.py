@@ -17,7 +17,10 @@ FAMILIES = {
         *("--trainer.max_steps", "500", "--model.scheduler.total", "500"),
     ],
     "deq_sudoku": ["--model.cycles", "12", "--model.truncation.backward_steps", "4"],
-    "ut_sudoku": ["--model.cycles", "8"],
+    "ut_sudoku": [
+        *("--model.cycles", "8"),
+        *("--trainer.max_steps", "350", "--model.scheduler.total", "350"),
+    ],
 }
 
 

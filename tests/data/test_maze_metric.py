@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from ranks import run_two
 
 from recurlight.data.maze_csv import maze_tokens
 from recurlight.data.maze_metric import MazePaths
@@ -100,3 +105,37 @@ def test_nothing_evaluated_is_zero():
     """Fails if a validation without mazes divides by nothing."""
     assert MazePaths().compute() == {"valid_path": 0, "optimal_path": 0}
     assert MazePaths().table().split() == ["valid", "optimal"]
+
+
+def answered(part: slice) -> MazePaths:
+    """What a metric counts on a part of five mazes, one of them padding: 2 optimal, 3 valid of 4."""
+    question = "S G" + " # " + "   "
+    straight, around, beside = "SoG # " + "   ", "S G" + "o#o" + "ooo", "SoG" + "o# " + "   "
+    given = batch(*[straight] * 5, question=question)
+    given.labels[4] = IGNORE
+    answers = prediction(straight, around, beside, straight, around)
+    metric = MazePaths()
+    rows = Batch(*(field[part] for field in given))
+    metric.update(rows, Prediction(*(field[part] for field in answers)), 4)
+    return metric
+
+
+def share(path: str) -> None:
+    """What each of two processes does: every other maze."""
+    rank = int(os.environ["LOCAL_RANK"])
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    metric = answered(slice(rank, None, 2))
+    found = {name: value.item() for name, value in metric.compute().items()} | {"table": metric.table()}
+    (Path(path) / f"{rank}.json").write_text(json.dumps(found))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_count_together(tmp_path):
+    """Fails if a share is the mean of the processes' shares, or a process knows only its own mazes."""
+    run_two(f"from data import test_maze_metric as t; t.share({str(tmp_path)!r})", tmp_path)
+    whole = answered(slice(None))
+    figures = {name: value.item() for name, value in whole.compute().items()} | {"table": whole.table()}
+    assert figures["optimal_path"] == 0.5
+    assert figures["valid_path"] == 0.75
+    for rank in (0, 1):
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == figures
