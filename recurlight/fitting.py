@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from recurlight.checkpoints import made_with
 from recurlight.errors import CheckpointMismatch
 from recurlight.sparse_table import tables_of
+from recurlight.spec import Description
 from recurlight.types import Sizes
 
 __all__ = ["require_fitting", "require_same_weights"]
 
 SHOWN = 3
+
+_WEIGHTY = ("width", "prefix", "refiner", "encoder", "decoder", "halting")
+"""Settings of a model that decide which weights it has."""
 
 
 def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
@@ -32,19 +37,28 @@ def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor
         Traceback (most recent call last):
         recurlight.errors.CheckpointMismatch: ...: a is (3,) there and (2,) here; ...
     """
-    differences = [f"{key} is missing there" for key in ours if key not in theirs]
-    differences += [f"{key} is unknown here" for key in theirs if key not in ours]
-    differences += [
+    differences = _differences(ours, theirs)
+    if differences:
+        raise CheckpointMismatch(_refusal(differences))
+
+
+def _differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
+    found = [f"{key} is missing there" for key in ours if key not in theirs]
+    found += [f"{key} is unknown here" for key in theirs if key not in ours]
+    found += [
         f"{key} is {tuple(theirs[key].shape)} there and {tuple(ours[key].shape)} here"
         for key in ours
         if key in theirs and ours[key].shape != theirs[key].shape
     ]
-    if differences:
-        more = f", and {len(differences) - SHOWN} more differences" if len(differences) > SHOWN else ""
-        raise CheckpointMismatch(
-            f"the checkpoint is of another architecture: {', '.join(differences[:SHOWN])}{more}; "
-            "give the config that it was trained with, or drop the flags that change the model"
-        )
+    return found
+
+
+def _refusal(differences: list[str]) -> str:
+    more = f", and {len(differences) - SHOWN} more differences" if len(differences) > SHOWN else ""
+    return (
+        f"the checkpoint is of another architecture: {', '.join(differences[:SHOWN])}{more}; "
+        "give the config that it was trained with, or drop the flags that change the model"
+    )
 
 
 def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Sizes) -> None:
@@ -56,17 +70,42 @@ def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Size
         sizes: Sizes of the model.
 
     Raises:
-        CheckpointMismatch: Naming the numbers of tasks or the sizes, or listing keys that differ.
+        CheckpointMismatch: Naming the numbers of tasks or the sizes, or settings and keys that differ.
     """
     ours = model.state_dict()
     theirs = _resized(model, ours, checkpoint["state_dict"])
-    try:
-        require_same_weights(ours, theirs)
-    except CheckpointMismatch as error:
-        reasons = _moved(ours, theirs, checkpoint.get("hyper_parameters", {}), sizes)
-        if not reasons:
-            raise
-        raise CheckpointMismatch(f"the checkpoint cannot move to these data: {'; '.join(reasons)}") from error
+    differences = _differences(ours, theirs)
+    if not differences:
+        return
+    reasons = _moved(ours, theirs, made_with(checkpoint), sizes)
+    if reasons:
+        raise CheckpointMismatch(f"the checkpoint cannot move to these data: {'; '.join(reasons)}")
+    here = getattr(model, "description", Description({}, {})).arguments
+    settings = other_settings(made_with(checkpoint), {name: here[name] for name in _WEIGHTY if name in here})
+    raise CheckpointMismatch(_refusal([*settings, *differences]))
+
+
+def other_settings(there: Mapping[str, Any], here: Mapping[str, Any], key: str = "model") -> Iterator[str]:
+    """Tell which settings of a model differ, as far as both say.
+
+    Example:
+        >>> list(other_settings({"width": 8, "seed": 0}, {"width": 16, "seed": 0}))
+        ['model.width is 8 there and 16 here']
+        >>> cells = [{"cell": {"class_path": f"my.{name}", "init_args": {}}} for name in ("Old", "New")]
+        >>> list(other_settings(*cells))
+        ['model.cell is my.Old there and my.New here']
+    """
+    for name in (name for name in here if name in there):
+        theirs, ours = there[name], here[name]
+        if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+            kinds = theirs.get("class_path"), ours.get("class_path")
+            if kinds[0] != kinds[1]:
+                yield f"{key}.{name} is {kinds[0]} there and {kinds[1]} here"
+            else:
+                parts = theirs.get("init_args", {}), ours.get("init_args", {})
+                yield from other_settings(*parts, f"{key}.{name}")
+        elif theirs != ours and not isinstance(theirs, Mapping) and not isinstance(ours, Mapping):
+            yield f"{key}.{name} is {theirs} there and {ours} here"
 
 
 def _resized(

@@ -16,7 +16,10 @@ FAMILIES = {
         *("--model.refiner.latent_steps", "2", "--model.max_segments", "2"),
         *("--trainer.max_steps", "500", "--model.scheduler.total", "500"),
     ],
-    "deq_sudoku": ["--model.cycles", "12", "--model.truncation.backward_steps", "4"],
+    "deq_sudoku": [
+        *("--model.cycles", "12", "--model.truncation.backward_steps", "4"),
+        *("--trainer.max_steps", "450", "--model.scheduler.total", "450"),
+    ],
     "ut_sudoku": [
         *("--model.cycles", "8"),
         *("--trainer.max_steps", "350", "--model.scheduler.total", "350"),

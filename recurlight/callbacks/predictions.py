@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from recurlight.data.attached import attached_data
+from recurlight.data.base import PuzzleData
 from recurlight.losses import exactly_right
 from recurlight.samples import samples, side_by_side
 from recurlight.types import IGNORE, Batch, Prediction
@@ -19,8 +21,13 @@ from recurlight.types import IGNORE, Batch, Prediction
 __all__ = ["PredictionWriter", "records"]
 
 
-def records(batch: Batch, prediction: Prediction) -> Iterator[dict[str, Any]]:
+def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None) -> Iterator[dict[str, Any]]:
     """Yield one record for each row that has a supervised token: question, prediction and answer as tokens.
+
+    Args:
+        batch: Questions and answers, `(B, ...)`.
+        prediction: Where each row stands.
+        data: What they are of; where its samples are single lines, `text` is the prediction as it renders it.
 
     Example:
         >>> import torch
@@ -35,7 +42,10 @@ def records(batch: Batch, prediction: Prediction) -> Iterator[dict[str, Any]]:
     rows = zip(batch.inputs, tokens, batch.labels, prediction.segments, exact, strict=True)
     for question, predicted, answer, segments, right in rows:
         if (answer != IGNORE).any():
-            yield {
+            text = {}
+            if data is not None and data.grid_shape[0] == 1:
+                text["text"] = data.render(torch.where(answer == IGNORE, 0, predicted).tolist())
+            yield text | {
                 "question": question.tolist(),
                 "prediction": predicted.tolist(),
                 "answer": answer.tolist(),
@@ -85,12 +95,12 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Append the rows of one batch."""
+        data = attached_data(trainer)
         with self.path.open("a") as file:
-            for record in records(batch, prediction):
+            for record in records(batch, prediction, data):
                 self.count += 1
                 self.right += record["exact"]
                 file.write(json.dumps(record) + "\n")
-        data = attached_data(trainer)
         if batch_idx == 0 and trainer.is_global_zero and data:
             shown = samples(batch, prediction, self.show)
             self.texts = [side_by_side(data, sample, color=sys.stdout.isatty()) for sample in shown]

@@ -17,14 +17,14 @@ from jsonargparse import set_parsing_settings
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
 from recurlight.cli.blame import blame
 from recurlight.cli.callbacks import SaveRun, default_callbacks
-from recurlight.cli.checkpoint import LINKS
+from recurlight.cli.checkpoint import LINKS, doubts
 from recurlight.cli.last import LOGS
 from recurlight.cli.lookup import TypeLookup
 from recurlight.cli.nulls import wrong_nulls
@@ -67,7 +67,7 @@ class RecurlightCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             trainer_defaults={"log_every_n_steps": 10},
             seed_everything_default=0,
-            parser_kwargs={"prog": "recurlight"},
+            parser_kwargs={"prog": "recurlight", "allow_abbrev": False},
             parser_class=Parser,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
@@ -128,8 +128,11 @@ class RecurlightCLI(LightningCLI):
 
     @override
     def after_instantiate_classes(self) -> None:
-        if self.request.checkpoint:
-            require_fitting(self.model, self.request.checkpoint, self.model.recursion.sizes)
+        checkpoint, subcommand = self.request.checkpoint, self.request.subcommand
+        if checkpoint:
+            require_fitting(self.model, checkpoint, self.model.recursion.sizes)
+        for doubt in doubts(subcommand, self.config[subcommand].get("ckpt_path"), checkpoint, self.trainer):
+            rank_zero_warn(doubt)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

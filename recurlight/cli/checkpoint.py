@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 
 from recurlight.checkpoints import data_made_with, made_by, made_with, require_readable, unrecorded
 from recurlight.errors import CheckpointError, RecurlightError, suggestion
 from recurlight.saving import files
 
-__all__ = ["LINKS", "CheckpointError", "read_checkpoint", "require_usable", "run_config"]
+__all__ = ["LINKS", "CheckpointError", "doubts", "read_checkpoint", "require_usable", "run_config"]
 
 LINKS = ("vocab_size", "seq_len", "num_tasks")
 """Settings of the model that follow from the data."""
@@ -25,18 +28,27 @@ KEYWORDS = ("best", "hpc")
 """Checkpoints that Lightning finds by itself."""
 
 
+SHARDED = (".metadata", "latest")
+"""What shows that a folder is itself a checkpoint, of a strategy that shards."""
+
+
 def read_checkpoint(path: str) -> dict[str, Any]:
     """Load a checkpoint without running any code from it; its weights stay on disk until they are used.
 
     Returns:
-        Its content; empty for folders and for names that Lightning resolves itself (`best`, `hpc`).
+        Its content; empty for sharded ones, which are folders, and for names that Lightning resolves itself
+        (`best`, `hpc`).
 
     Raises:
         CheckpointError: There is no such file, or it holds something else.
     """
     file = Path(path)
-    if file.is_dir() or path in KEYWORDS:
+    if path in KEYWORDS or any((file / name).exists() for name in SHARDED):
         return {}
+    if file.is_dir():
+        newest = max(file.rglob("*.ckpt"), key=lambda found: found.stat().st_mtime, default=None)
+        advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
+        raise CheckpointError(f"--ckpt_path {path}: this is a folder; {advice}")
     if not file.is_file():
         near = sorted(str(other) for other in file.parent.glob("*.ckpt")) if file.parent.is_dir() else []
         raise CheckpointError(f"--ckpt_path {path}: there is no such file{suggestion(path, near)}")
@@ -95,3 +107,23 @@ def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
         config["model"] = {key: value for key, value in model.items() if key not in LINKS}
     data = data_made_with(checkpoint)
     return config | {"data": data} if data else config
+
+
+def doubts(subcommand: str, path: Any, checkpoint: Mapping[str, Any], trainer: Trainer) -> Iterator[str]:
+    """Say what a user probably did not mean, though it can be done.
+
+    Args:
+        subcommand: Such as `fit`.
+        path: Of the checkpoint, None for none.
+        checkpoint: Its content.
+        trainer: What goes on from it.
+    """
+    if subcommand != "fit" and path is None:
+        yield f"{subcommand} without --ckpt_path: the weights are the initial ones, untrained"
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+    if subcommand == "fit" and "averaging_state" in checkpoint and not averages:
+        yield (
+            f"{path} holds averaged weights and this run averages none: name the recipe too (--config NAME), "
+            "for a checkpoint brings the model and the data, but not the trainer's settings"
+        )

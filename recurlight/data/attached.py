@@ -19,7 +19,7 @@ _LOOPS = {
 
 
 def attached_data(trainer: Any, doing: TrainerFn | None = None) -> PuzzleData | None:
-    """Return the data module of what a trainer is doing; None where it was given loaders instead.
+    """Return the data module of what a trainer is doing; None where it does nothing or was given loaders.
 
     `trainer.datamodule` may be left from an earlier call, so each loop is asked for its own source.
 
@@ -27,5 +27,8 @@ def attached_data(trainer: Any, doing: TrainerFn | None = None) -> PuzzleData | 
         trainer: Given a model and data.
         doing: Of what else it did.
     """
-    source = getattr(trainer, _LOOPS[doing or trainer.state.fn])._data_source.instance
+    doing = doing or trainer.state.fn
+    if doing is None:
+        return None
+    source = getattr(trainer, _LOOPS[doing])._data_source.instance
     return source if isinstance(source, PuzzleData) else None

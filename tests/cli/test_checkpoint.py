@@ -131,3 +131,31 @@ def test_a_newer_format_is_refused(trained, folder, capsys, subcommand):
     torch.save(content, "newer.ckpt")
     text = failure(capsys, subcommand, "--ckpt_path", "newer.ckpt")
     assert text.startswith("--ckpt_path newer.ckpt: the checkpoint was written by recurlight 7.8.9, in")
+
+
+def test_a_folder_is_no_checkpoint(trained, folder, capsys):
+    """Fails if a folder passes for a sharded checkpoint, and is opened as a file much later."""
+    parent = Path(trained).parent
+    flags = ["--config", "tiny", "--ckpt_path"]
+    assert failure(capsys, "test", *flags, str(parent)) == (
+        f"--ckpt_path {parent}: this is a folder; name a file, such as {trained}"
+    )
+    (folder / "empty").mkdir()
+    assert "empty: this is a folder; there is no checkpoint in it" in failure(capsys, "test", *flags, "empty")
+
+
+@pytest.mark.parametrize("subcommand", ["test", "validate", "predict"])
+def test_untrained_weights_are_not_measured_in_silence(subcommand):
+    """Fails if a forgotten --ckpt_path shows only in the figures."""
+    with pytest.warns(UserWarning, match=f"{subcommand} without --ckpt_path: the weights are the initial"):
+        assert main([subcommand, "--config", "tiny"]) == 0
+
+
+def test_averaging_is_not_dropped_in_silence(trained, recwarn):
+    """Fails if a run that goes on from averaged weights, without its recipe, says nothing of it."""
+    settings = ["--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"]
+    with pytest.warns(UserWarning, match=r"averaged weights and this run averages none: name the recipe"):
+        assert main(["fit", "--ckpt_path", trained, *settings]) == 0
+    recwarn.clear()
+    assert main(["fit", "--config", "tiny", "--config", "averaged", "--ckpt_path", trained, *settings]) == 0
+    assert not [warning for warning in recwarn if "averages none" in str(warning.message)]

@@ -10,8 +10,11 @@ from .fixtures import cache, failure, folder, trained
 
 def test_another_architecture_is_refused_before_the_run(trained, capsys):
     text = failure(capsys, "test", "--ckpt_path", trained, "--model.width", "16")
-    assert "another architecture" in text
+    assert text.startswith("the checkpoint is of another architecture: model.width is 8 there and 16 here, ")
     assert "more differences" in text
+    other = ["--model.refiner", "SingleRefiner", "--model.refiner.cell", "MixerCell"]
+    text = failure(capsys, "test", "--ckpt_path", trained, *other)
+    assert "model.refiner is recurlight.TwoLevelRefiner there and recurlight.SingleRefiner here, " in text
 
 
 @pytest.mark.parametrize("name", ["gone.ckpt", "broken.ckpt", "other.ckpt"])
@@ -24,6 +27,7 @@ def test_checkpoints_that_cannot_be_read_are_named(folder, capsys, name):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
+        (["--trainer.max_step", "3"], ["trainer.max_step", "did you mean 'max_steps'"]),
         (["--model.widht", "3"], ["model.widht", "RecursiveModule", "did you mean 'width'"]),
         (["--model.truncation.cuont", "3"], ["model.truncation.cuont", "LastCycles", "did you mean 'count'"]),
         (
