@@ -1,5 +1,6 @@
 """The page on own tasks: both ways train through the command line, and its example is short and right."""
 
+import json
 import re
 import shlex
 import sys
@@ -45,6 +46,12 @@ def test_a_csv_file_trains_and_is_tested_without_code(folder, capsys):
     cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     assert main(["test", "--ckpt_path", saved, *cpu]) == 0
     assert "exact accuracy after segments" in capsys.readouterr().out
+    predict = next(block for block in blocks(PAGE, "bash") if "predict" in block)
+    assert main([*shlex.split(predict)[1:], *cpu]) == 0
+    first = json.loads((folder / "predictions.jsonl").read_text().split("\n")[0])
+    text = TableData("letters.csv").render(first["prediction"])
+    assert first["text"] == text
+    assert set(text) <= set("abcdefgh")
 
 
 def test_a_class_in_the_current_folder_trains(folder, capsys, monkeypatch):
