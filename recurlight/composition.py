@@ -155,7 +155,8 @@ def _check_update(refiner: Refiner[Any], state: Any, injection: Tensor, level: s
         reason = str(error).splitlines()[0]
         raise IncompatibleComponents(
             f"{where} fails on a state of shape {tuple(injection.shape)} ({reason}): "
-            "make the cell map (B, N, D) to the same shape, or set model.width to its width"
+            "make the cell, and every other layer of the refiner, map (B, N, D) to the same shape, "
+            "or set model.width to their width"
         ) from error
     for field, old, new in zip(state._fields, state, after, strict=True):
         if new.shape != old.shape or new.dtype != old.dtype:

@@ -154,7 +154,7 @@ REFUSED = {
     "cell of another width": (
         lambda: compose(SingleRefiner(nn.Linear(WIDTH + 1, WIDTH + 1))),
         "the update of level 'answer' in SingleRefiner fails on a state of shape (2, 16, 16)",
-        "or set model.width to its width",
+        "or set model.width to their width",
     ),
     "cell that narrows": (
         lambda: compose(SingleRefiner(nn.Linear(WIDTH, 1))),

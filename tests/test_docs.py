@@ -83,6 +83,31 @@ def test_the_example_of_a_refiner_does_what_its_formula_says(extended):
     torch.testing.assert_close(after, expected)
 
 
+def test_the_example_of_a_gate_is_built_and_trained_by_the_composition(extended):
+    """Fails if a refiner's own layer is not told the sizes, or draws from global random state."""
+
+    class Gated(extended["MyRefiner"]):
+        def __init__(self, cell: torch.nn.Module) -> None:
+            super().__init__(cell)
+            self.gate = extended["Gate"]()
+
+        def update(self, state, injection, level):
+            share = self.gate(proposal := self.cell(state.answer + injection))
+            return type(state)(state.answer + share * (proposal - state.answer))
+
+    def made():
+        sizes = recurlight.Sizes(vocab=6, tokens=16, width=24)
+        parts = (Gated(recurlight.MixerCell(multiple=8)), recurlight.EveryUpdate(), recurlight.FixedHalting())
+        return recurlight.Recursion(sizes, *parts, cycles=1)
+
+    one, two = made(), made()
+    tokens = torch.ones(2, 16, dtype=torch.int64)
+    batch = recurlight.Batch(tokens, tokens, tokens[:, 0])
+    one.segment(one.start(batch), batch)[1].logits.sum().backward()
+    assert one.refiner.gate.weight.grad.abs().sum() > 0
+    assert torch.equal(one.refiner.gate.weight, two.refiner.gate.weight)
+
+
 def test_the_example_of_a_refiner_is_short():
     assert blocks("extending.md", "python")[0].count("\n") < 40
 
