@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from torch import Tensor, nn
@@ -53,10 +54,11 @@ def _differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> li
     return found
 
 
-def _refusal(differences: list[str]) -> str:
+def _refusal(differences: list[str], settings: Iterable[str] = ()) -> str:
     more = f", and {len(differences) - SHOWN} more differences" if len(differences) > SHOWN else ""
+    shown = ", ".join([*islice(settings, SHOWN), *differences[:SHOWN]])
     return (
-        f"the checkpoint is of another architecture: {', '.join(differences[:SHOWN])}{more}; "
+        f"the checkpoint is of another architecture: {shown}{more}; "
         "give the config that it was trained with, or drop the flags that change the model"
     )
 
@@ -82,7 +84,7 @@ def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Size
         raise CheckpointMismatch(f"the checkpoint cannot move to these data: {'; '.join(reasons)}")
     here = getattr(model, "description", Description({}, {})).arguments
     settings = other_settings(made_with(checkpoint), {name: here[name] for name in _WEIGHTY if name in here})
-    raise CheckpointMismatch(_refusal([*settings, *differences]))
+    raise CheckpointMismatch(_refusal(differences, settings))
 
 
 def other_settings(there: Mapping[str, Any], here: Mapping[str, Any], key: str = "model") -> Iterator[str]:
@@ -104,8 +106,15 @@ def other_settings(there: Mapping[str, Any], here: Mapping[str, Any], key: str =
             else:
                 parts = theirs.get("init_args", {}), ours.get("init_args", {})
                 yield from other_settings(*parts, f"{key}.{name}")
-        elif theirs != ours and not isinstance(theirs, Mapping) and not isinstance(ours, Mapping):
-            yield f"{key}.{name} is {theirs} there and {ours} here"
+        elif theirs != ours:
+            yield f"{key}.{name} is {_called(theirs)} there and {_called(ours)} here"
+
+
+def _called(setting: Any) -> str:
+    """Name a setting: a part by its class."""
+    if isinstance(setting, Mapping):
+        return str(setting.get("class_path", "a section"))
+    return "null" if setting is None else str(setting)
 
 
 def _resized(

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 
 from recurlight.checkpoints import MODEL, STAMP, data_settings, made_with, require_readable, stamp, unrecorded
-from recurlight.data.attached import attached_data
+from recurlight.data.attached import attached_module
 from recurlight.errors import CheckpointError, CheckpointMismatch, Unrecordable, UntrustedCode
 from recurlight.saving import files
 from recurlight.saving.loading import verify_source
@@ -49,8 +48,13 @@ class Reloadable(Recorded, LightningModule):
             )
         return found
 
+    _trained_on: dict[str, Any] | None = None
+    """How the data of the last training were made; None before one."""
+
     def setup(self, stage: str) -> None:
-        """Show the loggers how the model was made."""
+        """Note which data it is trained on, and show the loggers how the model was made."""
+        if stage == "fit":
+            self._trained_on = _data_settings(attached_module(self.trainer))
         if stage == "fit" and (self.trainer.loggers or self.trainer.checkpoint_callbacks):
             self.save_hyperparameters(self.description.arguments)
 
@@ -59,9 +63,8 @@ class Reloadable(Recorded, LightningModule):
         checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_NAME, None)
         checkpoint[MODEL] = dict(self.description.arguments)
         checkpoint[STAMP] = stamp() | {"model": _path(type(self)), "unrecorded": self.description.unrecorded}
-        data = attached_data(self.trainer, TrainerFn.FITTING)
-        if data is not None:
-            checkpoint |= _data_settings(data)
+        noted = self._trained_on
+        checkpoint |= _data_settings(attached_module(self.trainer)) if noted is None else noted
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a damaged checkpoint, and one of a newer format.
@@ -111,8 +114,10 @@ class Reloadable(Recorded, LightningModule):
         return model if device is None else model.to(device)
 
 
-def _data_settings(data: Recorded) -> dict[str, Any]:
-    """Return how the data were made, as Lightning keeps it."""
+def _data_settings(data: LightningDataModule | None) -> dict[str, Any]:
+    """Return how the data were made, as Lightning keeps it; empty where they do not tell."""
+    if not isinstance(data, Recorded):
+        return {}
     try:
         return data_settings(to_spec(data))
     except Unrecordable as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
@@ -65,9 +64,7 @@ class Run(Callback):
             CheckpointMismatch: The loaded one was for another model, batch size or accumulation.
         """
         then = self._loaded.pop("accumulate", trainer.accumulate_grad_batches)
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        scheduled = any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks)
-        if then != trainer.accumulate_grad_batches and not scheduled:
+        if then != trainer.accumulate_grad_batches:
             raise CheckpointMismatch(
                 f"the checkpoint was written with accumulate_grad_batches {then} and this run has "
                 f"{trainer.accumulate_grad_batches}: set trainer.accumulate_grad_batches to {then}"

@@ -13,7 +13,6 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from helpers import mixer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from resuming import (
     POINTS,
     SETTINGS,
@@ -142,16 +141,6 @@ def test_what_cannot_go_on_exactly_is_refused(whole, setting):
     """Fails if the checkpoint does not tell the order of its samples, or how many batches made a step."""
     with pytest.raises(CheckpointMismatch, match=setting):
         Fitted(resume=whole.file("plain", "08-batch"), **(SETTINGS["plain"] | REFUSED[setting]))
-
-
-@pytest.mark.parametrize("point", ["06-epoch", "07-batch", "12-epoch", "13-batch"])
-def test_accumulation_may_follow_a_schedule(tmp_path, point):
-    """Fails if a checkpoint is refused for the accumulation that its schedule had, or micro-batches mix."""
-    settings = {"max_steps": 11}
-    whole = Fitted(Everywhere(tmp_path), GradientAccumulationScheduler({0: 2, 1: 1, 2: 3}), **settings)
-    disturb()
-    schedule = GradientAccumulationScheduler({0: 2, 1: 1, 2: 3})
-    assert deviations(whole, Fitted(schedule, resume=tmp_path / f"{point}.ckpt", **settings)) == []
 
 
 def test_the_carry_can_be_left_out(whole, tmp_path):

@@ -67,18 +67,22 @@ def test_loaders_given_after_a_data_module_are_not_taken_for_it(tmp_path, monkey
 
 
 def test_a_checkpoint_describes_the_data_of_its_own_training(tmp_path, monkeypatch):
-    """Fails if the trainer's leftover data module is written into the checkpoint of a run on loaders."""
+    """Fails if what the trainer had before, or was given since, is written for what it trained on."""
     monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path))
     data = SudokuData(size=4, num_train=4, num_val=4, num_test=4, batch_size=4, epoch_samples=4)
     run = trainer(max_steps=1)
     run.fit(module(), datamodule=data)
     run.save_checkpoint(tmp_path / "data.ckpt")
-    run.fit_loop.epoch_progress.reset()
+    run.test(run.model, dataloaders=data.test_dataloader(), verbose=False)
+    run.save_checkpoint(tmp_path / "tested.ckpt")
     run.fit(module(), train_dataloaders=data.train_dataloader())
     run.save_checkpoint(tmp_path / "loaders.ckpt")
-    made = {name: data_made_with(torch.load(tmp_path / f"{name}.ckpt")) for name in ("data", "loaders")}
+    run.test(run.model, datamodule=data, verbose=False)
+    run.save_checkpoint(tmp_path / "other.ckpt")
+    made = {path.stem: data_made_with(torch.load(path)) for path in tmp_path.glob("*.ckpt")}
     assert made["data"]["init_args"]["size"] == 4
-    assert made["loaders"] is None
+    assert made["tested"] == made["data"]
+    assert made["loaders"] is made["other"] is None
 
 
 def test_a_check_that_fired_is_ready_for_another_run():
@@ -98,6 +102,8 @@ def test_a_schedule_that_sets_rates_is_refused_beside_a_table():
     sets = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-3, total_steps=10)
     with pytest.raises(IncompatibleComponents, match=r"OneCycleLR sets the learning rate of .*task_table"):
         trainer(max_steps=1).fit(module(encoder=encoder, prefix=2, scheduler=sets), loader([batch(4)]))
+    both = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=[1e-3, 0.1], total_steps=10)
+    trainer(max_steps=1).fit(module(encoder=encoder, prefix=2, scheduler=both), loader([batch(4)]))
     scales = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
     model = module(encoder=encoder, prefix=2, scheduler=scales)
     trainer(max_steps=1).fit(model, loader([batch(4)]))

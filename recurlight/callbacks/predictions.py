@@ -27,7 +27,8 @@ def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None
     Args:
         batch: Questions and answers, `(B, ...)`.
         prediction: Where each row stands.
-        data: What they are of; where its samples are single lines, `text` is the prediction as it renders it.
+        data: What they are of; where its samples are single lines, `text` is the prediction as it renders it,
+            in the cells that the answer has.
 
     Example:
         >>> import torch

@@ -43,10 +43,11 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         CheckpointError: There is no such file, or it holds something else.
     """
     file = Path(path)
-    if path in KEYWORDS or any((file / name).exists() for name in SHARDED):
+    if path in KEYWORDS or any((file / name).is_file() for name in SHARDED):
         return {}
     if file.is_dir():
-        newest = max(file.rglob("*.ckpt"), key=lambda found: found.stat().st_mtime, default=None)
+        inside = (found for found in file.rglob("*.ckpt") if found.is_file())
+        newest = max(inside, key=lambda found: found.stat().st_mtime, default=None)
         advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
         raise CheckpointError(f"--ckpt_path {path}: this is a folder; {advice}")
     if not file.is_file():

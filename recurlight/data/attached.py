@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from recurlight.data.base import PuzzleData
 
-__all__ = ["attached_data"]
+__all__ = ["attached_data", "attached_module"]
 
 _LOOPS = {
     TrainerFn.FITTING: "fit_loop",
@@ -18,17 +19,18 @@ _LOOPS = {
 }
 
 
-def attached_data(trainer: Any, doing: TrainerFn | None = None) -> PuzzleData | None:
+def attached_module(trainer: Any) -> LightningDataModule | None:
     """Return the data module of what a trainer is doing; None where it does nothing or was given loaders.
 
-    `trainer.datamodule` may be left from an earlier call, so each loop is asked for its own source.
-
-    Args:
-        trainer: Given a model and data.
-        doing: Of what else it did.
+    `trainer.datamodule` may be left from an earlier call, so the loop is asked for its own source.
     """
-    doing = doing or trainer.state.fn
-    if doing is None:
+    if trainer.state.fn is None:
         return None
-    source = getattr(trainer, _LOOPS[doing])._data_source.instance
-    return source if isinstance(source, PuzzleData) else None
+    source = getattr(trainer, _LOOPS[trainer.state.fn])._data_source.instance
+    return source if isinstance(source, LightningDataModule) else None
+
+
+def attached_data(trainer: Any) -> PuzzleData | None:
+    """Return the puzzles that a trainer works on; None likewise, and for a data module of another kind."""
+    module = attached_module(trainer)
+    return module if isinstance(module, PuzzleData) else None

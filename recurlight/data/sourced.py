@@ -54,11 +54,13 @@ class SourcedData(PuzzleData):
     def __init__(
         self, *, size: int, vocab_size: int, source: str, path: str | None, counts: Counts, **settings: Any
     ) -> None:
+        size = int(size)
         check_counts(**dict(zip(("num_train", "num_val", "num_test"), counts, strict=True)))
         super().__init__(vocab_size=vocab_size, grid_shape=(size, size), **settings)
-        self.size = int(size)
+        self.size = size
         self.path = path
         self.counts = counts
+        self.num_train, self.num_val, self.num_test = counts
         sources = {"generated": self._generated, "csv": self._csv, "hub": self._hub}
         if source not in sources:
             raise DataError(f"source is {source!r}: set data.source to generated, csv or hub")

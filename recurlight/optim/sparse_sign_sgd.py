@@ -89,9 +89,11 @@ def check_schedule(optimizer: Optimizer, model: nn.Module, schedule: object) -> 
         IncompatibleComponents: It sets rates instead of scaling those that it finds, as `OneCycleLR` does.
     """
     tables = tables_of(model)
+    rates = [group.get("initial_lr") for group in optimizer.param_groups if "table" not in group]
     for group in optimizer.param_groups:
         table = tables.get(group.get("table", ""))
-        if table is not None and group.get("initial_lr", table.lr) != table.lr:
+        rate = group.get("initial_lr")
+        if table is not None and rate is not None and rate != table.lr and rate in rates:
             raise IncompatibleComponents(
                 f"{type(schedule).__name__} sets the learning rate of {group['table']} too, "
                 f"which has its own, {table.lr:g}: use a schedule that scales, such as LinearWarmupCosine"

@@ -140,7 +140,8 @@ def test_a_folder_is_no_checkpoint(trained, folder, capsys):
     assert failure(capsys, "test", *flags, str(parent)) == (
         f"--ckpt_path {parent}: this is a folder; name a file, such as {trained}"
     )
-    (folder / "empty").mkdir()
+    (folder / "empty/latest").mkdir(parents=True)
+    (folder / "empty/last.ckpt").symlink_to("gone.ckpt")
     assert "empty: this is a folder; there is no checkpoint in it" in failure(capsys, "test", *flags, "empty")
 
 

@@ -121,10 +121,10 @@ def answered(part: slice) -> MazePaths:
 
 
 def share(path: str) -> None:
-    """What each of two processes does: every other maze."""
+    """What each of two processes does: the first takes one maze, the second three and the padding."""
     rank = int(os.environ["LOCAL_RANK"])
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    metric = answered(slice(rank, None, 2))
+    metric = answered(slice(1, None) if rank else slice(1))
     found = {name: value.item() for name, value in metric.compute().items()} | {"table": metric.table()}
     (Path(path) / f"{rank}.json").write_text(json.dumps(found))
     torch.distributed.destroy_process_group()

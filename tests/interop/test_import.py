@@ -59,7 +59,7 @@ def test_test_and_fit_and_python_take_what_import_writes(folder, capsys):
     assert same(tuned["state_dict"], loaded("step_65000.ckpt")["state_dict"])
     model = RecursiveModule.load_from_checkpoint("step_65000.ckpt")
     assert model.optimizer(model.parameters()).param_groups[0]["lr"] == 1e-4
-    assert SudokuData.load_from_checkpoint("step_65000.ckpt").counts[0] == 8
+    assert SudokuData.load_from_checkpoint("step_65000.ckpt").num_train == 8
 
 
 def test_settings_arrive_in_the_commands(folder, capsys):
