@@ -14,18 +14,22 @@ if TYPE_CHECKING:
     from recurlight.data import (
         AdditionData,
         ArcData,
+        Augmentation,
         MazeData,
         ParityData,
         PermutationData,
         PuzzleData,
         Puzzles,
         QueensData,
+        Questions,
         ReversalData,
         SequenceData,
         SortingData,
         Splits,
         SudokuData,
         TableData,
+        Variants,
+        draws,
         hold_out,
     )
     from recurlight.errors import (
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
     from recurlight.module import RecursiveModule
     from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine
+    from recurlight.precision import full_precision
     from recurlight.recursion import Recursion
     from recurlight.refiners import (
         Refiner,
@@ -77,7 +82,7 @@ if TYPE_CHECKING:
         PhantomGradient,
         PicardSolver,
     )
-    from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
+    from recurlight.types import IGNORE, Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
 
 _HOMES = {
     "cells": (
@@ -94,18 +99,22 @@ _HOMES = {
     "data": (
         "AdditionData",
         "ArcData",
+        "Augmentation",
         "MazeData",
         "ParityData",
         "PermutationData",
         "PuzzleData",
         "Puzzles",
         "QueensData",
+        "Questions",
         "ReversalData",
         "SequenceData",
         "SortingData",
         "Splits",
         "SudokuData",
         "TableData",
+        "Variants",
+        "draws",
         "hold_out",
     ),
     "errors": (
@@ -139,6 +148,7 @@ _HOMES = {
         "LinearWarmup",
         "LinearWarmupCosine",
     ),
+    "precision": ("full_precision",),
     "recursion": ("Recursion",),
     "refiners": (
         "Refiner",
@@ -166,6 +176,7 @@ _HOMES = {
         "PicardSolver",
     ),
     "types": (
+        "IGNORE",
         "Batch",
         "Carry",
         "Outcome",

@@ -52,66 +52,89 @@ StateT = TypeVar("StateT", bound=State)
 
 
 class Batch(NamedTuple):
-    """One sample for each slot."""
+    """One sample for each slot.
+
+    Attributes:
+        inputs: Question tokens, `(B, L)` int64.
+        labels: Answer tokens, `(B, L)` int64, `IGNORE` where not supervised.
+        task: Task of each sample, `(B,)` int64, 0 when the data has one task.
+    """
 
     inputs: Tensor
-    """Question tokens, `(B, L)` int64."""
     labels: Tensor
-    """Answer tokens, `(B, L)` int64, `IGNORE` where not supervised."""
     task: Tensor
-    """Task of each sample, `(B,)` int64, 0 when the data has one task."""
 
 
 class Segment(NamedTuple):
-    """What one segment computed: all that a halting policy may look at."""
+    """What one segment computed: all that a halting policy may look at.
+
+    Attributes:
+        before: Answer on entry, `(B, N, D)`, without gradient.
+        answer: Answer on exit, `(B, N, D)`, with gradient in training.
+        logits: Read-out of the answer, `(B, L, V)` float32 (float64 for a float64 model).
+    """
 
     before: Tensor
-    """Answer on entry, `(B, N, D)`, without gradient."""
     answer: Tensor
-    """Answer on exit, `(B, N, D)`, with gradient in training."""
     logits: Tensor
-    """Read-out of the answer, `(B, L, V)` float32 (float64 for a float64 model)."""
 
 
 class Outcome(NamedTuple):
-    """What a halting loss may learn from."""
+    """What a halting loss may learn from.
+
+    Attributes:
+        correct: Whether every supervised token is right, `(B,)` bool.
+        last: Whether the slot has reached the cap on segments, `(B,)` bool.
+        next_score: Scores after one more segment, `(B, K)`, only for policies with `needs_lookahead`.
+    """
 
     correct: Tensor
-    """Whether every supervised token is right, `(B,)` bool."""
     last: Tensor
-    """Whether the slot has reached the cap on segments, `(B,)` bool."""
     next_score: Tensor | None
-    """Scores after one more segment, `(B, K)`, only for policies with `needs_lookahead`."""
 
 
 class Carry(NamedTuple):
-    """What the slots keep from one training step to the next; no tensor in it carries gradient."""
+    """What the slots keep from one training step to the next; no tensor in it carries gradient.
+
+    Attributes:
+        state: The refiner's state, batch-first.
+        batch: The sample that each slot is working on.
+        age: Segments spent on that sample, `(B,)` int32.
+        halted: Whether the slot takes a fresh sample next, `(B,)` bool.
+    """
 
     state: State
-    """The refiner's state, batch-first."""
     batch: Batch
-    """The sample that each slot is working on."""
     age: Tensor
-    """Segments spent on that sample, `(B,)` int32."""
     halted: Tensor
-    """Whether the slot takes a fresh sample next, `(B,)` bool."""
 
 
 class Prediction(NamedTuple):
-    """Where each row stopped."""
+    """Where each row stopped.
+
+    Attributes:
+        logits: Read-out at the segment where the row stopped, `(B, L, V)` float32.
+        segments: Segments spent, `(B,)` int32.
+        halted: Whether the policy stopped the row, `(B,)` bool; False where the cap did.
+        confidence: The policy's probability that the answer is right, `(B,)` float32; 0 where it does
+            not judge.
+    """
 
     logits: Tensor
-    """Read-out at the segment where the row stopped, `(B, L, V)` float32."""
     segments: Tensor
-    """Segments spent, `(B,)` int32."""
     halted: Tensor
-    """Whether the policy stopped the row, `(B,)` bool; False where the cap did."""
     confidence: Tensor
-    """The policy's probability that the answer is right, `(B,)` float32; 0 where it does not judge."""
 
 
 class Sizes(NamedTuple):
     """The sizes that a composition shares.
+
+    Attributes:
+        vocab: Vocabulary `V`.
+        tokens: Tokens of a sample, `L`.
+        width: Width `D`.
+        prefix: Task-prefix positions `P`.
+        tasks: Number of tasks in the data.
 
     Example:
         >>> Sizes(vocab=11, tokens=81, width=512, prefix=16).positions
@@ -119,15 +142,10 @@ class Sizes(NamedTuple):
     """
 
     vocab: int
-    """Vocabulary `V`."""
     tokens: int
-    """Tokens of a sample, `L`."""
     width: int
-    """Width `D`."""
     prefix: int = 0
-    """Task-prefix positions `P`."""
     tasks: int = 1
-    """Number of tasks in the data."""
 
     @property
     def positions(self) -> int:

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import types
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -162,19 +163,43 @@ def test_command_lines_name_recipes_that_exist(page):
     assert named
 
 
+def shown_paths():
+    """Yield every path that an API page shows."""
+    for page in (DOCS / "api").glob("*.md"):
+        yield from re.findall(r"^::: ([\w.]+)$", page.read_text("utf-8"), re.M)
+
+
 def documented():
     """Yield every object that an API page shows."""
-    for page in (DOCS / "api").glob("*.md"):
-        for path in re.findall(r"^::: ([\w.]+)$", page.read_text("utf-8"), re.M):
-            home, _, name = path.rpartition(".")
-            thing = getattr(importlib.import_module(home), name)
-            names = getattr(thing, "__all__", None)  # a module shows all of its names
-            yield from [thing] if names is None else [getattr(thing, name) for name in names]
+    for path in shown_paths():
+        home, _, name = path.rpartition(".")
+        thing = getattr(importlib.import_module(home), name)
+        names = getattr(thing, "__all__", None)  # a module shows all of its names
+        yield from [thing] if names is None else [getattr(thing, name) for name in names]
 
 
 def test_the_api_pages_show_every_public_name():
     shown = {id(thing) for thing in documented()}
     assert [name for name in recurlight.__all__ if id(getattr(recurlight, name)) not in shown] == []
+
+
+def test_the_api_pages_show_nothing_twice():
+    shown = Counter(path.rpartition(".")[2] for path in shown_paths())
+    assert [name for name, times in shown.items() if times > 1] == []
+
+
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_nothing_twice_and_keeps_its_blocks_apart(page):
+    """Both happen where two versions of a paragraph, or two lists of names, are joined line by line."""
+    text = re.sub(r"^```.*?^```$", "", (DOCS / page).read_text("utf-8"), flags=re.M | re.S)
+    sentences = Counter(part for part in re.split(r"(?<=[.:])\s+", " ".join(text.split())) if len(part) > 60)
+    assert [sentence for sentence, times in sentences.items() if times > 1] == []
+    assert re.findall(r"^\S.*\n:::.*$", text, re.M) == []
+    assert re.findall(r"^:::.*\n\S.*$", text, re.M) == []
+    assert re.findall(r"^    \w.*\n\S.*$", text, re.M) == []
 
 
 def test_the_menu_names_every_page():

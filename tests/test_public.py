@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,8 +37,18 @@ def test_every_public_name_is_what_its_home_calls_so(name):
     home = importlib.import_module(f"recurlight.{recurlight._HOME_OF[name]}")
     assert value is getattr(home, name)
     assert name in home.__all__
-    assert value.__module__.startswith("recurlight.")
-    assert inspect.getdoc(value)
+    if inspect.isclass(value) or inspect.isfunction(value):  # not an alias of types, nor a number
+        assert value.__module__.startswith("recurlight.")
+        assert inspect.getdoc(value)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in recurlight.__all__ if hasattr(getattr(recurlight, n), "_fields")]
+)
+def test_help_says_what_the_fields_of_a_record_are(name):
+    record = getattr(recurlight, name)
+    text = inspect.getdoc(record)
+    assert [field for field in record._fields if not re.search(rf"^    {field}: \S.+", text, re.M)] == []
 
 
 def test_type_checkers_see_the_same_names():
@@ -90,3 +101,11 @@ def test_an_unknown_name_is_an_attribute_error():
         recurlight.LastCycle  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'Nothing' from 'recurlight'"):
         from recurlight import Nothing  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    "name", ["IGNORE", "Augmentation", "Questions", "Variants", "draws", "full_precision"]
+)
+def test_what_parts_of_ones_own_need_is_public(name):
+    """A learnt head, a loss, an augmentation and a task made by a rule cannot be written without these."""
+    assert name in recurlight.__all__

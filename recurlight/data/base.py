@@ -37,7 +37,13 @@ _MINIMUM_STEPS = 100
 
 
 class Splits(NamedTuple):
-    """The three parts of a data set."""
+    """The three parts of a data set.
+
+    Attributes:
+        train: What training draws from, without end and augmented.
+        val: Asked once after every epoch, in order and as it is.
+        test: Asked once, by `test` and by `predict`.
+    """
 
     train: Puzzles
     val: Puzzles

@@ -26,14 +26,17 @@ __all__ = [
 
 
 class Puzzles(NamedTuple):
-    """Puzzles as numpy arrays of small integers, one row each."""
+    """Puzzles as numpy arrays of small integers, one row each.
+
+    Attributes:
+        inputs: Question tokens, `(n, L)`.
+        labels: Answer tokens, `(n, L)`, `IGNORE` where not supervised.
+        task: Task of each puzzle, `(n,)`.
+    """
 
     inputs: NDArray[Any]
-    """Question tokens, `(n, L)`."""
     labels: NDArray[Any]
-    """Answer tokens, `(n, L)`, `IGNORE` where not supervised."""
     task: NDArray[Any]
-    """Task of each puzzle, `(n,)`."""
 
     def rows(self, index: NDArray[np.int64] | slice) -> Puzzles:
         """Return some of the puzzles."""
@@ -61,12 +64,15 @@ Augmentation = Callable[[Puzzles, UInt64], Puzzles]
 
 
 class Variants(NamedTuple):
-    """Variants in which evaluation asks every puzzle, made when they are needed."""
+    """Variants in which evaluation asks every puzzle, made when they are needed.
+
+    Attributes:
+        per_puzzle: How many; the first is usually the puzzle itself.
+        apply: `(puzzles, number of the variant (B,)) -> puzzles`, picklable for workers.
+    """
 
     per_puzzle: int
-    """How many; the first is usually the puzzle itself."""
     apply: Callable[[Puzzles, NDArray[np.int64]], Puzzles]
-    """`(puzzles, number of the variant (B,)) -> puzzles`, picklable for workers."""
 
 
 def _batch(puzzles: Puzzles) -> Batch:

@@ -12,10 +12,13 @@ __all__ = ["SingleRefiner", "SingleState"]
 
 
 class SingleState(NamedTuple):
-    """State of `SingleRefiner`."""
+    """State of `SingleRefiner`.
+
+    Attributes:
+        answer: Answer, `(B, N, D)`.
+    """
 
     answer: Tensor
-    """Answer, `(B, N, D)`."""
 
 
 class SingleRefiner(Refiner[SingleState]):

@@ -13,12 +13,15 @@ __all__ = ["TwoLevelRefiner", "TwoLevelState"]
 
 
 class TwoLevelState(NamedTuple):
-    """State of `TwoLevelRefiner`."""
+    """State of `TwoLevelRefiner`.
+
+    Attributes:
+        answer: Answer, `(B, N, D)`: z_H in HRM, y in TRM.
+        latent: Latent, `(B, N, D)`: z_L in HRM, z in TRM.
+    """
 
     answer: Tensor
-    """Answer, `(B, N, D)`: z_H in HRM, y in TRM."""
     latent: Tensor
-    """Latent, `(B, N, D)`: z_L in HRM, z in TRM."""
 
 
 class TwoLevelRefiner(Refiner[TwoLevelState]):

@@ -1,7 +1,7 @@
 """Tasks that no pattern shortens: their answer takes steps of work, and their sizes are flags."""
 
 from recurlight.data.sequences.addition import AdditionData
-from recurlight.data.sequences.base import SequenceData
+from recurlight.data.sequences.base import Questions, SequenceData
 from recurlight.data.sequences.groups import PermutationData
 from recurlight.data.sequences.lists import ParityData, ReversalData, SortingData
 from recurlight.data.sequences.queens import QueensData
@@ -11,6 +11,7 @@ __all__ = [
     "ParityData",
     "PermutationData",
     "QueensData",
+    "Questions",
     "ReversalData",
     "SequenceData",
     "SortingData",

@@ -30,12 +30,15 @@ _PAD = 0
 
 
 class Questions(NamedTuple):
-    """Questions of one length with their answers, `n` grids of that length's own shape each."""
+    """Questions of one length with their answers, `n` grids of that length's own shape each.
+
+    Attributes:
+        questions: Tokens from 1, `(n, rows, columns)`.
+        answers: Tokens, `(n, rows, columns)`, `IGNORE` where not supervised.
+    """
 
     questions: NDArray[Any]
-    """Tokens from 1, `(n, rows, columns)`."""
     answers: NDArray[Any]
-    """Tokens, `(n, rows, columns)`, `IGNORE` where not supervised."""
 
 
 class SequenceData(PuzzleData):
