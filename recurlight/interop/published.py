@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from recurlight.interop.settings import Resolver, SettingError
 from recurlight.interop.spec import hyper_parameters
 from recurlight.interop.training_data import DataSizes
 from recurlight.module import RecursiveModule
+from recurlight.saving import files
 
 __all__ = ["Imported", "convert", "import_published"]
 
@@ -29,9 +31,17 @@ class Imported(NamedTuple):
     """What an import made."""
 
     checkpoint: dict[str, Any]
-    """Ready for `torch.save`, without a data section."""
+    """What `save` writes, without a data section."""
     settings: dict[str, tuple[Any, str]]
     """Every setting of the architecture with its value and where that came from."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the checkpoint with the checksum that loading it looks for; an older file is replaced.
+
+        Raises:
+            CheckpointError: It cannot be written.
+        """
+        files.write(self.checkpoint, path)
 
 
 def import_published(

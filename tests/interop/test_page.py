@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import warnings
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,11 @@ def test_the_table_of_names_is_the_codes():
 
 
 def test_the_code_runs(tmp_path, monkeypatch):
-    """Fails when the Python interface is renamed in the code alone."""
+    """Fails when the Python interface is renamed in the code alone, or its files come without a checksum."""
     monkeypatch.chdir(tmp_path)
     publish(tmp_path, TRM_MIXER._replace(tokens=81))
     names = {}
-    exec("\n".join(blocks("python")), names)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*checksum")
+        exec("\n".join(blocks("python")), names)
     assert names["model"].recursion.sizes.tokens == 81
