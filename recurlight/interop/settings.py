@@ -12,6 +12,12 @@ __all__ = ["COUNTS", "FAMILIES", "SETTINGS", "Resolver", "Setting", "SettingErro
 FAMILIES = {"trm": ("trm",), "hrm": ("hrm", "hrm_act_v1")}
 """Each family, and the modules in which its published model lives."""
 
+UNREAD = {
+    "hrm": ("puzzle_emb_len", "no_ACT_continue"),
+    "hrm_act_v1": ("puzzle_emb_len", "no_ACT_continue", "mlp_t"),
+}
+"""Keys of `arch` that a module's model drops unread, though a configuration may have them for another one."""
+
 
 class SettingError(RecurlightError, ValueError):
     """A setting of the import is missing or wrong."""
@@ -187,6 +193,8 @@ class Resolver:
     def check_family(self, family: str) -> None:
         """Refuse a configuration of another model, or one with parts that are unknown here.
 
+        What this model does not read is not read here either.
+
         Raises:
             SettingError: It names another model, or has a key that may change the forward pass.
         """
@@ -204,6 +212,12 @@ class Resolver:
                 f"{self.config_path}: arch.{unknown[0]} is unknown here and may change what is computed: "
                 "if it does not, delete it in a copy of that file and name the copy with --config"
             )
+        unread = [key for key in UNREAD.get(module or family, ()) if key in self.arch]
+        for key in unread:
+            self.note(
+                f"arch.{key}", self.arch[key], f"without effect, {family.upper()}'s class does not read it"
+            )
+        self.arch = {key: value for key, value in self.arch.items() if key not in unread}
 
     def check_facts(self, facts: Mapping[str, Any], path: str) -> None:
         """Refuse a configuration that contradicts the weights.

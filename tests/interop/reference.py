@@ -14,6 +14,11 @@ import torch.nn.functional as F
 
 ROOT = "model.inner."
 
+NAMES = {
+    "trm": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
+    "hrm": "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1",
+}
+
 
 class Shape(NamedTuple):
     """A published architecture in the size of a test."""
@@ -31,6 +36,8 @@ class Shape(NamedTuple):
     prefix: int = 16
     task_width: int = 64
     positions: str = "rope"
+    name: str = ""
+    """Module and class in `all_config.yaml`, where not those of the family's own repository."""
 
     @property
     def length(self):
@@ -53,11 +60,9 @@ class Shape(NamedTuple):
             "forward_dtype": "bfloat16",
             "loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"},
         }
-        if self.family == "trm":
-            arch |= {"name": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1"}
+        arch |= {"name": self.name or NAMES[self.family]}
+        if "recursive_reasoning" in arch["name"]:
             arch |= {"mlp_t": self.mixer, "puzzle_emb_len": 16, "no_ACT_continue": True}
-        else:
-            arch |= {"name": "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1"}
         rates = {"lr": 1e-4, "beta1": 0.9, "beta2": 0.95, "weight_decay": 1.0, "lr_warmup_steps": 2000}
         return {"arch": arch, "global_batch_size": 768, "epochs": 50000, "lr_min_ratio": 1.0, **rates}
 
@@ -65,6 +70,8 @@ class Shape(NamedTuple):
 TRM_ATTENTION = Shape("trm", mixer=False, cycles=3, latent_steps=4, layers=2)
 TRM_MIXER = Shape("trm", mixer=True, cycles=3, latent_steps=6, layers=2, positions="none")
 HRM = Shape("hrm", mixer=False, cycles=2, latent_steps=2, layers=4, prefix=1)
+TRMS_HRM = HRM._replace(layers=2, name="recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1")
+"""HRM's class in TRM's repository, with the settings of `arch=trm`, two of which it does not read."""
 
 
 def inner_width(width):

@@ -14,7 +14,7 @@ from recurlight.__main__ import main
 from recurlight.interop import DataSizes, SettingError, import_published
 
 from .conftest import publish
-from .reference import HRM, ROOT, TRM_ATTENTION, TRM_MIXER, random_weights
+from .reference import HRM, ROOT, TRM_ATTENTION, TRM_MIXER, TRMS_HRM, random_weights
 
 SUDOKU = TRM_MIXER._replace(tokens=16, vocab=6, tasks=1, cycles=2, latent_steps=1, layers=1)
 """A mixer for the puzzles of the recipe `tiny`."""
@@ -100,6 +100,16 @@ def test_trm_keeps_the_halt_score_alone_unless_it_was_trained_with_both(folder):
     assert torch.equal(weights_of(file, "--from", "trm", "--seq_len", 9)[name], raw)
     flags = ["--from", "trm", "--seq_len", 9, "--halting", "correctness"]
     assert torch.equal(weights_of(file, *flags)[name], raw[:1])
+
+
+def test_settings_that_a_class_does_not_read_have_no_effect_and_are_told(folder, capsys):
+    """Fails when HRM takes TRM's prefix or halting from TRM's configuration, or drops them unheard."""
+    run(publish(folder / "hub", TRMS_HRM), "--from", "hrm", "--seq_len", 9)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "prefix 1 published default" in lines
+    assert "halting QLearningHalting published default" in lines
+    assert "arch.puzzle_emb_len 16 without effect, HRM's class does not read it" in lines
+    assert "arch.no_ACT_continue True without effect, HRM's class does not read it" in lines
 
 
 def test_kinds_of_files_give_the_same_weights(folder):

@@ -14,7 +14,7 @@ from recurlight import Batch, Carry, RecursiveModule, TwoLevelState
 from recurlight.__main__ import main
 
 from .conftest import publish
-from .reference import HRM, ROOT, TRM_MIXER, Shape, random_weights, segment, start, training_step
+from .reference import HRM, ROOT, TRM_MIXER, TRMS_HRM, Shape, random_weights, segment, start, training_step
 
 ROWS = 4
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -69,7 +69,7 @@ def compare_segment(model, weights, shape, batch, answer, latent, hold):
     with torch.no_grad():
         theirs = segment(weights, shape, batch.inputs, batch.task, answer, latent)
         after, ours, score = model.recursion.segment(carry(answer, latent, batch), batch)
-    scores = torch.stack([theirs.halt, theirs.go_on][: score.shape[1]], dim=1)
+    scores = torch.stack([theirs.halt, theirs.go_on][: 2 if shape.family == "hrm" else 1], dim=1)
     pairs = {"logits": (ours.logits, theirs.logits), "scores": (score, scores)}
     pairs |= {"states": (after.state.answer, theirs.answer), "states ": (after.state.latent, theirs.latent)}
     for what, (one, other) in pairs.items():
@@ -217,6 +217,8 @@ VARIANTS = {
     "task vectors of 2 positions": HRM._replace(prefix=2, task_width=100),
     "no tasks": TRM_MIXER._replace(tasks=0, prefix=0, task_width=0),
     "four heads": HRM._replace(heads=4),
+    "HRM in TRM's code": TRMS_HRM,
+    "HRM with mixers in TRM's code": TRMS_HRM._replace(mixer=True, positions="none"),
 }
 
 
@@ -225,7 +227,8 @@ def test_variants(variant, tmp_path, measure):
     """The other choices of the published code give the published numbers too.
 
     Fails when the positions are added after the scaling, without 1/sqrt(2), when rotary positions are on
-    in spite of the configuration, when the task's vector is padded in front, or with the wrong heads.
+    in spite of the configuration, when the task's vector is padded in front, with the wrong heads, or with
+    the prefix and halting of TRM in HRM's class, which does not read them.
     """
     shape = VARIANTS[variant]
     model, weights = pair(imported_file(tmp_path, shape), shape, torch.float64)
