@@ -13,6 +13,9 @@ from recurlight.interop.settings import FAMILIES, SETTINGS
 
 __all__ = ["ImportUsageError", "run"]
 
+NO_DATA = "none"
+"""What `--data` says where no data section is to be kept."""
+
 
 class ImportUsageError(RecurlightError):
     """The command line of `recurlight import` cannot be carried out."""
@@ -36,7 +39,7 @@ def _parser() -> _Parser:
     parser.add_argument("--from", dest="family", required=True, choices=FAMILIES, help="which model it is")
     parser.add_argument("--output", metavar="FILE.ckpt", help="FILE's name with .ckpt, here, by default")
     parser.add_argument("--config", metavar="YAML", help="its all_config.yaml; the one beside it by default")
-    parser.add_argument("--data", metavar="RECIPE", help="recipe or YAML file whose data section to keep")
+    parser.add_argument("--data", metavar="RECIPE", help="recipe or file whose data section to keep, or none")
     parser.add_argument("--weights", choices=("plain", "averaged"), help="for files that hold both")
     parser.add_argument("--tasks", choices=("keep", "mean", "zero"), default="keep", help="table of tasks")
     parser.add_argument("--num_tasks", metavar="N", help="tasks, where they are to be others than the file's")
@@ -75,13 +78,15 @@ def _output(given: str | None, file: str) -> Path:
 
 
 def _data(given: str | None, config: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the data section of a recipe or file, or the one for the data of training."""
+    """Return the data section of a recipe or file, or the one for the data of training; None for none."""
     from recurlight.cli.config import read
     from recurlight.cli.recipes import config_path, recipes_dir
     from recurlight.interop.training_data import known_data
 
     if given is None:
         return known_data(config)
+    if given == NO_DATA:
+        return None
     spec = read(config_path(given, recipes_dir(), flag="--data")).get("data")
     if isinstance(spec, str):
         spec = {"class_path": spec}
@@ -123,6 +128,7 @@ def _tell(
     width = max(len(name) for name in settings)
     lines = [f"{name:{width}}  {value!s:24}  {origin}" for name, (value, origin) in sorted(settings.items())]
     lines += [f"left out: {', '.join(left_out)}"] if left_out else []
-    lines += [f"data: {data['class_path']}" if data else "data: none known, give --data to keep a section"]
-    lines += [f"checkpoint: {target}", f"test it:    recurlight test --ckpt_path {target}"]
+    lines += [f"data: {data['class_path']}" if data else "data: none, give --data RECIPE to keep a section"]
+    test = f"recurlight test --ckpt_path {target}{'' if data else ' --data CLASS'}"
+    lines += [f"checkpoint: {target}", f"test it:    {test}"]
     sys.stdout.write("\n".join([*lines, ""]))

@@ -36,7 +36,12 @@ def resolve(
     policy = "CorrectnessHalting" if family == "trm" else "QLearningHalting"
     return Architecture(
         family=family,
-        vocab=_settle(resolver, "vocab_size", vocab, "give data with the tokens of training, with --data"),
+        vocab=_settle(
+            resolver,
+            "vocab_size",
+            vocab,
+            "give data with the tokens of training, with --data, or --data none",
+        ),
         tokens=_tokens(shapes, prefix, resolver, file, sizes),
         width=shapes.width,
         prefix=prefix,
@@ -128,7 +133,7 @@ def _tokens(
     if not any(found.values()):
         raise SettingError(
             f"{file.path}: neither weights nor all_config.yaml tell the number of tokens: give --seq_len, or "
-            "the data with --data"
+            "the data with --data RECIPE"
         )
     return _settle(resolver, "seq_len", found, "let --prefix, --seq_len and --data agree")
 

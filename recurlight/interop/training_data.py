@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,8 +11,8 @@ from recurlight.interop.settings import SettingError
 
 __all__ = ["DataSizes", "data_sizes", "known_data", "known_tokens"]
 
-TOKENS = {"sudoku": 81, "maze": 900, "arc": 900}
-"""Tokens of a sample, by a word in the folder's name."""
+SIDES = {"sudoku": 9, "maze": 30, "arc": 30}
+"""Side of the square of tokens that a sample is, by a word of the folder's name."""
 
 
 class DataSizes(NamedTuple):
@@ -23,9 +24,24 @@ class DataSizes(NamedTuple):
 
 
 def _folder(config: Mapping[str, Any]) -> str:
-    """Return the name of the first folder of data, in lower case."""
-    paths = config.get("data_paths") or [config.get("data_path")]
-    return str(paths[0]).lower() if isinstance(paths, list) and paths else ""
+    """Return the name of the first folder of data, without those above it, in lower case."""
+    paths = config.get("data_paths") or config.get("data_path") or ""
+    first = paths[0] if isinstance(paths, list) else paths
+    return str(first).rstrip("/").rpartition("/")[2].lower()
+
+
+def _kind(folder: str) -> str | None:
+    """Return the word that tells what a folder holds, None where none does or a size in the name denies it.
+
+    Example:
+        >>> _kind("arc1concept-aug-1000"), _kind("search-5x5"), _kind("sudoku-6x6")
+        ('arc', None, None)
+    """
+    found = next((word for word in SIDES if re.search(rf"(?<![a-z0-9]){word}(?![a-z])", folder)), None)
+    sizes = re.findall(r"(?<![0-9])(\d+)x(\d+)(?![0-9])", folder)
+    if found is None or any({int(side) for side in size} != {SIDES[found]} for size in sizes):
+        return None
+    return found
 
 
 def known_tokens(config: Mapping[str, Any]) -> int | None:
@@ -35,7 +51,8 @@ def known_tokens(config: Mapping[str, Any]) -> int | None:
         >>> known_tokens({"data_paths": ["data/maze-30x30-hard-1k"]}), known_tokens({})
         (900, None)
     """
-    return next((tokens for word, tokens in TOKENS.items() if word in _folder(config)), None)
+    kind = _kind(_folder(config))
+    return None if kind is None else SIDES[kind] ** 2
 
 
 def known_data(config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -44,11 +61,14 @@ def known_data(config: Mapping[str, Any]) -> dict[str, Any] | None:
     Example:
         >>> known_data({"data_paths": ["data/sudoku-extreme-1k-aug-1000"]})["class_path"]
         'recurlight.SudokuData'
+        >>> known_data({"data_paths": ["data/sudoku-mine"]})
     """
     folder = _folder(config)
-    if "sudoku" not in folder:
+    if _kind(folder) != "sudoku" or "extreme" not in folder:
         return None
-    size = {"num_train": None if "full" in folder else 1000, "num_val": 200, "num_test": None}
+    thousands = re.search(r"-(\d+)k(?![a-z0-9])", folder)
+    count = None if "full" in folder else 1000 * int(thousands[1]) if thousands else 1000
+    size = {"num_train": count, "num_val": 200, "num_test": None}
     batch = config.get("global_batch_size")
     arguments = {"size": 9, "source": "hub", **size, "batch_size": batch if isinstance(batch, int) else 768}
     return {"class_path": "recurlight.SudokuData", "init_args": arguments}
