@@ -6,15 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recurlight.interop.errors import PublishedError
     from recurlight.interop.published import Imported, convert, import_published
-    from recurlight.interop.reading import PublishedError, PublishedFile, read_published
+    from recurlight.interop.reading import PublishedFile, read_published
     from recurlight.interop.settings import SETTINGS, SettingError
     from recurlight.interop.training_data import DataSizes, data_sizes, known_data
 
 _HOMES = {
     "training_data": ("DataSizes", "data_sizes", "known_data"),
     "published": ("Imported", "convert", "import_published"),
-    "reading": ("PublishedError", "PublishedFile", "read_published"),
+    "reading": ("PublishedFile", "read_published"),
+    "errors": ("PublishedError",),
     "settings": ("SETTINGS", "SettingError"),
 }
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from recurlight.cells.layers import swiglu_width
-from recurlight.interop.reading import PublishedError
+from recurlight.interop.errors import PublishedError
 
 __all__ = ["Entry", "Level", "Shapes", "check_layout", "infer_shapes", "layout"]
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from recurlight.checkpoints import MODEL, STAMP, stamp
 from recurlight.fitting import require_same_weights
 from recurlight.interop.architecture import resolve
+from recurlight.interop.errors import PublishedError
 from recurlight.interop.layout import Entry, check_layout, infer_shapes, layout
-from recurlight.interop.reading import PublishedError, PublishedFile, read_published
+from recurlight.interop.reading import PublishedFile, read_published
 from recurlight.interop.settings import Resolver, SettingError
 from recurlight.interop.spec import hyper_parameters
 from recurlight.interop.training_data import DataSizes
@@ -77,7 +78,7 @@ def import_published(
     Example:
         >>> import_published("step_65000", "trm")
         Traceback (most recent call last):
-        recurlight.interop.reading.PublishedError: step_65000: there is no such file
+        recurlight.interop.errors.PublishedError: step_65000: there is no such file
 
     Reference:
         HRM (arXiv:2506.21734) and TRM (arXiv:2510.04871), the formats of their code.

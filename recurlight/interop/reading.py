@@ -11,21 +11,13 @@ import torch
 import yaml
 from torch import Tensor
 
-from recurlight.errors import RecurlightError, suggestion
+from recurlight.errors import suggestion
+from recurlight.interop.errors import PublishedError
+from recurlight.interop.unwrapping import unwrap
 
-__all__ = ["PublishedError", "PublishedFile", "read_published"]
-
-WRAPPERS = ("model", "state_dict", "model_state_dict")
-"""Where files that also keep an optimizer put the state dict."""
-
-AVERAGES = ("ema_helper", "ema")
-"""Where such files put the averages of the parameters."""
+__all__ = ["PublishedFile", "read_published"]
 
 CONFIG = "all_config.yaml"
-
-
-class PublishedError(RecurlightError, ValueError):
-    """A published file cannot be imported; the message names the file, the reason and the fix."""
 
 
 class PublishedFile(NamedTuple):
@@ -33,7 +25,7 @@ class PublishedFile(NamedTuple):
 
     path: str
     weights: dict[str, Tensor]
-    """State dict without `_orig_mod.`, so that every key begins with `model.inner.`."""
+    """State dict without what wrappers put before its keys, so that every key begins with `model.inner.`."""
     config: dict[str, Any]
     """Content of `all_config.yaml`; empty where there is none."""
     config_path: str
@@ -45,7 +37,7 @@ def read_published(path: str, config: str | None = None, weights: str | None = N
     """Read a published file without running any code from it.
 
     Args:
-        path: File of the state dict, alone or wrapped together with an optimizer.
+        path: File of the state dict, alone or inside dictionaries together with other things.
         config: Its `all_config.yaml`; None for the one beside the file, if there is one.
         weights: `plain` or `averaged`, for files that hold both; None where they hold one set.
 
@@ -53,10 +45,7 @@ def read_published(path: str, config: str | None = None, weights: str | None = N
         PublishedError: A file cannot be read or holds something else.
     """
     content = _load(Path(path))
-    state, left_out = _unwrap(content, path, weights)
-    named = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
-    if any(key.startswith("recursion.") for key in named):
-        raise PublishedError(f"{path} is recurlight's own checkpoint: use it as it is, --ckpt_path {path}")
+    named, left_out = unwrap(content, path, weights)
     other = next((key for key, value in named.items() if not isinstance(value, Tensor)), None)
     if other is not None or not named:
         raise PublishedError(
@@ -89,37 +78,6 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise PublishedError(f"{path} holds a {type(content).__name__} and no state dict: give another file")
     return {str(key): value for key, value in content.items()}
-
-
-def _unwrap(content: dict[str, Any], path: str, weights: str | None) -> tuple[Mapping[str, Any], list[str]]:
-    """Return the state dict, and the names of what stands beside it."""
-    wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-    plain = content if wrapper is None else content[wrapper]
-    average = next((key for key in AVERAGES if isinstance(content.get(key), Mapping)), None)
-    if average is None and weights == "averaged":
-        raise PublishedError(f"{path} holds no averages beside its weights: leave out --weights averaged")
-    if average is not None and weights is None:
-        raise PublishedError(
-            f"{path} holds weights and their averages: add --weights averaged, which published evaluation "
-            "runs, or --weights plain"
-        )
-    taken = [wrapper, average if weights == "averaged" else None]
-    left_out = [] if wrapper is None else [key for key in content if key not in taken]
-    if average is not None and weights == "averaged":
-        return _averaged(plain, content[average], path), left_out
-    return plain, left_out
-
-
-def _averaged(plain: Mapping[str, Any], averages: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Lay the averages of the parameters over the state dict; buffers have none."""
-    state = {key.replace("_orig_mod.", ""): value for key, value in plain.items()}
-    over = {key.replace("_orig_mod.", ""): value for key, value in averages.items()}
-    unknown = sorted(over.keys() - state.keys())
-    if unknown:
-        raise PublishedError(
-            f"{path} has averages of '{unknown[0]}', which is no weight: use --weights plain"
-        )
-    return {**state, **over}
 
 
 def _read_config(path: Path) -> dict[str, Any]:

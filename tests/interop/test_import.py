@@ -144,6 +144,68 @@ def test_files_with_an_optimizer_say_what_is_left_out(folder, capsys):
     assert same(averaged, plain)
 
 
+HEAD = ROOT + "lm_head.weight"
+
+
+def halves():
+    """Weights, and averages that tell themselves apart; buffers have none, as in the published code."""
+    plain = random_weights(SUDOKU)
+    averages = {
+        key: value + 1 for key, value in plain.items() if not key.endswith(("_init", "puzzle_emb.weights"))
+    }
+    return plain, averages
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda plain, averages: {"model_state_dict": plain, "ema_state_dict": averages, "step": 3},
+        lambda plain, averages: {"model": plain, "ema": {"mu": 0.999, "shadow": averages}},
+        lambda plain, averages: {"net": plain, "ema_model": {"state_dict": averages}},
+        lambda plain, averages: {"train": {"state": plain}, "averaged": averages},
+        lambda plain, averages: {**plain, "ema": averages},
+        lambda plain, averages: {
+            "model": {f"module.{key}": value for key, value in plain.items()},
+            "swa": {"n_averaged": torch.tensor(3)}
+            | {f"module._orig_mod.{key}": value for key, value in averages.items()},
+        },
+    ],
+)
+def test_averages_are_found_wherever_a_file_keeps_them(folder, capsys, wrap):
+    """Fails when plain weights are taken unasked because the averages have another name."""
+    file, (plain, averages) = publish(folder / "hub", SUDOKU), halves()
+    torch.save(wrap(plain, averages), file)
+    text = failure(capsys, "import", str(file), "--from", "trm")
+    assert "holds weights and their averages: add --weights averaged" in text
+    assert same(weights_of(file, "--from", "trm", "--weights", "plain"), converted(plain))
+    assert same(weights_of(file, "--from", "trm", "--weights", "averaged"), converted(plain | averages))
+
+
+def converted(weights):
+    """Return our names of published weights, which another file holds alone."""
+    torch.save(weights, "alone")
+    made = import_published("alone", "trm", cycles=2, latent_steps=1, seq_len=16)
+    return made.checkpoint["state_dict"]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "module._orig_mod.", "model."])
+def test_what_wraps_a_model_leaves_its_names(folder, prefix):
+    """Fails when the prefix of distributed or compiled models is taken for another model."""
+    plain = random_weights(SUDOKU)
+    file = publish(folder / "hub", SUDOKU, weights=plain, prefix=prefix)
+    assert same(weights_of(file, "--from", "trm"), converted(plain))
+
+
+def test_averages_alone_are_taken_as_they_are(folder, capsys):
+    """Fails when a file of averages needs plain weights beside them."""
+    file, plain = publish(folder / "hub", SUDOKU), random_weights(SUDOKU)
+    torch.save({"ema": {"decay": 0.99, "shadow": plain}}, file)
+    assert same(weights_of(file, "--from", "trm"), converted(plain))
+    assert "holds averages alone" in failure(
+        capsys, "import", str(file), "--from", "trm", "--weights", "plain"
+    )
+
+
 def test_a_flag_wins_over_the_configuration_and_the_output_says_so(folder, capsys):
     """Fails when all_config.yaml wins, or the origin of a value is told wrongly."""
     file = publish(folder / "hub", SUDOKU)

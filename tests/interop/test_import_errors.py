@@ -148,6 +148,18 @@ def test_wrong_flags_are_named(folder, capsys, shape, flags, part):
         ({}, "is no state dict"),
         ({"recursion.encoder.token": torch.zeros(1)}, "is recurlight's own checkpoint: use it as it is"),
         ({"model": {"recursion.encoder.token": torch.zeros(1)}}, "is recurlight's own checkpoint"),
+        (
+            {"model": {"inner.a": torch.zeros(1)}, "best": {"inner.a": torch.zeros(1)}},
+            "holds several sets of weights, model, best: save the one",
+        ),
+        (
+            {"model": {"inner.a": torch.zeros(1)}, "ema": {"shadow_params": [torch.zeros(1)]}},
+            "holds 'ema' beside its weights, averages without names of weights: add --weights plain",
+        ),
+        (
+            {"inner.a": torch.zeros(1), "module.model.inner.a": torch.zeros(1)},
+            "holds model.inner.a twice",
+        ),
         ({"a.b": torch.zeros(1)}, "has no model.inner.L_level, it has a.b"),
         ({"model": torch.nn.Linear(1, 1)}, "no weights, or Python objects beside them"),
     ],
