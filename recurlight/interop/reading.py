@@ -12,6 +12,7 @@ import yaml
 from torch import Tensor
 
 from recurlight.errors import suggestion
+from recurlight.interop import plain_yaml
 from recurlight.interop.errors import PublishedError
 from recurlight.interop.unwrapping import unwrap
 
@@ -83,7 +84,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _read_config(path: Path) -> dict[str, Any]:
     """Read an `all_config.yaml`."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = plain_yaml.load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise PublishedError(f"{path} cannot be read ({error}): name another file with --config") from error
     except yaml.YAMLError as error:

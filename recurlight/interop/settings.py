@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from recurlight.errors import RecurlightError, suggestion
 
-__all__ = ["COUNTS", "FAMILIES", "SETTINGS", "Resolver", "Setting", "SettingError"]
+__all__ = ["COUNTS", "FAMILIES", "SETTINGS", "Resolver", "Setting", "SettingError", "whole"]
 
 FAMILIES = {"trm": ("trm",), "hrm": ("hrm", "hrm_act_v1")}
 """Each family, and the modules in which its published model lives."""
@@ -23,9 +24,19 @@ class SettingError(RecurlightError, ValueError):
     """A setting of the import is missing or wrong."""
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
+    """Return a whole number, also one that is written with a point.
+
+    Raises:
+        ValueError: It is none.
+
+    Example:
+        >>> whole("3"), whole(3.0)
+        (3, 3)
+    """
+    text = re.sub(r"\.0*$", "", str(value))
     try:
-        return int(str(value))
+        return int(text)
     except ValueError as error:
         raise ValueError("a whole number") from error
 
@@ -58,9 +69,9 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "cycles": Setting("H_cycles", _whole, 3, 1, "cycles in a segment"),
-    "latent_steps": Setting("L_cycles", _whole, 6, 1, "latent updates in a cycle"),
-    "heads": Setting("num_heads", _whole, 8, 1, "attention heads"),
+    "cycles": Setting("H_cycles", whole, 3, 1, "cycles in a segment"),
+    "latent_steps": Setting("L_cycles", whole, 6, 1, "latent updates in a cycle"),
+    "heads": Setting("num_heads", whole, 8, 1, "attention heads"),
     "positions": Setting(
         "pos_encodings",
         _one_of({word: word for word in ("rope", "learned", "none")}),
@@ -69,8 +80,8 @@ SETTINGS = {
         "how attention knows positions: rope, learned or none",
     ),
     "rotary_base": Setting("rope_theta", _number, 10000.0, 1, "base of the rotary frequencies"),
-    "prefix": Setting("puzzle_emb_len", _whole, 16, 0, "task-prefix positions"),
-    "max_segments": Setting("halt_max_steps", _whole, 16, 1, "segments of evaluation, cap of training"),
+    "prefix": Setting("puzzle_emb_len", whole, 16, 0, "task-prefix positions"),
+    "max_segments": Setting("halt_max_steps", whole, 16, 1, "segments of evaluation, cap of training"),
     "exploration": Setting("halt_exploration_prob", _number, 0.1, 0, "probability of exploration in halting"),
     "loss": Setting(
         "loss.loss_type",
@@ -172,7 +183,7 @@ class Resolver:
         """Return a flag that is no setting of the published configuration."""
         if name not in self.flags:
             return None
-        return int(self._parse(f"--{name}", Setting("", _whole, None, 1, ""), self.flags[name]))
+        return int(self._parse(f"--{name}", Setting("", whole, None, 1, ""), self.flags[name]))
 
     def _configured(self, name: str) -> Any:
         node: Any = self.arch

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from recurlight.interop.settings import SettingError
+from recurlight.interop.settings import SettingError, whole
 
 __all__ = ["DataSizes", "data_sizes", "known_data", "known_tokens"]
 
@@ -58,6 +58,9 @@ def known_tokens(config: Mapping[str, Any]) -> int | None:
 def known_data(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the data section for the data in an `all_config.yaml`, None where there is none here.
 
+    Raises:
+        SettingError: Its batch size is no number.
+
     Example:
         >>> known_data({"data_paths": ["data/sudoku-extreme-1k-aug-1000"]})["class_path"]
         'recurlight.SudokuData'
@@ -69,8 +72,11 @@ def known_data(config: Mapping[str, Any]) -> dict[str, Any] | None:
     thousands = re.search(r"-(\d+)k(?![a-z0-9])", folder)
     count = None if "full" in folder else 1000 * int(thousands[1]) if thousands else 1000
     size = {"num_train": count, "num_val": 200, "num_test": None}
-    batch = config.get("global_batch_size")
-    arguments = {"size": 9, "source": "hub", **size, "batch_size": batch if isinstance(batch, int) else 768}
+    try:
+        batch = whole(config.get("global_batch_size") or 768)
+    except ValueError as error:
+        raise SettingError(f"global_batch_size is {config['global_batch_size']!r}: write {error}") from error
+    arguments = {"size": 9, "source": "hub", **size, "batch_size": batch}
     return {"class_path": "recurlight.SudokuData", "init_args": arguments}
 
 

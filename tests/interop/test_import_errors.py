@@ -90,6 +90,7 @@ def test_many_differences_are_counted(folder, capsys):
         ({"puzzle_emb_ndim": 0}, "arch.puzzle_emb_ndim is 0"),
         ({"rms_norm_eps": 1e-6}, "arch.rms_norm_eps is 1e-06"),
         ({"H_cycles": 0}, "arch.H_cycles is 0: give at least 1"),
+        ({"H_cycles": 3.5}, "arch.H_cycles is '3.5': give a whole number"),
         ({"H_cycles": "three"}, "arch.H_cycles is 'three': give a whole number"),
         ({"rope_theta": "nan"}, "arch.rope_theta is nan: give at least 1"),
         ({"pos_encodings": "learned"}, "positions are learned, and the file has no model.inner.embed_pos"),
@@ -181,6 +182,10 @@ def test_a_broken_configuration_is_named(folder, capsys):
         ("a: [", "is not valid YAML"),
         ("[1]", "no section 'arch'"),
         ("arch: 3", "no section"),
+        (
+            "arch: !!python/object/apply:numpy.core.multiarray.scalar [1, 2]",
+            "a number of numpy that cannot be",
+        ),
     ):
         (file.parent / "all_config.yaml").write_text(text)
         line = failure(capsys, "import", str(file), "--from", "trm")
