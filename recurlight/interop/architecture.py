@@ -33,7 +33,6 @@ def resolve(
     resolver.require(_required(family, shapes, resolver, sizes), file.path)
     vocab = {"shapes": shapes.vocab, "data": sizes and sizes.vocab_size}
     prefix = _prefix(family, shapes, resolver, sizes)
-    policy = "CorrectnessHalting" if family == "trm" else "QLearningHalting"
     return Architecture(
         family=family,
         vocab=_settle(
@@ -57,8 +56,16 @@ def resolve(
         max_segments=resolver.get("max_segments", 16),
         exploration=resolver.get("exploration", 0.1),
         loss=resolver.get("loss", "StablemaxCrossEntropy"),
-        halting=resolver.get("halting", policy),
+        halting=_halting(family, resolver),
     )
+
+
+def _halting(family: str, resolver: Resolver) -> str:
+    """Return the policy; with one segment the published code trains the halt score alone, whatever is set."""
+    policy = str(resolver.get("halting", "CorrectnessHalting" if family == "trm" else "QLearningHalting"))
+    if policy == "QLearningHalting" and resolver.get("max_segments", 16) == 1:
+        return str(resolver.note("halting", "CorrectnessHalting", "published rule of one segment"))
+    return policy
 
 
 def _required(family: str, shapes: Shapes, resolver: Resolver, sizes: DataSizes | None) -> list[str]:

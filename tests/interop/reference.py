@@ -36,6 +36,7 @@ class Shape(NamedTuple):
     prefix: int = 16
     task_width: int = 64
     positions: str = "rope"
+    segments: int = 16
     name: str = ""
     """Module and class in `all_config.yaml`, where not those of the family's own repository."""
 
@@ -55,7 +56,7 @@ class Shape(NamedTuple):
             "expansion": 4,
             "puzzle_emb_ndim": self.task_width if self.tasks else 0,
             "pos_encodings": self.positions,
-            "halt_max_steps": 16,
+            "halt_max_steps": self.segments,
             "halt_exploration_prob": 0.1,
             "forward_dtype": "bfloat16",
             "loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"},
@@ -238,9 +239,9 @@ def training_step(w, shape, batch, answer, latent, age, halted):
     latent = torch.where(halted[:, None, None], fresh[1], latent)
     result = segment(w, shape, inputs, task, answer, latent)
     right = ((result.logits.argmax(dim=-1) == labels) | (labels == -100)).all(dim=1).to(result.halt.dtype)
-    last = torch.where(halted, 1, age + 1) >= 16
+    last = torch.where(halted, 1, age + 1) >= shape.segments
     halting = F.binary_cross_entropy_with_logits(result.halt, right, reduction="none")
-    if shape.family == "hrm":
+    if shape.family == "hrm" and shape.segments > 1:
         with torch.no_grad():
             after = segment(w, shape, inputs, task, result.answer, result.latent)
             target = torch.where(last, after.halt, torch.maximum(after.halt, after.go_on)).sigmoid()

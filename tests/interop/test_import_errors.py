@@ -130,7 +130,6 @@ def test_configurations_that_contradict_are_named(folder, capsys, changes, part)
         (TRM_ATTENTION, ["--output", "."], "is a folder: name a file in it"),
         (TRM_ATTENTION, ["--output", "gone/a.ckpt"], "the folder gone does not exist"),
         (TRM_ATTENTION, ["--output", "recipes/tiny.yaml"], "exists already"),
-        (HRM, ["--seq_len", 9, "--max_segments", 1], "max_segments"),
     ],
 )
 def test_wrong_flags_are_named(folder, capsys, shape, flags, part):

@@ -207,6 +207,28 @@ def test_one_training_step(shape, name, imported, precision, measure):
         measure(f"{name}, {precision}, gradients", relative_norm(gradient, other), bound)
 
 
+@pytest.mark.parametrize("family", [HRM, TRM_MIXER])
+def test_one_segment_trains_the_halt_score_alone(family, tmp_path):
+    """With `halt_max_steps: 1` nothing is worth going on for: no continue score, and every slot halts.
+
+    Fails when HRM is refused for its look-ahead, or trains its second score.
+    """
+    shape = family._replace(layers=1, segments=1)
+    model, weights = pair(imported_file(tmp_path, shape), shape, torch.float64)
+    fresh = questions(shape)
+    carried = carry(*start(weights, shape, ROWS), fresh, halted=True)
+    slots = (fresh.inputs, fresh.labels, fresh.task)
+    theirs, expected = published_gradients(weights, shape, slots, carried)
+    model.optimizer, model.scheduler = plain_sgd, None
+    inspect = Inspect(carried)
+    trainer(max_steps=1, callbacks=[inspect], precision="64-true").fit(model, loader([fresh]))
+    assert inspect.halted.all()
+    assert theirs.wants_to_halt.all()
+    assert apart(inspect.loss, theirs.loss, True) < 1e-10
+    for key, gradient in inspect.gradients.items():
+        assert relative_norm(gradient, expected[key][: len(gradient)]) < 1e-10
+
+
 def relative_norm(ours, theirs):
     return ((ours - theirs).norm() / theirs.norm()).item()
 
