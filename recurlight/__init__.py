@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         PicardSolver,
     )
     from recurlight.types import IGNORE, Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
+    from recurlight.weights import WarmStart, warm_start
 
 _HOMES = {
     "cells": (
@@ -184,6 +185,10 @@ _HOMES = {
         "Segment",
         "Sized",
         "Sizes",
+    ),
+    "weights": (
+        "WarmStart",
+        "warm_start",
     ),
 }
 

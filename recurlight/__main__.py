@@ -31,6 +31,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   recurlight recipes list                          what can be trained
   recurlight fit --config NAME                     train a recipe
   recurlight fit --config NAME --model.width 256   the same with a setting changed; flags always win
+  recurlight fit --config NAME --weights FILE      begin a new run with the weights of a checkpoint
   recurlight fit --config NAME --print_config      print all settings and stop
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
   recurlight import FILE --from trm                then test or fit it with --ckpt_path

@@ -14,7 +14,7 @@ from recurlight.sparse_table import tables_of
 from recurlight.spec import Description
 from recurlight.types import Sizes
 
-__all__ = ["require_fitting", "require_same_weights"]
+__all__ = ["mismatches", "require_fitting", "require_same_weights"]
 
 SHOWN = 3
 
@@ -43,15 +43,24 @@ def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor
         raise CheckpointMismatch(_refusal(differences))
 
 
-def _differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
-    found = [f"{key} is missing there" for key in ours if key not in theirs]
-    found += [f"{key} is unknown here" for key in theirs if key not in ours]
-    found += [
-        f"{key} is {tuple(theirs[key].shape)} there and {tuple(ours[key].shape)} here"
+def mismatches(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, str]:
+    """Tell what is wrong with each weight that two sets do not share by name and shape.
+
+    Example:
+        >>> mismatches({"a": Tensor(2), "b": Tensor(1)}, {"a": Tensor(3), "c": Tensor(1)})
+        {'b': 'is missing there', 'c': 'is unknown here', 'a': 'is (3,) there and (2,) here'}
+    """
+    found = {key: "is missing there" for key in ours if key not in theirs}
+    found |= {key: "is unknown here" for key in theirs if key not in ours}
+    return found | {
+        key: f"is {tuple(theirs[key].shape)} there and {tuple(ours[key].shape)} here"
         for key in ours
         if key in theirs and ours[key].shape != theirs[key].shape
-    ]
-    return found
+    }
+
+
+def _differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
+    return [f"{key} {reason}" for key, reason in mismatches(ours, theirs).items()]
 
 
 def _refusal(differences: list[str], settings: Iterable[str] = ()) -> str:

@@ -23,7 +23,7 @@ from recurlight.spec.names import hints, import_path
 from recurlight.spec.read import require_arguments
 from recurlight.trust import Trust
 
-__all__ = ["Reloadable"]
+__all__ = ["Reloadable", "read_trusting_nothing"]
 
 
 class Reloadable(Recorded, LightningModule):
@@ -102,7 +102,7 @@ class Reloadable(Recorded, LightningModule):
             UntrustedCode: The file holds Python objects, or names code that it may not import.
             CheckpointMismatch: It is of a newer version, or does not fit this one.
         """
-        checkpoint = _read(checkpoint_path, map_location)
+        checkpoint = read_trusting_nothing(checkpoint_path, map_location)
         try:
             model: Self = _make(cls, checkpoint, Trust(trust), changes)
         except (CheckpointMismatch, UntrustedCode) as error:
@@ -133,7 +133,13 @@ def _path(kind: type) -> str:
         return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _read(path: str | Path, map_location: Any) -> Any:
+def read_trusting_nothing(path: str | Path, map_location: Any) -> Any:
+    """Read a checkpoint as tensors and plain data.
+
+    Raises:
+        CheckpointError: The file was cut off or changed.
+        UntrustedCode: It holds Python objects; none of them was made.
+    """
     if not is_local(path):
         return TorchCheckpointIO().load_checkpoint(path, map_location, weights_only=True)
     try:

@@ -32,6 +32,7 @@ from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
 from recurlight.cli.trust import allowing
+from recurlight.cli.weights import begin
 from recurlight.data import PuzzleData
 from recurlight.errors import RecurlightError
 from recurlight.fitting import require_fitting
@@ -94,6 +95,9 @@ class RecurlightCLI(LightningCLI):
         parser.set_defaults({"trainer.logger": logger, "model.optimizer": None})
         if subcommand == "predict":  # a callback writes them; kept in memory they would be gigabytes
             parser.set_defaults({"return_predictions": False})
+        parser.add_argument(
+            "--weights", type=str | None, help="checkpoint whose weights alone a new run of fit begins with"
+        )
         options = [key for key in parser.get_defaults().as_dict() if key not in SECTIONS]
         assert isinstance(parser, Parser)
         parser.lookup = TypeLookup(SECTIONS, options)
@@ -129,6 +133,9 @@ class RecurlightCLI(LightningCLI):
     @override
     def after_instantiate_classes(self) -> None:
         checkpoint, subcommand = self.request.checkpoint, self.request.subcommand
+        if self.request.weights:
+            path = self.config[subcommand].weights
+            _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
         if checkpoint:
             require_fitting(self.model, checkpoint, self.model.recursion.sizes)
         for doubt in doubts(subcommand, self.config[subcommand].get("ckpt_path"), checkpoint, self.trainer):

@@ -13,7 +13,7 @@ from recurlight.checkpoints import data_made_with, made_by, made_with, require_r
 from recurlight.errors import CheckpointError, RecurlightError, suggestion
 from recurlight.saving import files
 
-__all__ = ["LINKS", "CheckpointError", "doubts", "read_checkpoint", "require_usable", "run_config"]
+__all__ = ["LINKS", "NOTHING", "CheckpointError", "doubts", "read_checkpoint", "require_usable", "run_config"]
 
 LINKS = ("vocab_size", "seq_len", "num_tasks")
 """Settings of the model that follow from the data."""
@@ -24,6 +24,9 @@ FOR_TRAINING = ("optimizer", "scheduler")
 OURS = "recurlight.RecursiveModule"
 """The class that the command line makes."""
 
+NOTHING = (None, "", "null")
+"""How a command line says that there is no checkpoint."""
+
 KEYWORDS = ("best", "hpc")
 """Checkpoints that Lightning finds by itself."""
 
@@ -32,8 +35,12 @@ SHARDED = (".metadata", "latest")
 """What shows that a folder is itself a checkpoint, of a strategy that shards."""
 
 
-def read_checkpoint(path: str) -> dict[str, Any]:
+def read_checkpoint(path: str, flag: str = "--ckpt_path") -> dict[str, Any]:
     """Load a checkpoint without running any code from it; its weights stay on disk until they are used.
+
+    Args:
+        path: File.
+        flag: What the user named it by.
 
     Returns:
         Its content; empty for sharded ones, which are folders, and for names that Lightning resolves itself
@@ -49,28 +56,28 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         inside = (found for found in file.rglob("*.ckpt") if found.is_file())
         newest = max(inside, key=lambda found: found.stat().st_mtime, default=None)
         advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
-        raise CheckpointError(f"--ckpt_path {path}: this is a folder; {advice}")
+        raise CheckpointError(f"{flag} {path}: this is a folder; {advice}")
     if not file.is_file():
         near = sorted(str(other) for other in file.parent.glob("*.ckpt")) if file.parent.is_dir() else []
-        raise CheckpointError(f"--ckpt_path {path}: there is no such file{suggestion(path, near)}")
+        raise CheckpointError(f"{flag} {path}: there is no such file{suggestion(path, near)}")
     try:
         content = files.read(path, mmap=True)
     except CheckpointError as error:
-        raise CheckpointError(f"--ckpt_path {error}") from error
+        raise CheckpointError(f"{flag} {error}") from error
     except OSError as error:
-        raise CheckpointError(f"--ckpt_path {path}: cannot be read, {error.strerror}") from error
+        raise CheckpointError(f"{flag} {path}: cannot be read, {error.strerror}") from error
     if not isinstance(content, dict) or "state_dict" not in content:
-        raise CheckpointError(f"--ckpt_path {path}: no Lightning checkpoint, it has no 'state_dict'")
+        raise CheckpointError(f"{flag} {path}: no Lightning checkpoint, it has no 'state_dict'")
     return content
 
 
 def require_usable(
-    path: str, checkpoint: dict[str, Any], subcommand: str, given: Callable[[str], bool]
+    called: str, checkpoint: dict[str, Any], subcommand: str, given: Callable[[str], bool]
 ) -> None:
     """Refuse a checkpoint from which a subcommand cannot make its model.
 
     Args:
-        path: What the user called it.
+        called: What the user called it, with the flag.
         checkpoint: Its content.
         subcommand: Such as `fit`.
         given: Whether the user sets a key.
@@ -81,16 +88,14 @@ def require_usable(
     try:
         require_readable(checkpoint)
     except RecurlightError as error:
-        raise CheckpointError(f"--ckpt_path {path}: {error}") from error
+        raise CheckpointError(f"{called}: {error}") from error
     kind = made_by(checkpoint)
     if kind not in (None, OURS):
-        raise CheckpointError(
-            f"--ckpt_path {path}: it is of the class {kind}, which is loaded in Python only"
-        )
+        raise CheckpointError(f"{called}: it is of the class {kind}, which is loaded in Python only")
     for name, why in unrecorded(checkpoint).items():
         if not given(f"model.{name}") and (subcommand == "fit" or name not in FOR_TRAINING):
             raise CheckpointError(
-                f"--ckpt_path {path}: the model's {name} could not be written into it ({why}): "
+                f"{called}: the model's {name} could not be written into it ({why}): "
                 f"set it again, --model.{name} ..."
             )
 

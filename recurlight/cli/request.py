@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from recurlight.cli.checkpoint import read_checkpoint, require_usable, run_config
+from recurlight.cli.checkpoint import NOTHING, read_checkpoint, require_usable, run_config
 from recurlight.cli.config import ConfigError, Flag, flags, read, split, without
 from recurlight.cli.last import KEYWORDS, find_last
 from recurlight.cli.merge import forget_switched, has_key, overlay
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import named_by, own_packages
+from recurlight.cli.weights import read_weights, sections
 
 __all__ = ["DEFAULTS", "Request", "prepare"]
 
@@ -36,6 +37,8 @@ class Request(NamedTuple):
     sources: list[tuple[str, dict[str, Any]]]
     """Each configuration file by the name that the user gave it."""
     checkpoint: dict[str, Any]
+    weights: dict[str, Any]
+    """The checkpoint whose weights a new run begins with; empty if there is none."""
     name: str
     """Name of the run's folder: that of the first configuration."""
     packages: list[str]
@@ -66,20 +69,23 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     files = [config_path(value, folder) for value in configs]
     sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
     name = files[0].stem if files else "run"
-    path = _value("ckpt_path", sources, given)
+    path, start = _value("ckpt_path", sources, given), _value("weights", sources, given)
+    weights = read_weights(start, path, subcommand)
     if path in KEYWORDS:
         path = _last(path, subcommand, sources, given, name)
         rest = without(rest, "ckpt_path")
         sources.append(("--ckpt_path", {"ckpt_path": path}))
     checkpoint = _checkpoint(path, subcommand, sources, given)
-    merged = overlay(DEFAULTS, run_config(checkpoint))
+    named = {section for _, content in sources for section in content}
+    own = sections(start, weights, named, _setter(sources, given))
+    merged = overlay(DEFAULTS, run_config(checkpoint) | own)
     for _, content in sources:
         merged = overlay(merged, content)
     merged = copy.deepcopy(merged)  # the sources share their nodes with it
     for flag in given:
         forget_switched(merged, flag)
     packages = [*trusted, *named_by(given), *own_packages(merged)]
-    return Request(subcommand, rest, merged, sources, checkpoint, name, packages)
+    return Request(subcommand, rest, merged, sources, checkpoint, weights, name, packages)
 
 
 def _value(key: str, sources: Sequence[Source], given: Sequence[Flag]) -> Any:
@@ -103,16 +109,16 @@ def _checkpoint(
     path: Any, subcommand: str, sources: Sequence[Source], given: Sequence[Flag]
 ) -> dict[str, Any]:
     """Read the checkpoint of a path; empty if there is none."""
-    if path in (None, "", "null"):
+    if path in NOTHING:
         return {}
     if not isinstance(path, str):
         raise ConfigError(f"ckpt_path: expected the path of a checkpoint, got {path!r}")
     checkpoint = read_checkpoint(path)
-    keys = [flag.key for flag in given]
-    require_usable(
-        path,
-        checkpoint,
-        subcommand,
-        lambda key: key in keys or any(has_key(content, key) for _, content in sources),
-    )
+    require_usable(f"--ckpt_path {path}", checkpoint, subcommand, _setter(sources, given))
     return checkpoint
+
+
+def _setter(sources: Sequence[Source], given: Sequence[Flag]) -> Callable[[str], bool]:
+    """Return what tells whether a configuration or a flag sets a key."""
+    keys = [flag.key for flag in given]
+    return lambda key: key in keys or any(has_key(content, key) for _, content in sources)

@@ -64,6 +64,27 @@ def test_test_and_fit_and_python_take_what_import_writes(folder, capsys):
     assert SudokuData.load_from_checkpoint("step_65000.ckpt").num_train == 8
 
 
+def test_a_new_run_begins_with_imported_weights(folder, capsys):
+    """Fails when imported checkpoints have no settings of their own, or need data of the same size."""
+    run(publish(folder / "hub", SUDOKU), "--from", "trm")
+    other = [
+        "--data",
+        "SudokuData",
+        "--data.size",
+        "4",
+        "--data.batch_size",
+        "2",
+        "--data.epoch_samples",
+        "8",
+    ]
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+    assert main(["fit", "--weights", "step_65000.ckpt", *other, *quiet, *ONE_STEP]) == 0
+    tuned = loaded("runs/run/version_0/checkpoints/last.ckpt")
+    assert tuned["global_step"] == 1
+    assert same(tuned["state_dict"], loaded("step_65000.ckpt")["state_dict"])
+    assert "left out" not in capsys.readouterr().out
+
+
 def test_settings_arrive_in_the_commands(folder, capsys):
     """Fails when HRM gets TRM's window, or cycles and latent steps change places."""
     run(publish(folder / "hub", SUDOKU._replace(cycles=5)), "--from", "trm", "--data", "recipes/tiny.yaml")
