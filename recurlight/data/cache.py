@@ -15,8 +15,15 @@ __all__ = ["cache_folder", "load_arrays", "save_arrays"]
 
 
 def cache_folder() -> Path:
-    """Return `$RECURLIGHT_CACHE`, or `~/.cache/recurlight` where it is not set."""
-    return Path(os.environ.get("RECURLIGHT_CACHE") or Path.home() / ".cache" / "recurlight")
+    """Return `$RECURLIGHT_CACHE`; where it is not set, `recurlight` in `$XDG_CACHE_HOME` or in `~/.cache`.
+
+    A relative `$XDG_CACHE_HOME` is ignored, as the XDG base directory specification asks.
+    """
+    own = os.environ.get("RECURLIGHT_CACHE")
+    if own:
+        return Path(own)
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (shared if shared.is_absolute() else Path.home() / ".cache") / "recurlight"
 
 
 def save_arrays(path: Path, **arrays: NDArray[np.uint8]) -> None:

@@ -36,7 +36,8 @@ class MazeData(SourcedData):
     shortest path; every cell is supervised. No maze is in two splits, not even turned or mirrored.
 
     - `generated`: corridors one cell wide with a few loops, made on all cores on first use and kept in
-      `$RECURLIGHT_CACHE` or `~/.cache/recurlight`. A thousand mazes of 30 x 30 take a core 4 s.
+      `$RECURLIGHT_CACHE`, `$XDG_CACHE_HOME/recurlight` or `~/.cache/recurlight`, the first that is set. A
+      thousand mazes of 30 x 30 take a core 4 s.
     - `csv`: `train.csv` and `test.csv` of the folder `path`, columns `source,question,answer,rating`, cells
       in the characters `# SGo`. Every row's columns and lengths are checked, and the contents of the rows
       drawn: one start, one goal, and an answer that is the same maze with a path between them.

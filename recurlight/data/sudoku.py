@@ -30,8 +30,9 @@ class SudokuData(SourcedData):
     Tokens: 0 pad, 1 blank, 2 and up the digits. Every cell of the answer is supervised.
 
     - `generated`: puzzles with one solution, minimal up to size 9, made on all cores on first use and kept
-      in `$RECURLIGHT_CACHE` or `~/.cache/recurlight`. From size 6 no two puzzles are equal up to symmetry.
-      A thousand puzzles take a core 0.3 s in size 4, 1 s in size 6, 10 s in size 9, 8 minutes in size 16.
+      in `$RECURLIGHT_CACHE`, `$XDG_CACHE_HOME/recurlight` or `~/.cache/recurlight`, the first that is set.
+      From size 6 no two puzzles are equal up to symmetry. A thousand puzzles take a core 0.3 s in size 4,
+      1 s in size 6, 10 s in size 9, 8 minutes in size 16.
     - `csv`: `train.csv` and `test.csv` of the folder `path`, columns `source,question,answer,rating`, `.` or
       `0` for an empty cell. Training and validation rows are a seeded draw from `train.csv` without rows
       that equal a test puzzle, or each other's, up to symmetry. Test rows stay as they are. Every row's

@@ -35,5 +35,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_the_folder_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path
     monkeypatch.delenv("RECURLIGHT_CACHE")
+    assert cache_folder() == tmp_path / "xdg" / "recurlight"
+    for ignored in ("", "relative/cache"):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert cache_folder() == Path.home() / ".cache" / "recurlight"
+    monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "recurlight"
