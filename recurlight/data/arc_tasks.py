@@ -51,6 +51,7 @@ def chosen_tasks(
     Raises:
         DataError: A set cannot be read, lacks answers, or has a task that another set has.
     """
+    _check_names(train_sets, eval_set)
     chosen: list[list[Task]] = []
     home: dict[str, str] = {}
     for name in [*train_sets, eval_set]:
@@ -73,6 +74,18 @@ def chosen_tasks(
                 "file of solutions, or name the set under data.eval_set alone"
             )
     return train, chosen[-1]
+
+
+def _check_names(train_sets: Sequence[str], eval_set: str) -> None:
+    """Refuse a set that is named twice."""
+    if eval_set in train_sets:
+        raise DataError(
+            f"the set '{eval_set}' is in data.train_sets and is data.eval_set: remove it from data.train_sets; "
+            "training takes the demonstrations of the evaluated set by itself"
+        )
+    twice = [name for name in train_sets if list(train_sets).count(name) > 1]
+    if twice:
+        raise DataError(f"data.train_sets names '{twice[0]}' twice: remove one")
 
 
 def _folder(path: str | None, name: str) -> Path:

@@ -85,7 +85,7 @@ def test_sets_may_be_named_on_the_command_line(folder, capsys):
     flags = ["--data.source", "json", "--data.path", str(folder / "arc"), *TINY, *QUIET]
     flags += ["--data.train_sets", "[training, evaluation]"]
     assert recurlight("fit", "--config", "trm_arc1", "--config", "small_arc", *flags) == 2
-    assert "task cc is both in the set 'evaluation' and in 'evaluation'" in capsys.readouterr().err
+    assert "the set 'evaluation' is in data.train_sets and is data.eval_set" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_other_tasks(folder, capsys):

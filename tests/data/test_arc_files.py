@@ -166,6 +166,16 @@ def test_names_that_are_there_twice_are_refused(tmp_path):
     )
 
 
+def test_a_set_that_is_named_twice_is_told_by_its_settings(tmp_path):
+    """Fails if a task is blamed, with the same set on both sides."""
+    small(tmp_path)
+    assert refusal(tmp_path, train_sets=("training", "evaluation")).startswith(
+        "the set 'evaluation' is in data.train_sets and is data.eval_set: remove it from data.train_sets;"
+    )
+    message = "data.train_sets names 'training' twice: remove one"
+    assert refusal(tmp_path, train_sets=("training", "training")) == message
+
+
 def test_sets_that_are_not_there_are_named(tmp_path):
     small(tmp_path)
     assert refusal(tmp_path, eval_set="no").endswith(
