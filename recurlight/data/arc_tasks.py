@@ -80,8 +80,8 @@ def _check_names(train_sets: Sequence[str], eval_set: str) -> None:
     """Refuse a set that is named twice."""
     if eval_set in train_sets:
         raise DataError(
-            f"the set '{eval_set}' is in data.train_sets and is data.eval_set: remove it from data.train_sets; "
-            "training takes the demonstrations of the evaluated set by itself"
+            f"the set '{eval_set}' is in data.train_sets and is data.eval_set: remove it from "
+            "data.train_sets; training takes the demonstrations of the evaluated set by itself"
         )
     twice = [name for name in train_sets if list(train_sets).count(name) > 1]
     if twice:
