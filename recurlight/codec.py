@@ -41,7 +41,8 @@ class TokenEncoder(Encoder):
     `sqrt(D) * (concat(prefix, embedding[tokens]) + position) / sqrt(2)`
 
     The prefix, `prefix` positions set on the model, holds one vector per task, zero at first, cut into pieces
-    of width `D` and padded with zeros. With one task there is one vector, whatever the numbers in `task`.
+    of width `D` and padded with zeros. With one task there is one vector, whatever the numbers in `task`;
+    `RecursiveModule` refuses data of more tasks than it has vectors, unless their `tasks_apart` is off.
     Rotary positions are the cell's business.
 
     Args:

@@ -19,6 +19,7 @@ __all__ = [
     "check_evaluation",
     "check_limits",
     "check_refiner",
+    "check_tasks",
     "floats",
 ]
 
@@ -86,8 +87,26 @@ def check_evaluation(**settings: int | None) -> None:
             )
 
 
-def check_batch(batch: Batch, sizes: Sizes) -> None:
+def check_tasks(tasks: int, sizes: Sizes) -> None:
+    """Insist that each of so many tasks has a vector of its own, where there is a prefix to hold it.
+
+    Raises:
+        IncompatibleComponents: The model was made for fewer.
+    """
+    if sizes.prefix and tasks > sizes.tasks:
+        raise IncompatibleComponents(
+            f"the data has the task {tasks - 1}, the model has num_tasks={sizes.tasks}: pass the data "
+            "module's num_tasks to the model, or set model.prefix to 0 for one that does not tell tasks apart"
+        )
+
+
+def check_batch(batch: Batch, sizes: Sizes, apart: bool = True) -> None:
     """Insist that a batch has the sizes that the model was made for.
+
+    Args:
+        batch: Any of the data.
+        sizes: Sizes of the model.
+        apart: Whether the numbers of tasks are the model's; otherwise they are for metrics alone.
 
     Raises:
         IncompatibleComponents: The data's sequence, vocabulary or number of tasks is another.
@@ -98,12 +117,8 @@ def check_batch(batch: Batch, sizes: Sizes) -> None:
             f"the data has {tokens} tokens, the highest {highest}, the model has seq_len={sizes.tokens} "
             f"and vocab_size={sizes.vocab}: pass the data module's seq_len and vocab_size to the model"
         )
-    task = int(batch.task.max())
-    if sizes.prefix and task >= sizes.tasks > 1:
-        raise IncompatibleComponents(
-            f"the data has the task {task}, the model has num_tasks={sizes.tasks}: "
-            "pass the data module's num_tasks to the model"
-        )
+    if apart:
+        check_tasks(int(batch.task.max()) + 1, sizes)
 
 
 def check_refiner(refiner: Refiner[Any], sizes: Sizes) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from recurlight.codec import Decoder, Encoder
-from recurlight.composition import check_batch, check_evaluation
+from recurlight.composition import check_batch, check_evaluation, check_tasks
 from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
 from recurlight.evaluation import Evaluation, Measured
@@ -147,7 +147,7 @@ class RecursiveModule(Reloadable):
     def _carry(self, micro: int, batch: Batch) -> Carry:
         """Return the carry of this micro-batch, a new one at the start of training."""
         if micro not in self.carries:
-            check_batch(batch, self.recursion.sizes)
+            check_batch(batch, self.recursion.sizes, self._apart())
             self.run.open(micro, self.recursion.start(batch), self.trainer)
         carry = self.carries[micro]
         if carry.batch.inputs.shape != batch.inputs.shape:
@@ -157,6 +157,16 @@ class RecursiveModule(Reloadable):
             )
         return carry
 
+    def _apart(self) -> bool:
+        """Tell whether the numbers of tasks are for the model; data that do not tell have them for it."""
+        data = attached_data(self.trainer)
+        return data is None or data.tasks_apart
+
+    def _check_first(self, batch: Batch, batch_idx: int) -> None:
+        """Insist in the first batch of an evaluation that every task has a vector."""
+        if batch_idx == 0 and self._apart():
+            check_tasks(int(batch.task.max()) + 1, self.recursion.sizes)
+
     def _log_progress(self, loss: Tensor, before: Carry, after: Carry, correct: Tensor) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
         self.progress.update(loss, before, after, correct)
@@ -165,9 +175,15 @@ class RecursiveModule(Reloadable):
         self.log_dict(self.recursion.truncation.diagnostics())
 
     def setup(self, stage: str) -> None:
-        """Show the loggers how the model was made, and measure what the data's task measures."""
+        """Show the loggers how the model was made, and measure what the data's task measures.
+
+        Raises:
+            IncompatibleComponents: The data have more tasks than the model has vectors for.
+        """
         super().setup(stage)
         data = attached_data(self.trainer)
+        if data is not None and data.tasks_apart:
+            check_tasks(data.num_tasks, self.recursion.sizes)
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
 
     def on_train_epoch_end(self) -> None:
@@ -194,6 +210,7 @@ class RecursiveModule(Reloadable):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate one batch on slots of its own; the training carry is not touched."""
+        self._check_first(batch, batch_idx)
         predictions = self.recursion.unroll(
             batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
         )
@@ -205,6 +222,7 @@ class RecursiveModule(Reloadable):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Answer one batch."""
+        self._check_first(batch, batch_idx)
         prediction: Prediction = self(batch)
         return prediction
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from data.numbers import Numbers
 from helpers import batch, loader, mixer, plain_sgd, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
@@ -18,12 +19,12 @@ from recurlight.codec import TokenEncoder
 from recurlight.composition import check_batch
 from recurlight.errors import CheckpointMismatch, IncompatibleComponents
 from recurlight.fitting import require_fitting
-from recurlight.halting import CorrectnessHalting
+from recurlight.halting import CorrectnessHalting, FixedHalting
 from recurlight.module import RecursiveModule
 from recurlight.optim import AdamATan2
-from recurlight.refiners import TwoLevelRefiner
+from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.sparse_table import SparseTable
-from recurlight.truncation import LastCycles
+from recurlight.truncation import EveryUpdate, LastCycles
 from recurlight.types import Sizes
 
 SIZES = Sizes(vocab=6, tokens=16, width=16, prefix=2, tasks=50)
@@ -198,7 +199,48 @@ def test_one_task_has_one_vector_whatever_it_is_called():
         one, two = batches(2)
         together = model.recursion.encoder(one.inputs, one.task)
         assert torch.equal(together, model.recursion.encoder(one.inputs, two.task))
-        check_batch(one, model.recursion.sizes)
+        check_batch(one, model.recursion.sizes, apart=False)
+
+
+ONE_VECTOR = (
+    "the model has num_tasks=1: pass the data module's num_tasks to the model, or set model.prefix to 0"
+)
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
+def test_many_tasks_are_refused_where_there_is_one_vector(table, stage):
+    """Fails if all tasks silently share the vector, in training or in evaluation."""
+    with pytest.raises(IncompatibleComponents, match=ONE_VECTOR):
+        getattr(trainer(max_steps=1), stage)(made(table, tasks=1), loader(batches(1)))
+
+
+def test_a_model_without_a_prefix_takes_any_tasks():
+    """Fails if numbers that only metrics read are held against a model that knows no tasks."""
+    model = made(False, tasks=1, prefix=0)
+    trainer(max_steps=1).fit(model, loader(batches(1)))
+    check_batch(batches(1)[0], model.recursion.sizes)
+
+
+class Several(Numbers):
+    """Numbers of two tasks; the first batch holds the first alone."""
+
+    def __init__(self, apart, **settings):
+        super().__init__(num_tasks=2, batch_size=4, **settings)
+        self.tasks_apart = apart
+
+    def augmentation(self):
+        return None
+
+
+def test_data_tell_how_many_tasks_they_have_before_any_batch():
+    """Fails if only the tasks of the first batch count, or data that hide their tasks are refused."""
+    parts = (SingleRefiner(mixer()), EveryUpdate(), FixedHalting())
+    sizes = {"width": 8, "cycles": 1, "max_segments": 1}
+    model = RecursiveModule(300, 4, *parts, prefix=1, **sizes)
+    with pytest.raises(IncompatibleComponents, match="the data has the task 1, " + ONE_VECTOR):
+        trainer(max_steps=1).fit(model, datamodule=Several(apart=True))
+    trainer(max_steps=1).fit(model, datamodule=Several(apart=False, counts=(8, 2, 2)))
 
 
 def test_a_task_beyond_the_table_is_named_before_training():

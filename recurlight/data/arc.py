@@ -131,6 +131,7 @@ class ArcData(PuzzleData):
         )
         self.eval_set, self.translate, self.canvas = eval_set, translate, canvas
         self.held_out, self.demonstrations, self.report = held_out, demonstrations, report
+        self.tasks_apart = not held_out
         self.asked = {split: count + 1 for split, count in asked.items()}
         self.answered = all(pair.answer is not None for task in self.eval_tasks for pair in task.test)
 

@@ -126,6 +126,9 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         self.epoch_samples = epoch_samples
         self._splits: Splits | None = None
 
+    tasks_apart: bool = True
+    """Whether a model tells tasks apart by their numbers; otherwise these are for metrics alone."""
+
     boxes: tuple[int, int] | None = None
     """Rows and columns of the boxes that pictures rule; None for no boxes."""
 
