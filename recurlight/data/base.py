@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from recurlight.data.checks import checked, first_unanswered
 from recurlight.data.order import StepSampler
 from recurlight.data.palette import colored
 from recurlight.data.stream import (
@@ -136,6 +137,10 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
     def load(self) -> Splits:
         """Parse or make the puzzles; every rank calls it, after `prepare_data` ran on one of them.
 
+        The arrays hold whole numbers: tokens below `vocab_size`, `IGNORE` in labels where nothing is
+        supervised, tasks below `num_tasks`. Rows of `test` that are `IGNORE` all over are questions without a
+        known answer, which can be predicted and not scored. All of it is checked, once.
+
         Raises:
             DataError: With file, row and reason.
         """
@@ -177,15 +182,39 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
 
     @property
     def splits(self) -> Splits:
-        """The puzzles, loaded on first use."""
+        """The puzzles, loaded and checked on first use."""
         if self._splits is None:
-            self._splits = self.load()
+            self._splits = self._checked(self.load())
         return self._splits
 
+    def _checked(self, splits: Any) -> Splits:
+        """See that `load` did its part; only test puzzles, which can be predicted, may lack answers."""
+        where = f"{type(self).__name__}.load"
+        if not isinstance(splits, Splits):
+            raise DataError(f"{where} returned a {type(splits).__name__}: return Splits(train, val, test)")
+        sizes = {"vocab": self.vocab_size, "length": self.seq_len, "tasks": self.num_tasks}
+        names = [f"{where}: {name}" for name in splits._fields]
+        found = zip(splits, names, (True, True, False), strict=True)
+        return Splits(*(checked(part, name, answered=known, **sizes) for part, name, known in found))
+
     def setup(self, stage: str | None = None) -> None:
-        """Load the puzzles, once."""
-        if not len(self.splits.train.inputs) and stage == "fit":
-            raise DataError(f"{type(self).__name__} has no training puzzles: set data.num_train to 1 or more")
+        """Load the puzzles, once.
+
+        Raises:
+            DataError: They cannot be used, there are none to train on or to score, or their answers are not
+                known and they cannot be scored.
+        """
+        name, splits = type(self).__name__, self.splits
+        place = {"fit": 0, "validate": 1, "test": 2}.get(stage or "")
+        if place is not None and not len(splits[place].inputs):
+            kind, flag = ("training", "validation", "test")[place], f"data.num_{splits._fields[place]}"
+            raise DataError(f"{name} has no {kind} puzzles: set {flag} to 1 or more, or give a file of them")
+        row = first_unanswered(splits.test.labels) if stage == "test" else None
+        if row is not None:
+            raise DataError(
+                f"{name} cannot score test puzzle number {row + 1}, whose answer is not known: "
+                "use 'recurlight predict', or give a file with all answers"
+            )
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the loader of the endless stream, one epoch of it at a time."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurlight.data.base import Splits
+from recurlight.data.checks import check_arrays
 from recurlight.data.order import UInt64, counter_hash, mix
 from recurlight.data.stream import Puzzles
 from recurlight.errors import DataError
@@ -45,7 +46,7 @@ def hold_out(puzzles: Puzzles, *, num_val: int, num_test: int, seed: int) -> Spl
         seed: Any integer.
 
     Raises:
-        DataError: There are too few different questions.
+        DataError: There are too few different questions, or the arrays are no puzzles.
 
     Example:
         >>> rows = np.arange(10)[:, None]
@@ -53,6 +54,7 @@ def hold_out(puzzles: Puzzles, *, num_val: int, num_test: int, seed: int) -> Spl
         >>> [len(part.inputs) for part in splits]
         [5, 2, 3]
     """
+    check_arrays(puzzles, "hold_out: puzzles")
     _, group, sizes = np.unique(fingerprints(puzzles), return_inverse=True, return_counts=True)
     order = counter_hash(seed, _HELD_OUT, np.arange(len(sizes))).argsort(kind="stable")
     part = _parts(sizes, order, num_val, num_test)[group]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from recurlight.data.order import StepSampler, UInt64, augmentation_keys, puzzle_rows, visits
-from recurlight.errors import CheckpointMismatch
+from recurlight.errors import CheckpointMismatch, DataError
 from recurlight.types import IGNORE, Batch
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Share",
     "TrainingBatches",
     "Variants",
+    "require_integers",
 ]
 
 
@@ -75,7 +76,26 @@ class Variants(NamedTuple):
     apply: Callable[[Puzzles, NDArray[np.int64]], Puzzles]
 
 
+def require_integers(puzzles: Puzzles, where: str, floats: bool = False) -> None:
+    """Insist on arrays of integers, whose types alone are looked at.
+
+    Args:
+        puzzles: What to look at.
+        where: What they are called, for messages.
+        floats: Let floating-point numbers pass, because somebody will see that they are whole.
+
+    Raises:
+        DataError: With the array and what to do.
+    """
+    for name, field in zip(puzzles._fields, puzzles, strict=True):
+        if not isinstance(field, np.ndarray):
+            raise DataError(f"{where}.{name} is a {type(field).__name__}: make it a numpy array of integers")
+        if field.dtype.kind not in ("biuf" if floats else "biu"):
+            raise DataError(f"{where}.{name} has the dtype {field.dtype}: make it an array of integers")
+
+
 def _batch(puzzles: Puzzles) -> Batch:
+    require_integers(puzzles, "augmentation or variants: puzzles")
     return Batch(*(torch.from_numpy(field.astype(np.int64)) for field in puzzles))
 
 

@@ -17,7 +17,7 @@ class Numbers(PuzzleData):
     """Puzzle `i` is four times the number `i`; augmentation writes the key's last byte over the labels."""
 
     def __init__(self, counts=(10, 7, 5), **settings) -> None:
-        super().__init__(vocab_size=300, grid_shape=(2, 2), **settings)
+        super().__init__(vocab_size=max(300, *counts), grid_shape=(2, 2), **settings)
         self.counts = counts
         self.loads = 0
 
