@@ -55,6 +55,9 @@ def sheet(data: PuzzleData, samples: Sequence[Sample]) -> Figure:
     figure.subplots_adjust(*edges, wspace=_MARGIN / (columns * cell), hspace=_HEAD / (rows * cell))
     for row, sample in zip(axes, samples, strict=True):
         for axis, title, tokens in zip(row, titles(sample), sample[:3], strict=True):
+            if not tokens:  # an answer that is not known
+                axis.set_axis_off()
+                continue
             wrong = sample.wrong if tokens is sample.prediction else [False] * len(tokens)
             _panel(axis, data, sample.question, tokens, wrong, cell)
             axis.set_title(title, fontsize=9, color=RED if any(wrong) else INK, pad=5)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import NamedTuple
 
-import torch
-
-from recurlight.data.base import PuzzleData
+from recurlight.data.base import PuzzleData, laid_over
 from recurlight.types import IGNORE, Batch, Prediction
 
 __all__ = ["Sample", "samples", "side_by_side", "titles"]
@@ -17,46 +15,57 @@ _GAP = "   "
 
 
 class Sample(NamedTuple):
-    """One sample as lists of `L` tokens; where nothing is supervised, all three show the question."""
+    """One sample as lists of `L` tokens, the predicted and the right answer as the data show them."""
 
     question: list[int]
     prediction: list[int]
     answer: list[int]
+    """Empty where it is not known."""
     wrong: list[bool]
-    """Where the prediction differs from the answer."""
+    """Where the prediction differs from the answer; nowhere where that is not known."""
 
 
-def samples(batch: Batch, prediction: Prediction, count: int) -> list[Sample]:
+def samples(batch: Batch, prediction: Prediction, count: int, data: PuzzleData | None = None) -> list[Sample]:
     """Return the first samples of a batch, without padding rows.
 
     Args:
         batch: Questions and answers, `(B, ...)`.
         prediction: Where each row stands.
         count: Number of samples; fewer where the batch has fewer.
+        data: Says what is shown of an answer, see `PuzzleData.shown`; None for the question where nothing is
+            supervised.
 
     Example:
+        >>> import torch
         >>> batch = Batch(torch.tensor([[1, 1]]), torch.tensor([[2, IGNORE]]), torch.tensor([0]))
         >>> logits = torch.eye(3)[torch.tensor([[0, 2]])]
         >>> samples(batch, Prediction(logits, batch.task, batch.task, batch.task), 1)
         [Sample(question=[1, 1], prediction=[0, 1], answer=[2, 1], wrong=[True, False])]
     """
-    rows = (batch.labels != IGNORE).any(dim=1).nonzero().squeeze(1)[:count]
+    rows = batch.asked().nonzero().squeeze(1)[:count]
     questions, labels = batch.inputs[rows], batch.labels[rows]
     supervised = labels != IGNORE
-    answers = torch.where(supervised, labels, questions)
-    predictions = torch.where(supervised, prediction.logits[rows].argmax(dim=-1), questions)
-    parts = (questions, predictions, answers, predictions != answers)
-    return [Sample(*fields) for fields in zip(*(part.tolist() for part in parts), strict=True)]
+    known = supervised.any(dim=1, keepdim=True)
+    complete = laid_over if data is None else data.shown
+    answers = complete(questions, labels.clamp(min=0), supervised)
+    predictions = complete(questions, prediction.logits[rows].argmax(dim=-1), supervised | ~known)
+    parts = (questions, predictions, answers, known & (predictions != answers))
+    answered = known[:, 0].tolist()
+    found = (Sample(*fields) for fields in zip(*(part.tolist() for part in parts), strict=True))
+    return [one if told else one._replace(answer=[]) for one, told in zip(found, answered, strict=True)]
 
 
 def titles(sample: Sample) -> tuple[str, str, str]:
     """Return what stands over question, prediction and answer."""
     count = sum(sample.wrong)
-    return "question", f"prediction, {f'{count} wrong' if count else 'right'}", "answer"
+    judged = f", {f'{count} wrong' if count else 'right'}" if sample.answer else ""
+    return "question", f"prediction{judged}", "answer" if sample.answer else "answer not known"
 
 
 def side_by_side(data: PuzzleData, sample: Sample, color: bool = False) -> str:
     """Draw question, prediction and answer beside each other, wrong characters of the prediction marked.
+
+    An answer that is not known is left out.
 
     Args:
         data: Renders the tokens.
@@ -75,12 +84,13 @@ def side_by_side(data: PuzzleData, sample: Sample, color: bool = False) -> str:
         . . | . .   2 1 | 4 3             2 1 | 4 3
         . . | . 1   4 3 | 2 x             4 3 | 2 1
     """
-    panels = [data.render(tokens).splitlines() for tokens in sample[:3]]
+    panels = [data.render(tokens).splitlines() if tokens else [] for tokens in sample[:3]]
     heads = titles(sample)
     widths = [max(map(len, (head, *panel))) for head, panel in zip(heads, panels, strict=True)]
     lines = [_GAP.join(head.ljust(width) for head, width in zip(heads, widths, strict=True))]
     for question, prediction, answer in zip_longest(*panels, fillvalue=""):
-        marked = _marked(prediction, answer, color) + " " * (widths[1] - len(prediction))
+        marked = _marked(prediction, answer, color) if sample.answer else prediction
+        marked += " " * (widths[1] - len(prediction))
         lines.append(_GAP.join((question.ljust(widths[0]), marked, answer)))
     return "\n".join(line.rstrip() for line in lines)
 

@@ -64,6 +64,19 @@ class Batch(NamedTuple):
     labels: Tensor
     task: Tensor
 
+    def asked(self) -> Tensor:
+        """Return which rows ask something, `(B,)` bool; those that only fill a batch up have no token at all.
+
+        A row may be asked without a supervised token: then its answer is not known.
+
+        Example:
+            >>> questions = torch.tensor([[1, 2], [1, 2], [0, 0]])
+            >>> labels = torch.tensor([[2, 1], [IGNORE, IGNORE], [IGNORE, IGNORE]])
+            >>> Batch(questions, labels, torch.zeros(3)).asked()
+            tensor([ True,  True, False])
+        """
+        return (self.labels != IGNORE).any(dim=1) | (self.inputs != 0).any(dim=1)
+
 
 class Segment(NamedTuple):
     """What one segment computed: all that a halting policy may look at.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 
+from recurlight.callbacks.predictions import records
 from recurlight.data import MazeData, SudokuData
 from recurlight.samples import Sample, samples, side_by_side, titles
 from recurlight.types import IGNORE, Batch, Prediction
@@ -10,9 +11,16 @@ ANSWER = [2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2]
 QUESTION = [1] * 15 + [2]
 
 
-def batch(labels: list[list[int]]) -> Batch:
+PADDING = [0] * 16, [IGNORE] * 16
+
+
+def batch(labels: list[list[int]], question: list[int] = QUESTION) -> Batch:
     rows = torch.tensor(labels)
-    return Batch(torch.tensor([QUESTION] * len(rows)), rows, torch.zeros(len(rows), dtype=torch.int64))
+    return Batch(torch.tensor([question] * len(rows)), rows, torch.zeros(len(rows), dtype=torch.int64))
+
+
+def joined(*parts: Batch) -> Batch:
+    return Batch(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def predicted(tokens: list[list[int]]) -> Prediction:
@@ -23,8 +31,8 @@ def predicted(tokens: list[list[int]]) -> Prediction:
 
 def test_padding_rows_are_left_out_and_the_rest_keeps_its_order():
     """Fails if padding is shown, or `count` counts it."""
-    answers = [[IGNORE] * 16, ANSWER, [5, *ANSWER[1:]], ANSWER]
-    found = samples(batch(answers), predicted([ANSWER] * 4), 2)
+    rows = joined(batch([PADDING[1]], PADDING[0]), batch([ANSWER, [5, *ANSWER[1:]], ANSWER]))
+    found = samples(rows, predicted([ANSWER] * 4), 2)
     assert [sample.answer for sample in found] == [ANSWER, [5, *ANSWER[1:]]]
     assert [any(sample.wrong) for sample in found] == [False, True]
 
@@ -34,6 +42,30 @@ def test_what_is_not_supervised_is_neither_right_nor_wrong():
     (sample,) = samples(batch([[IGNORE, *ANSWER[1:]]]), predicted([[5] * 16]), 1)
     assert sample.answer[0] == sample.prediction[0] == QUESTION[0]
     assert sample.wrong == [False, *(token != 5 for token in ANSWER[1:])]
+
+
+def test_a_question_without_a_known_answer_is_shown_with_its_prediction_alone():
+    """Fails if it is taken for padding, or its prediction is called right or wrong."""
+    (sample,) = samples(batch([[IGNORE] * 16]), predicted([ANSWER]), 4)
+    assert sample == Sample(QUESTION, ANSWER, [], [False] * 16)
+    assert titles(sample) == ("question", "prediction", "answer not known")
+    lines = side_by_side(SudokuData(size=4), sample).splitlines()
+    assert lines[1].split("   ") == [". . | . .", "1 2 | 3 4"]
+    assert "x" not in "".join(lines[1:])
+
+
+def test_records_tell_unknown_answers_from_wrong_ones_and_leave_padding_out():
+    """Fails if a row without an answer is dropped or judged, or padding is written."""
+    rows = joined(batch([[IGNORE] * 16, ANSWER]), batch([PADDING[1]], PADDING[0]))
+    unknown, known = records(rows, predicted([ANSWER] * 3), SudokuData(size=4))
+    assert unknown == {
+        "question": QUESTION,
+        "prediction": ANSWER,
+        "answer": None,
+        "segments": 1,
+        "exact": None,
+    }
+    assert (known["answer"], known["exact"]) == (ANSWER, True)
 
 
 def test_wrong_cells_are_marked_in_the_prediction_alone():

@@ -90,7 +90,7 @@ class SamplePictures(Callback):
             return
         first = Batch(*(field[: self.count] for field in batch))
         with trainer.precision_plugin.forward_context():
-            shown = samples(first, pl_module(first), self.count)
+            shown = samples(first, pl_module(first), self.count, attached_data(trainer))
         if not shown:  # this rank got nothing but padding
             return
         data = attached_data(trainer)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
@@ -22,13 +21,15 @@ __all__ = ["PredictionWriter", "records"]
 
 
 def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one record for each row that has a supervised token: question, prediction and answer as tokens.
+    """Yield one record for each row but padding: question, prediction and answer as tokens.
+
+    Where the answer is not known, `answer` and `exact` are None.
 
     Args:
         batch: Questions and answers, `(B, ...)`.
         prediction: Where each row stands.
-        data: What they are of; where its samples are single lines, `text` is the prediction as it renders it,
-            in the cells that the answer has.
+        data: What they are of; where its samples are single lines, `text` is the prediction as it shows and
+            renders it.
 
     Example:
         >>> import torch
@@ -40,23 +41,25 @@ def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None
     """
     exact = exactly_right(prediction.logits, batch.labels)
     tokens = prediction.logits.argmax(dim=-1)
-    rows = zip(batch.inputs, tokens, batch.labels, prediction.segments, exact, strict=True)
-    for question, predicted, answer, segments, right in rows:
-        if (answer != IGNORE).any():
-            text = {}
-            if data is not None and data.grid_shape[0] == 1:
-                text["text"] = data.render(torch.where(answer == IGNORE, 0, predicted).tolist())
-            yield text | {
-                "question": question.tolist(),
-                "prediction": predicted.tolist(),
-                "answer": answer.tolist(),
-                "segments": int(segments),
-                "exact": bool(right),
-            }
+    supervised = batch.labels != IGNORE
+    known = supervised.any(dim=1)
+    lines = data is not None and data.grid_shape[0] == 1
+    shown = data.shown(batch.inputs, tokens, supervised | ~known[:, None]) if data and lines else tokens
+    for row in batch.asked().nonzero().squeeze(1).tolist():
+        answered = bool(known[row])
+        yield ({"text": data.render(shown[row].tolist())} if data and lines else {}) | {
+            "question": batch.inputs[row].tolist(),
+            "prediction": tokens[row].tolist(),
+            "answer": batch.labels[row].tolist() if answered else None,
+            "segments": int(prediction.segments[row]),
+            "exact": bool(exact[row]) if answered else None,
+        }
 
 
 class PredictionWriter(BasePredictionWriter):
     """Writes the predictions of `recurlight predict` to a JSON-lines file, one object for each puzzle.
+
+    The answers need not be known; `answer` and `exact` are null where they are not.
 
     The first ones are also shown as text, question, prediction and answer beside each other; their errors
     are red in a terminal and `x` elsewhere. For pictures see `SamplePictures`.
@@ -75,13 +78,13 @@ class PredictionWriter(BasePredictionWriter):
         self.path = Path(path)
         self.show = show
         self.texts: list[str] = []
-        self.right = self.count = 0
+        self.right = self.known = self.count = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a new file."""
         if trainer.global_rank:
             self.path = self.path.with_suffix(f".rank{trainer.global_rank}{self.path.suffix}")
-        self.right = self.count = 0
+        self.right = self.known = self.count = 0
         self.texts.clear()
         self.path.write_text("")
 
@@ -100,14 +103,17 @@ class PredictionWriter(BasePredictionWriter):
         with self.path.open("a") as file:
             for record in records(batch, prediction, data):
                 self.count += 1
-                self.right += record["exact"]
+                self.known += record["answer"] is not None
+                self.right += record["exact"] is True
                 file.write(json.dumps(record) + "\n")
         if batch_idx == 0 and trainer.is_global_zero and data:
-            shown = samples(batch, prediction, self.show)
+            shown = samples(batch, prediction, self.show, data)
             self.texts = [side_by_side(data, sample, color=sys.stdout.isatty()) for sample in shown]
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the first predictions, and say where all of them are."""
         for text in self.texts:
             print(f"\n{text}\n")  # noqa: T201
-        print(f"{self.count} predictions, {self.right} exactly right: {self.path}")  # noqa: T201
+        of = "" if self.known == self.count else f" of {self.known} whose answer is known"
+        right = f", {self.right}{of} exactly right" if self.known else ""
+        print(f"{self.count} predictions{right}: {self.path}")  # noqa: T201

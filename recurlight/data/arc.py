@@ -7,10 +7,12 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from recurlight.data.arc_augment import ArcAugmentation, vary
 from recurlight.data.arc_files import LARGEST
-from recurlight.data.arc_grid import VOCABULARY
+from recurlight.data.arc_grid import VOCABULARY, crop_sizes
 from recurlight.data.arc_tasks import as_puzzles, chosen_tasks, task_rows
 from recurlight.data.arc_votes import ArcVotes
 from recurlight.data.base import PuzzleData, Splits
@@ -172,6 +174,17 @@ class ArcData(PuzzleData):
         folder = None if split == "val" else self.report
         sizes = {"first": len(self.train_tasks), "variants": self.per_task, "canvas": self.canvas}
         return ArcVotes(self.eval_tasks, seed=self.seed, folder=folder, **sizes)
+
+    def shown(self, question: Tensor, tokens: Tensor, supervised: Tensor) -> Tensor:
+        """Return canvases whose last has the answer's own grid and its end marks, and nothing beside them."""
+        size = self.canvas
+        canvases = tokens[:, -size * size :].reshape(-1, size, size)
+        height, width = torch.from_numpy(crop_sizes(canvases.cpu().numpy())).to(tokens).T[..., None]  # (B, 1)
+        place = torch.arange(size, device=tokens.device)
+        rows, columns = (place < height)[:, :, None], (place < width)[:, None]
+        below, beside = (place <= height)[:, :, None], (place <= width)[:, None]
+        answer = canvases * (rows & beside | below & columns)  # end marks are below and beside
+        return torch.cat([question[:, : -size * size], answer.flatten(1)], dim=1)
 
     def render(self, tokens: Iterable[int]) -> str:
         """Draw canvases, `(L,)` tokens: colors are digits, end marks `+`, padding is blank.

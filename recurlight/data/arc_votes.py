@@ -80,6 +80,11 @@ class ArcVotes(TaskMetric):
     def update(self, batch: Batch, prediction: Prediction, segments: int) -> None:
         """Take in the votes of a batch; see `TaskMetric.update`."""
         self.ranking = None
+        real = batch.asked()
+        if not real.any():
+            return
+        batch = Batch(*(field[real] for field in batch))
+        prediction = Prediction(*(field[real] for field in prediction))
         shape = (-1, self.canvas, self.canvas)
         last = slice(-self.canvas * self.canvas, None)  # the question follows the demonstrations
         identity = batch.task.cpu().numpy()
@@ -92,7 +97,7 @@ class ArcVotes(TaskMetric):
         for number, question, answer, supervised, confidence in rows:
             task, variant = number // self.variants - self.first, number % self.variants
             test = self.questions[task][pack(question)]
-            if supervised or self.tasks[task].test[test].answer is None:  # else a row of padding
+            if supervised or self.tasks[task].test[test].answer is None:  # else a row that is not counted
                 votes = self.votes.setdefault((task, test), {})
                 grid = pack(answer)
                 votes.setdefault(variant, (self.grids.setdefault(grid, grid), confidence))
@@ -103,7 +108,7 @@ class ArcVotes(TaskMetric):
             merged: Votes = {}
             for own in _gathered(self.votes):
                 for pair, votes in own.items():
-                    merged[pair] = votes | merged.get(pair, {})  # a row of padding repeats an earlier rank's
+                    merged[pair] = votes | merged.get(pair, {})
             self.ranking = [
                 [
                     rank_candidates(merged.get((number, questions[pack(pair.question)]), {}).values())

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from recurlight.data.checks import checked, first_unanswered
@@ -30,7 +31,7 @@ from recurlight.spec import Recorded
 from recurlight.task_metric import TaskMetric
 from recurlight.types import Batch
 
-__all__ = ["PuzzleData", "Splits"]
+__all__ = ["PuzzleData", "Splits", "laid_over"]
 
 LoaderT = TypeVar("LoaderT", bound=DataLoader[Batch])
 
@@ -58,8 +59,8 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
     sample augmented on the fly. What batch `t` of the run holds depends on the seed alone, not on ranks,
     workers or interruptions, and a checkpoint in the middle of an epoch resumes at the next batch.
     Validation and test go through each puzzle once, in order, as it is; where the last batch leaves a rank
-    without a puzzle, that rank gets one row whose labels are all `IGNORE`. Prediction goes through the test
-    puzzles in the same way.
+    without a puzzle, that rank gets one row of padding whose labels are all `IGNORE`. Prediction goes through
+    the test puzzles in the same way; their answers need not be known.
 
     Items are `recurlight.types.Batch`. An *epoch* is only the period of validation and of logging. The
     command line reads `vocab_size`, `seq_len` and `num_tasks` before `load`: they must be known when the
@@ -152,6 +153,18 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
     def render(self, tokens: Iterable[int]) -> str:
         """Draw one sample, `(L,)` tokens, as text for a terminal: rows of numbers, unless overridden."""
         return text_grid([str(int(token)) if token > 0 else "." for token in tokens], self.grid_shape[1])
+
+    def shown(self, question: Tensor, tokens: Tensor, supervised: Tensor) -> Tensor:
+        """Return answers as they are drawn, `(B, L)` tokens: the question stays where nothing is supervised.
+
+        Override it where the answer has a shape of its own, that does not lie over the question.
+
+        Args:
+            question: `(B, L)` tokens.
+            tokens: The right answers or the predicted ones, `(B, L)`.
+            supervised: Where they count, `(B, L)` bool; everywhere where the answer is not known.
+        """
+        return laid_over(question, tokens, supervised)
 
     def picture(self, tokens: Iterable[int]) -> NDArray[np.uint8]:
         """Color the cells of one sample, `(L,)` tokens, as `(rows, columns, 3)` uint8.
@@ -270,6 +283,11 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch takes a number from the global random state
         )
+
+
+def laid_over(question: Tensor, tokens: Tensor, supervised: Tensor) -> Tensor:
+    """Return answers whose unsupervised cells show the question, `(B, L)` tokens; see `PuzzleData.shown`."""
+    return torch.where(supervised, tokens, question)
 
 
 def _positive(**sizes: int) -> None:

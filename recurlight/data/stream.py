@@ -169,7 +169,8 @@ class EvaluationBatches(Dataset[Batch]):
 
     Row `i` is puzzle `i // n` in variant `i % n`. Every rank has the same number of batches, as
     synchronised logging needs. Where the last global batch leaves a rank without a puzzle, that rank gets one
-    *padding row* whose labels are all `IGNORE`; metrics leave out rows without supervised tokens.
+    *padding row*, pad tokens with labels that are all `IGNORE`; metrics leave out rows without supervised
+    tokens, and predictions those that `Batch.asked` leaves out.
 
     Args:
         puzzles: Puzzles of a split, possibly none.
@@ -196,8 +197,8 @@ class EvaluationBatches(Dataset[Batch]):
         rows = np.arange(min(first + low, self.rows), min(first + high, self.rows))
         if len(rows):
             return self.batch(rows)
-        padding = self.batch(np.zeros(1, dtype=np.int64))
-        return padding._replace(labels=torch.full_like(padding.labels, IGNORE))
+        row = self.batch(np.zeros(1, dtype=np.int64))
+        return row._replace(inputs=torch.zeros_like(row.inputs), labels=torch.full_like(row.labels, IGNORE))
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """Return some rows of the pass."""

@@ -207,6 +207,27 @@ def test_the_published_size_needs_little_memory():
     assert len(data.test_dataloader()) == -(-419 * 1001 // 768)
 
 
+def test_a_shown_answer_ends_where_its_own_grid_ends(made):
+    """Fails if the question shows beside a smaller answer, or a larger prediction is cut to its size."""
+    data = made(demonstrations=1)
+    question = torch.from_numpy(data.splits.test.inputs[:1].astype(np.int64))
+    size = SIZE * SIZE
+    context = question[:, : 2 * size]
+    small_grid, large = (torch.zeros(1, SIZE, SIZE, dtype=torch.int64) for _ in range(2))
+    small_grid[0, 0, :2] = torch.tensor([5, 1])
+    small_grid[0, 1, 0] = 1
+    large[0] = torch.tensor([[5, 6, 7, 1], [5, 6, 7, 1], [1, 1, 1, 9], [9, 9, 9, 9]])
+    supervised = torch.zeros_like(question, dtype=torch.bool)
+    supervised[0, -size:] = small_grid.flatten() > 0
+    label = torch.cat([torch.zeros_like(context), small_grid.flatten(1)], dim=1)
+    shown = data.shown(question, label, supervised)
+    assert torch.equal(shown, torch.cat([context, small_grid.flatten(1)], dim=1))
+    guess = torch.cat([torch.full_like(context, 3), large.flatten(1)], dim=1)
+    answer = data.shown(question, guess, supervised)[0, -size:].tolist()
+    assert answer == [5, 6, 7, 1, 5, 6, 7, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert torch.equal(data.shown(question, guess, supervised)[:, : 2 * size], context)
+
+
 def test_grids_are_drawn_as_digits(made):
     data = made(demonstrations=1)
     text = data.render(data.splits.test.inputs[0].tolist())

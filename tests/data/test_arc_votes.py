@@ -146,7 +146,9 @@ def test_rows_of_padding_are_not_counted():
     """Fails if a row whose labels are all ignored votes once more."""
     metric = votes_of(ROWS)
     batch, prediction = asked([(0, 0, 4, ONE, 1.0)])
-    metric.update(batch._replace(labels=torch.full_like(batch.labels, IGNORE)), prediction, 1)
+    ignored = batch._replace(labels=torch.full_like(batch.labels, IGNORE))
+    for row in (ignored, ignored._replace(inputs=torch.zeros_like(batch.inputs))):
+        metric.update(row, prediction, 1)
     assert metric.compute()["pass_at_1"] == 0.25
 
 
