@@ -1,4 +1,4 @@
-"""Which rows of the CSV files `train.csv` and `test.csv` become which split."""
+"""Which rows of CSV files become which split."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from recurlight.data.base import Splits
 from recurlight.data.csv_table import GridTable, open_table
 from recurlight.data.order import UInt64, counter_hash
+from recurlight.data.source_files import part_file
 from recurlight.data.stream import Puzzles
-from recurlight.errors import DataError
+from recurlight.errors import DataError, suggestion
 
 __all__ = ["Identity", "Reader", "draw_splits"]
 
@@ -22,6 +23,7 @@ Identity = Callable[[NDArray[np.uint8]], UInt64]
 """Hashes questions so that those which are the same up to symmetry have equal hashes."""
 
 _TRAIN, _TEST = 2, 3  # streams of the seed
+_ADVICE = "set data.path to a folder with train.csv and test.csv, or to one file for all"
 
 
 class _Draw:
@@ -58,7 +60,7 @@ class _Draw:
 
 
 def draw_splits(
-    folder: Path,
+    path: Path,
     length: int,
     read: Reader,
     identity: Identity,
@@ -69,29 +71,27 @@ def draw_splits(
 
     Training and validation rows with the identity of a test puzzle are passed over, and so are rows of one
     with that of a row of the other. Changing the number of validation puzzles does not change the training
-    puzzles, unless training takes all that validation leaves.
+    puzzles, unless training takes all that validation leaves. A folder without `train.csv` has neither. Of a
+    single file all three are drawn.
 
     Args:
-        folder: Folder with both files.
+        path: Folder with the files, or one file.
         length: Characters of a grid.
         read: Reads rows.
         identity: What must not repeat over splits.
         counts: Training puzzles, None for all; validation puzzles; test puzzles, None for all, in the file's
-            order.
+            order. Questions without answers are all taken, in that order, whatever the counts say.
         seed: Seed of the draw.
 
     Raises:
         DataError: With file, row and reason.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; set data.path to one with train.csv and test.csv")
-    train_table, test_table = (open_table(folder / f"{part}.csv", length) for part in ("train", "test"))
+    train_table, test_table = _tables(path, length)
     num_train, num_val, num_test = counts
-    if num_test is None:
-        test = read(test_table, np.arange(test_table.rows))
-    else:
-        nothing = np.zeros(0, dtype=np.uint64)
-        test = _Draw(test_table, read, identity, seed, _TEST).insist(num_test, nothing, "num_test")
+    test = _test(train_table, test_table, read, identity, num_test, seed)
+    if train_table is None:
+        nothing = read(test_table, np.arange(0))
+        return Splits(nothing, nothing, test)
     avoid = identity(test.inputs)
     draw = _Draw(train_table, read, identity, seed, _TRAIN)
     parts = {}
@@ -100,3 +100,39 @@ def draw_splits(
         parts[name] = draw.insist(count, avoid, name)
         avoid = np.concatenate([avoid, identity(parts[name].inputs)])
     return Splits(parts["num_train"], parts["num_val"], test)
+
+
+def _test(
+    train_table: GridTable | None,
+    test_table: GridTable,
+    read: Reader,
+    identity: Identity,
+    count: int | None,
+    seed: int,
+) -> Puzzles:
+    """Take the test puzzles: all, or a draw."""
+    if not test_table.answered or (count is None and test_table is not train_table):
+        return read(test_table, np.arange(test_table.rows))
+    if count is None:
+        raise DataError(
+            f"{test_table.path} is one file for all splits: set data.num_test to a number of rows to hold out"
+        )
+    nothing = np.zeros(0, dtype=np.uint64)
+    return _Draw(test_table, read, identity, seed, _TEST).insist(count, nothing, "num_test")
+
+
+def _tables(path: Path, length: int) -> tuple[GridTable | None, GridTable]:
+    """Open the files of training and test; training needs answers, and may be missing."""
+    if path.is_file():
+        table = open_table(path, length)
+        return table if table.answered else None, table
+    if not path.is_dir():
+        near = suggestion(str(path), map(str, path.parent.glob("*"))) if path.parent.is_dir() else ""
+        raise DataError(f"{path}: no such file or folder{near or ';'} {_ADVICE}")
+    train, test = (part_file(path, part, [".csv"]) for part in ("train", "test"))
+    if test is None:
+        raise DataError(f"{path / 'test.csv'}: no such file; {_ADVICE}")
+    train_table = open_table(train, length) if train else None
+    if train_table is not None and not train_table.answered:
+        raise DataError(f"{train}, row 1: no column answer, and there is nothing to learn without answers")
+    return train_table, open_table(test, length)

@@ -38,9 +38,9 @@ class MazeData(SourcedData):
     - `generated`: corridors one cell wide with a few loops, made on all cores on first use and kept in
       `$RECURLIGHT_CACHE`, `$XDG_CACHE_HOME/recurlight` or `~/.cache/recurlight`, the first that is set. A
       thousand mazes of 30 x 30 take a core 4 s.
-    - `csv`: `train.csv` and `test.csv` of the folder `path`, columns `source,question,answer,rating`, cells
-      in the characters `# SGo`. Every row's columns and lengths are checked, and the contents of the rows
-      drawn: one start, one goal, and an answer that is the same maze with a path between them.
+    - `csv`: files as `SudokuData` reads them, cells in the characters `# SGo`. Every row's columns and
+      lengths are checked, and the contents of the rows drawn: one start, one goal, and an answer that is the
+      same maze with a path between them. Mazes without answers can be predicted.
     - `hub`: Maze-Hard (`sapientinc/maze-30x30-hard-1k`), downloaded once and then as `csv`.
 
     Validation and test also measure whether the predicted path is valid and whether it is a shortest one,
@@ -49,7 +49,7 @@ class MazeData(SourcedData):
     Args:
         size: Rows and columns, 6 to 64.
         source: Where the mazes come from.
-        path: Folder of the CSV files, for `csv` only.
+        path: Folder of the CSV files, or one file, for `csv` only.
         min_path: Least number of steps from start to goal, for `generated` only; None for more than 11 to 90
             cells, which is more than 110 in 30 x 30.
         num_train: Training mazes; None for all rows of the file.

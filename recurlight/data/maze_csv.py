@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from recurlight.data.csv_table import GridTable
 from recurlight.data.maze_generate import SYMBOLS
 from recurlight.data.maze_rules import GOAL, OPEN, PATH, START, drawn_steps, shortest_steps
-from recurlight.data.stream import Puzzles
+from recurlight.data.stream import Puzzles, answered
 
 __all__ = ["maze_tokens", "read_mazes"]
 
@@ -23,7 +23,7 @@ def maze_tokens(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def read_mazes(table: GridTable, rows: NDArray[np.int64]) -> Puzzles:
-    """Read and check some rows of a file.
+    """Read and check some rows of a file; where it has no answers, nothing is supervised.
 
     Args:
         table: The opened file.
@@ -36,24 +36,35 @@ def read_mazes(table: GridTable, rows: NDArray[np.int64]) -> Puzzles:
     parts = []
     for at in range(0, max(len(rows), 1), _BLOCK):
         block = rows[at : at + _BLOCK]
-        question, answer = (maze_tokens(table.characters(column, block)) for column in (0, 1))
+        question, *answer = (
+            maze_tokens(table.characters(column, block)) for column in range(len(table.starts))
+        )
         unknown = (question == 0) | (question == PATH)
         table.refuse_characters(0, block, unknown, "questions of mazes know '#', ' ', 'S' and 'G'")
-        table.refuse_characters(1, block, answer == 0, "answers of mazes know '#', ' ', 'S', 'G' and 'o'")
-        _check(table, block, question, answer)
-        parts.append((question, answer))
-    inputs, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Puzzles(inputs, labels, np.zeros(len(rows), dtype=np.uint8))
+        for grid in answer:
+            table.refuse_characters(1, block, grid == 0, "answers of mazes know '#', ' ', 'S', 'G' and 'o'")
+        _check_questions(table, block, question)
+        for grid in answer:
+            _check_answers(table, block, question, grid)
+        parts.append((question, *answer))
+    inputs, *labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return answered(inputs, *labels)
 
 
-def _check(
-    table: GridTable, rows: NDArray[np.int64], question: NDArray[np.uint8], answer: NDArray[np.uint8]
-) -> None:
-    """Refuse mazes that are none and answers that do not solve them."""
+def _check_questions(table: GridTable, rows: NDArray[np.int64], question: NDArray[np.uint8]) -> None:
+    """Refuse mazes that are none."""
     for name, token in (("start 'S'", START), ("goal 'G'", GOAL)):
         count = (question == token).sum(axis=1)
         table.refuse(rows, count == 0, f"the question has no {name}")
         table.refuse(rows, count > 1, f"the question has more than one {name}")
+    if not table.answered:  # else it is only looked at where the answer is no path
+        table.refuse(rows, shortest_steps(question) < 0, "no way leads from start to goal")
+
+
+def _check_answers(
+    table: GridTable, rows: NDArray[np.int64], question: NDArray[np.uint8], answer: NDArray[np.uint8]
+) -> None:
+    """Refuse answers that do not solve their mazes."""
     other = ((question != answer) & ~((question == OPEN) & (answer == PATH))).any(axis=1)
     table.refuse(rows, other, "the answer contradicts the question: only open cells may become 'o'")
     bad = np.flatnonzero(drawn_steps(question, answer) < 0)

@@ -40,7 +40,7 @@ class SourcedData(PuzzleData):
         size: Cells of a row.
         vocab_size: Vocabulary, the pad token 0 included.
         source: `generated`, `csv` or `hub`.
-        path: Folder of the CSV files, for `csv` only.
+        path: CSV file or folder of CSV files, for `csv` only.
         counts: Puzzles of each split.
         **settings: Those of `PuzzleData`.
 
@@ -64,6 +64,11 @@ class SourcedData(PuzzleData):
         sources = {"generated": self._generated, "csv": self._csv, "hub": self._hub}
         if source not in sources:
             raise DataError(f"source is {source!r}: set data.source to generated, csv or hub")
+        if path is not None and source != "csv":
+            raise DataError(
+                f"path is {path} and source is {source}, which reads no files: set data.source to csv, or "
+                "data.path to null"
+            )
         self.load_source = sources[source]
 
     @abstractmethod
@@ -94,7 +99,10 @@ class SourcedData(PuzzleData):
 
     def _csv(self) -> Splits:
         if self.path is None:
-            raise DataError("source csv needs a folder: set data.path to one with train.csv and test.csv")
+            raise DataError(
+                "source csv needs a file or folder: set data.path to one file, or to a folder with train.csv "
+                "and test.csv"
+            )
         return self._read(Path(self.path))
 
     def _hub(self) -> Splits:
@@ -105,5 +113,5 @@ class SourcedData(PuzzleData):
             )
         return self._read(download(self.published.repository))
 
-    def _read(self, folder: Path) -> Splits:
-        return draw_splits(folder, self.seq_len, self.read, self.identity, self.counts, self.seed)
+    def _read(self, path: Path) -> Splits:
+        return draw_splits(path, self.seq_len, self.read, self.identity, self.counts, self.seed)

@@ -22,6 +22,7 @@ __all__ = [
     "Share",
     "TrainingBatches",
     "Variants",
+    "answered",
     "require_integers",
 ]
 
@@ -42,6 +43,17 @@ class Puzzles(NamedTuple):
     def rows(self, index: NDArray[np.int64] | slice) -> Puzzles:
         """Return some of the puzzles."""
         return Puzzles(*(field[index] for field in self))
+
+
+def answered(questions: NDArray[Any], answers: NDArray[Any] | None = None) -> Puzzles:
+    """Return puzzles of one task; where there are no answers, nothing is supervised.
+
+    Args:
+        questions: Tokens, `(n, L)`.
+        answers: Tokens, `(n, L)`; None where they are not known.
+    """
+    labels = np.full(questions.shape, IGNORE, dtype=np.int8) if answers is None else answers
+    return Puzzles(questions, labels, np.zeros(len(questions), dtype=np.uint8))
 
 
 class Share(NamedTuple):

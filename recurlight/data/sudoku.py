@@ -33,10 +33,13 @@ class SudokuData(SourcedData):
       in `$RECURLIGHT_CACHE`, `$XDG_CACHE_HOME/recurlight` or `~/.cache/recurlight`, the first that is set.
       From size 6 no two puzzles are equal up to symmetry. A thousand puzzles take a core 0.3 s in size 4,
       1 s in size 6, 10 s in size 9, 8 minutes in size 16.
-    - `csv`: `train.csv` and `test.csv` of the folder `path`, columns `source,question,answer,rating`, `.` or
-      `0` for an empty cell. Training and validation rows are a seeded draw from `train.csv` without rows
-      that equal a test puzzle, or each other's, up to symmetry. Test rows stay as they are. Every row's
-      columns and lengths are checked, and the contents of the rows drawn.
+    - `csv`: `train.csv` and `test.csv` of the folder `path`, or one file of which all splits are drawn,
+      packed or not (`.csv.gz`). Two columns are needed, `question` and `answer` (or `puzzle` and `solution`,
+      `quizzes` and `solutions`), or none of them named and two of the length of a grid; `.` or `0` for an
+      empty cell. Training and validation rows are a seeded draw without rows that equal a test puzzle, or
+      each other's, up to symmetry. Test rows stay as they are. Every row's columns and lengths are checked,
+      and the contents of the rows drawn. Questions without answers, as `test.csv` or as a file of their own,
+      can be predicted: all of them, in their order, and no `train.csv` is needed.
     - `hub`: Sudoku-Extreme (`sapientinc/sudoku-extreme`), downloaded once and then as `csv`.
 
     Augmentation draws from every symmetry of the grid for each sample anew; the published runs draw 1,000
@@ -45,7 +48,7 @@ class SudokuData(SourcedData):
     Args:
         size: Cells of a row. Boxes of size 6 have 2 rows and 3 columns.
         source: Where the puzzles come from.
-        path: Folder of the CSV files, for `csv` only.
+        path: Folder of the CSV files, or one file, for `csv` only.
         num_train: Training puzzles; None for all rows of the file.
         num_val: Validation puzzles, drawn beside the training puzzles.
         num_test: Test puzzles; None for all rows of the file.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurlight.data.csv_table import GridTable
-from recurlight.data.stream import Puzzles
+from recurlight.data.stream import Puzzles, answered
 from recurlight.data.sudoku_generate import SYMBOLS
 from recurlight.data.sudoku_rules import BLANK, contradicted, solved
 
@@ -17,7 +17,7 @@ _BLOCK = 1 << 16
 
 
 def read_puzzles(table: GridTable, rows: NDArray[np.int64], size: int) -> Puzzles:
-    """Read and check some rows of a file.
+    """Read and check some rows of a file; where it has no answers, nothing is supervised.
 
     Args:
         table: The opened file.
@@ -35,11 +35,12 @@ def read_puzzles(table: GridTable, rows: NDArray[np.int64], size: int) -> Puzzle
     parts = []
     for at in range(0, max(len(rows), 1), _BLOCK):
         block = rows[at : at + _BLOCK]
-        grids = [tokens[table.characters(column, block)] for column in (0, 1)]
+        grids = [tokens[table.characters(column, block)] for column in range(len(table.starts))]
         for column, grid in enumerate(grids):
             table.refuse_characters(column, block, grid == _UNKNOWN, f"size {size} knows {known} and 0")
-        table.refuse(block, contradicted(*grids), "the answer contradicts a clue of the question")
-        table.refuse(block, ~solved(grids[1], size), "the answer is not a solved Sudoku")
+        if table.answered:
+            table.refuse(block, contradicted(*grids), "the answer contradicts a clue of the question")
+            table.refuse(block, ~solved(grids[1], size), "the answer is not a solved Sudoku")
         parts.append(grids)
-    inputs, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Puzzles(inputs, labels, np.zeros(len(rows), dtype=np.uint8))
+    inputs, *labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return answered(inputs, *labels)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recurlight import DataError, SudokuData
 from recurlight.data.sudoku_rules import solved
+from recurlight.types import IGNORE
 
 SOLVED = "1234341221434321"
 ROWS = [f"x,{SOLVED[:at]}.{SOLVED[at + 1 :]},{SOLVED},{at}" for at in range(16)]
@@ -65,6 +66,8 @@ def test_a_damaged_file_gives_puzzles_or_names_its_row(tmp_path, content, damage
     except DataError as error:
         text = str(error)
     assert splits or re.fullmatch(f"{tmp_path / damaged}(, row \\d+: |: the file ).+", text)
-    for puzzles in splits:
+    for number, puzzles in enumerate(splits):
+        if number == 2 and (puzzles.labels == IGNORE).all():  # the column of answers lost its name
+            continue
         assert solved(puzzles.labels, 4).all()
         assert ((puzzles.inputs == puzzles.labels) | (puzzles.inputs == 1)).all()

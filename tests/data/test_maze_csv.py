@@ -121,7 +121,7 @@ def test_a_bad_row_is_named(folder, row, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"source,puzzle,answer,rating\na,b,c,d\n", r"test\.csv, row 1: no column question"),
+        (b"source,maze,answer,rating\na,b,c,d\n", r"test\.csv, row 1: no column question"),
         (HEADER.encode() + b"\na,b,c,d\n\xe9,b,c,d\n", r"test\.csv, row 3: not UTF-8"),
     ],
 )
@@ -130,6 +130,27 @@ def test_a_bad_file_is_named(folder, content, message):
     (folder / "test.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read(folder)
+
+
+def test_questions_alone_can_be_asked_and_are_still_mazes(tmp_path):
+    """Fails if mazes without answers are not read, or not looked at."""
+    path = tmp_path / "asked.csv"
+    grids = [question for question, _ in PAIRS[:4]]
+    path.write_text("\n".join(f'"{grid}"' for grid in grids))
+    data = MazeData(size=6, source="csv", path=str(path), batch_size=4)
+    data.setup("predict")
+    assert texts(data.splits.test.inputs) == grids
+    with pytest.raises(
+        DataError, match="MazeData cannot score test puzzle number 1, whose answer is not known"
+    ):
+        data.setup("test")
+    for wrong, message in (
+        (CLOSED, "no way leads"),
+        (QUESTION.replace("S", "#"), "the question has no start"),
+    ):
+        path.write_text("\n".join(["maze,puzzle", *(f"x,{grid}" for grid in [*grids, wrong])]))
+        with pytest.raises(DataError, match=f"asked.csv, row 6: {message}"):
+            read(path)
 
 
 def test_a_path_that_is_not_the_shortest_may_stand_in_a_file(folder):
@@ -148,7 +169,7 @@ def test_too_few_rows_are_counted(folder):
 
 def test_a_folder_is_needed():
     """Fails if the source csv falls back to generated mazes."""
-    with pytest.raises(DataError, match=r"source csv needs a folder: set data\.path"):
+    with pytest.raises(DataError, match=r"source csv needs a file or folder: set data\.path"):
         MazeData(source="csv").setup("fit")
 
 

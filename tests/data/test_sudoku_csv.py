@@ -153,11 +153,30 @@ def test_a_bad_row_is_named(folder, row, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"train\.csv: no such file; set data\.path"),
         (b"", r"train\.csv: the file is empty"),
         (HEADER.encode(), r"train\.csv: the file has a header and no rows"),
         (HEADER.encode() + b"\n\n", r"train\.csv: the file has a header and no rows"),
-        (b"source,puzzle,answer,rating\na,b,c,d\n", r"train\.csv, row 1: no column question"),
+        (b"source,grid,answer,rating\na,b,c,d\n", r"train\.csv, row 1: no column question; give the header"),
+        (
+            HEADER.replace("answer", "level").encode() + b"\na,b,c,d\n",
+            r"csv, row 2: question has 1 char",
+        ),
+        (b"question\n" + QUESTION.encode(), r"train\.csv, row 1: no column answer, and there is nothing to"),
+        (b"question,puzzle,answer,solution\n", r"train\.csv: the file has a header and no rows"),
+        (b"puzzle,input,answer\n", r"row 1: puzzle and input both could be the question; rename one"),
+        (b"answer,question,Answer\n", r"row 1: answer and Answer both could be the answer; rename one"),
+        (b"question;answer\n", r"row 1: no column question; .* divided by commas; it is 'question;answer'"),
+        (
+            f"{QUESTION},{ANSWER},{ANSWER}".encode(),
+            r"no column question; .* two grids of 36 characters",
+        ),
+        (f"{QUESTION},x".encode(), r"train\.csv, row 1: no column question"),
+        (f"{QUESTION},{ANSWER}\n{QUESTION},{ANSWER},1".encode(), r"row 2: 3 columns instead of 2"),
+        (f"{QUESTION},{ANSWER}\n{ANSWER},{QUESTION}".encode(), r"row 2: the answer contradicts a clue"),
+        (HEADER.encode() + b'\n"a,b,c,d\n', r"train\.csv, row 2: malformed CSV, a quote that nothing closes"),
+        ("question,answer\n1,2".encode("utf-16"), r"train\.csv, row 1: not UTF-8"),
+        (b"question,answer\r1,2\r", r"row 1: lines end in carriage returns alone; save the file"),
+        (b"\n\n", r"train\.csv, row 1: no column question"),
         (b"a\xff,b\n", r"train\.csv, row 1: not UTF-8"),
         (HEADER.encode() + b"\na,b,c,d\n\xe9,b,c,d\n", r"train\.csv, row 3: not UTF-8"),
     ],
@@ -172,8 +191,11 @@ def test_a_bad_file_is_named(folder, content, message):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere: no such folder; set data\.path"):
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder; set data\.path"):
         read(tmp_path / "nowhere")
+    (tmp_path / "sudoku.csv").write_text("")
+    with pytest.raises(DataError, match=r"sudoko.csv: no such .*; did you mean '.*/sudoku\.csv'\?"):
+        read(tmp_path / "sudoko.csv")
 
 
 @pytest.mark.parametrize(
@@ -195,5 +217,7 @@ def test_the_data_module_reads_a_folder(folder):
     )
     data.setup("fit")
     assert [len(split.inputs) for split in data.splits] == [8, 2, 3]
-    with pytest.raises(DataError, match=r"source csv needs a folder: set data\.path"):
+    with pytest.raises(DataError, match=r"source csv needs a file or folder: set data\.path"):
         SudokuData(source="csv").setup("fit")
+    with pytest.raises(DataError, match=r"path is x and source is generated, which reads no files: set"):
+        SudokuData(path="x")
