@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -26,6 +27,7 @@ from recurlight.refiners.base import Refiner
 from recurlight.reloadable import Reloadable
 from recurlight.results import publish
 from recurlight.run import Run
+from recurlight.seeding import seeded_evaluation
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -62,7 +64,8 @@ class RecursiveModule(Reloadable):
         eval_adaptive: Let samples stop in evaluation when the halting policy says so.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Makes the learning-rate schedule from the optimiser, stepped every step; null for constant.
-        seed: Seed of the weights, of the exploration, and of the global generators in each training step.
+        seed: Seed of the weights, of the exploration, and of the global generators, from which parts may
+            draw, at each batch of training and evaluation.
         save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
             exactly; otherwise a resumed run begins with fresh samples.
 
@@ -214,7 +217,8 @@ class RecursiveModule(Reloadable):
         predictions = self.recursion.unroll(
             batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
         )
-        self.evaluation.update(predictions, batch, self.loss)
+        with self._seeded(batch_idx):
+            self.evaluation.update(predictions, batch, self.loss)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate one batch."""
@@ -223,8 +227,13 @@ class RecursiveModule(Reloadable):
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Answer one batch."""
         self._check_first(batch, batch_idx)
-        prediction: Prediction = self(batch)
+        with self._seeded(batch_idx):
+            prediction: Prediction = self(batch)
         return prediction
+
+    def _seeded(self, batch_idx: int) -> AbstractContextManager[None]:
+        """Let parts that draw do so as a function of the seed and the batch, and leave training alone."""
+        return seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures, and print the table unless training goes on."""

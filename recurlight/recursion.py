@@ -14,6 +14,7 @@ from recurlight.composition import at_least_one, bind, check_limits, check_refin
 from recurlight.halting.base import Halting
 from recurlight.question import check_question
 from recurlight.refiners.base import Refiner
+from recurlight.seeding import generators_kept
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sizes
 
@@ -99,22 +100,24 @@ class Recursion(nn.Module):
         self.halting = halting
         self.truncation = truncation
         bind(self, sizes, seed)
-        check_refiner(refiner, sizes)
-        truncation.check(refiner, cycles)
-        check_question(self.encoder, refiner, truncation, sizes, cycles)
+        with generators_kept():
+            check_refiner(refiner, sizes)
+            truncation.check(refiner, cycles)
+            check_question(self.encoder, refiner, truncation, sizes, cycles)
 
     @torch.no_grad()
     def start(self, batch: Batch) -> Carry:
         """Make a carry whose slots have all halted, so that the first segment fills every one.
 
+        Nothing is taken from the global generators, so that a run that is resumed draws what it would have.
+
         Args:
             batch: Any samples of the right shapes; only the shapes matter.
         """
-        injection = self.encoder(batch.inputs, batch.task)
+        with generators_kept(batch.inputs.device):
+            state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
         age = torch.zeros_like(batch.task, dtype=torch.int32)
-        return Carry(
-            self.refiner.initial_state(injection), batch, age, torch.ones_like(age, dtype=torch.bool)
-        )
+        return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool))
 
     def segment(self, carry: Carry, fresh: Batch, cycles: int | None = None) -> tuple[Carry, Segment, Tensor]:
         """Run one segment; with gradient as the truncation allows, unless the caller disabled it.

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-__all__ = ["seed_batch"]
+__all__ = ["generators_kept", "seed_batch", "seeded_evaluation"]
 
 _CPU = torch.device("cpu")
 
 
 def seed_batch(seed: int, batch: int, rank: int = 0, device: torch.device = _CPU) -> None:
-    """Seed the global generators of Python, numpy and torch for one training batch.
+    """Seed the global generators of Python, numpy and torch for one batch.
 
     `state = hash(seed, batch, rank)`
 
-    recurlight itself draws nothing from them; this is for the cells, losses and callbacks of users, such as
-    dropout, whose draws then depend neither on what ran before (a validation, another process) nor on where
-    the run was interrupted.
+    recurlight itself draws nothing from them; this is for the cells, refiners, losses and callbacks of users,
+    such as dropout, whose draws then depend neither on what ran before (a validation, another process) nor on
+    where the run was interrupted.
 
     Args:
         seed: Seed of the run.
-        batch: Number of the training batch in the run, counting micro-batches.
+        batch: Number of the training batch in the run, counting micro-batches; those of evaluation are
+            counted from -1 downwards.
         rank: Number of the process: ranks draw apart.
         device: Accelerator whose generator is seeded beside that of the CPU.
 
@@ -43,3 +46,47 @@ def seed_batch(seed: int, batch: int, rank: int = 0, device: torch.device = _CPU
     torch.default_generator.manual_seed(number)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(number)
+
+
+@contextmanager
+def generators_kept(device: torch.device = _CPU) -> Iterator[None]:
+    """Give the global generators back as they were, whatever is drawn inside.
+
+    Args:
+        device: Accelerator whose generator is kept beside those of the CPU.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with generators_kept():
+        ...     _ = torch.rand(2)
+        >>> torch.equal(before, torch.get_rng_state())
+        True
+    """
+    accelerator = None if device.type == "cpu" else torch.get_device_module(device)
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    theirs = None if accelerator is None else accelerator.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+        if accelerator is not None:
+            accelerator.set_rng_state(theirs)
+
+
+@contextmanager
+def seeded_evaluation(seed: int, batch: int, rank: int = 0, device: torch.device = _CPU) -> Iterator[None]:
+    """Seed the global generators for one batch of an evaluation, and give them back as they were.
+
+    Evaluations of the same weights then draw the same, and what comes after does not depend on them.
+
+    Args:
+        seed: Seed of the run.
+        batch: Number of the batch in the split.
+        rank: Number of the process.
+        device: Accelerator whose generator is seeded beside that of the CPU.
+    """
+    with generators_kept(device):
+        seed_batch(seed, -1 - batch, rank, device)
+        yield

@@ -20,7 +20,7 @@ from recurlight.data.stream import Puzzles
 from recurlight.halting import CorrectnessHalting
 from recurlight.module import RecursiveModule
 from recurlight.optim import AdamATan2, LinearWarmup
-from recurlight.refiners import TwoLevelRefiner
+from recurlight.refiners import TwoLevelRefiner, TwoLevelState
 from recurlight.truncation import LastCycles
 
 EPOCH, BATCH = 6, 8
@@ -83,6 +83,18 @@ class Unsteady(nn.Module):
         return self.cell(nn.functional.dropout(state * scale, 0.1, training=True))
 
 
+class Restless(TwoLevelRefiner):
+    """Starts anywhere, and adds noise to every update."""
+
+    stationary = False
+
+    def initial_state(self, injection: Tensor) -> TwoLevelState:
+        return TwoLevelState(*(torch.randn_like(injection) for _ in range(2)))
+
+    def update(self, state: TwoLevelState, injection: Tensor, level: str) -> TwoLevelState:
+        return super().update(state, injection + 0.01 * torch.randn_like(injection), level)
+
+
 def model(**settings) -> RecursiveModule:
     sizes = {"vocab_size": 6, "seq_len": 16, "width": 8, "cycles": 2, "max_segments": 4}
     base = {
@@ -90,7 +102,7 @@ def model(**settings) -> RecursiveModule:
         "optimizer": partial(AdamATan2, lr=0.01),
         "scheduler": partial(LinearWarmup, warmup=12),
     }
-    refiner = TwoLevelRefiner(settings.pop("cell", None) or Unsteady(), latent_steps=1)
+    refiner = Restless(settings.pop("cell", None) or Unsteady(), latent_steps=1)
     made = RecursiveModule(
         refiner=refiner, truncation=LastCycles(1), halting=CorrectnessHalting(), **(sizes | base | settings)
     )

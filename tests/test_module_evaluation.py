@@ -47,6 +47,50 @@ def test_figures_are_those_of_all_rows_together(stage):
     assert found[f"{name}/segments"] == 3
 
 
+class Jittery(TwoLevelRefiner):
+    """Draws its start and the noise of every update."""
+
+    stationary = False
+
+    def initial_state(self, injection):
+        return super().initial_state(injection + torch.randn_like(injection))
+
+    def update(self, state, injection, level):
+        return super().update(state, injection + torch.randn_like(injection), level)
+
+
+def evaluated(made, ambient: int) -> tuple:
+    """Everything that evaluation says, from global generators that are somewhere."""
+    torch.manual_seed(ambient)
+    data = loader(BATCHES)
+    figures = [getattr(trainer(), stage)(made, data, verbose=False) for stage in ("validate", "test")]
+    answers = [part.logits for part in trainer().predict(made, data)]
+    return figures, torch.cat(answers)
+
+
+def test_a_refiner_that_draws_is_evaluated_repeatably():
+    """Fails if evaluation draws from wherever the generators happen to be, or moves them on."""
+    with torch.random.fork_rng(devices=[]):
+        made = module(refiner=Jittery(mixer(), latent_steps=2))
+        (figures, answers), again = evaluated(made, 1), evaluated(made, 2)
+        other = module(refiner=Jittery(mixer(), latent_steps=2), seed=1)
+        other.load_state_dict(made.state_dict())
+        drawn = evaluated(other, 1)[1]
+    assert figures == again[0]
+    assert torch.equal(answers, again[1])
+    assert not torch.equal(answers, drawn)
+
+
+def test_making_and_evaluating_a_model_leaves_the_generators_alone():
+    """Fails if checks of the composition, slots that are thrown away, or an evaluation move them on."""
+    before = torch.get_rng_state()
+    made = module(refiner=Jittery(mixer(), latent_steps=2))
+    made.recursion.start(BATCHES[0])
+    made.validation_step(BATCHES[0], 0)
+    made.predict_step(BATCHES[0], 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_evaluation_runs_as_many_segments_as_training_unless_told():
     assert module(max_segments=4)(batch(2)).segments.tolist() == [4, 4]
     assert module(max_segments=4, eval_segments=9)(batch(2)).segments.tolist() == [9, 9]

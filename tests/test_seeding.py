@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recurlight.seeding import seed_batch
+from recurlight.seeding import generators_kept, seed_batch, seeded_evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +20,13 @@ def restored():
     np.random.set_state(before[2])  # noqa: NPY002
 
 
+def numbers() -> tuple[float, float, float]:
+    return torch.rand(()).item(), random.random(), np.random.random()  # noqa: NPY002
+
+
 def draws(*place: int) -> tuple[float, float, float]:
     seed_batch(*place)
-    return torch.rand(()).item(), random.random(), np.random.random()  # noqa: NPY002
+    return numbers()
 
 
 def test_the_same_place_draws_the_same():
@@ -42,3 +46,31 @@ def test_places_draw_apart():
 def test_any_seed_will_do():
     """Fails if a large or negative seed overflows one of the generators."""
     assert draws(2**63, 10**12) != draws(-1, 10**12)
+
+
+def test_generators_are_given_back_whatever_happens():
+    """Fails if a generator is left out, or if an error inside keeps them."""
+    expected = draws(1, 2)
+    seed_batch(1, 2)
+    with pytest.raises(ZeroDivisionError), generators_kept():
+        numbers()
+        1 / 0  # noqa: B018
+    assert numbers() == expected
+
+
+def test_evaluation_draws_as_a_function_of_its_place_and_apart_from_training():
+    """Fails if a batch of evaluation draws what one of training does, or leaves its seed behind."""
+    seed_batch(5, 5)
+    found = []
+    for place in ((0, 0), (0, 0), (0, 1), (1, 0), (0, 0, 1)):
+        with seeded_evaluation(*place):
+            found.append(numbers())
+    assert found[0] == found[1]
+    assert len(set(found)) == 4
+    assert not {*found} & {draws(0, batch) for batch in range(3)}
+    seed_batch(5, 5)
+    expected = numbers()
+    seed_batch(5, 5)
+    with seeded_evaluation(0, 0):
+        numbers()
+    assert numbers() == expected
