@@ -12,16 +12,20 @@ from recurlight.cells import MixerCell
 from recurlight.halting.base import Halting
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
+from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import (
     TINY,
     answer,
-    close,
     copied,
     loss,
     questions,
-    random_state_kept,
     reloaded,
+    require_no_memory,
+    require_repeatable,
+    resumed,
+    rows_apart,
+    train,
 )
 from recurlight.truncation import LastCycles
 from recurlight.types import Outcome, Segment
@@ -45,8 +49,9 @@ def check_halting(
     | `rows` | no row changes when other rows are left out |
     | `loss` | `(B,)`, finite, also for huge answers and for ones that do not move |
     | `gradients` | every weight gets a gradient in every training step |
-    | `randomness` | nothing is drawn from the global random state |
+    | `randomness` | a step is the same again under the same seed of the global generators |
     | `checkpoint` | a new one with the saved weights scores the same |
+    | `resume` | training that is resumed goes on bit for bit |
     | `copy` | a deep copy scores the same |
     | `segments` | in training and in adaptive evaluation a sample gets from one to all segments |
 
@@ -88,15 +93,15 @@ def _opinionated(recursion: Recursion, seed: int) -> Recursion:
     return recursion
 
 
-def _segment(recursion: Recursion) -> Segment:
+def _segment(recursion: Recursion, seed: int = 0) -> Segment:
     """What one segment computed, without its gradient."""
     with torch.no_grad():
-        return answer(recursion, questions(TINY, ROWS))
+        return answer(recursion, questions(TINY, ROWS, seed))
 
 
-def _outcome(score: Tensor, rows: Tensor) -> Outcome:
+def _outcome(score: Tensor) -> Outcome:
     """Make an outcome in which right and wrong, and last and not, come in every combination."""
-    number = torch.arange(ROWS)[rows]
+    number = torch.arange(ROWS)
     return Outcome(number % 2 == 0, number % 3 == 0, -score.detach())
 
 
@@ -135,15 +140,23 @@ def _decision(make: Make) -> None:
 
 def _rows(make: Make) -> None:
     recursion = make().double()
-    policy, segment, some = recursion.halting, _segment(recursion), torch.tensor([4, 1])
-    whole, part = policy.score(segment), policy.score(Segment(*(leaf[some] for leaf in segment)))
-    losses = (
-        policy.loss(whole, _outcome(whole, torch.arange(ROWS)))[some],
-        policy.loss(part, _outcome(part, some)),
+    policy = recursion.halting
+
+    def judged(case: tuple[Segment, Outcome, Tensor]) -> Tensor:
+        seed_batch(0, -1)
+        score = policy.score(case[0])
+        halts, each = policy.should_halt(score, case[2]), policy.loss(score, case[1])
+        return torch.cat([score, halts[:, None].to(score.dtype), each[:, None]], dim=1)
+
+    whole, other = (
+        (segment, _outcome(policy.score(segment)), ages)
+        for segment, ages in ((_segment(recursion), AGES), (_segment(recursion, seed=1), AGES.flip(0)))
     )
-    halts = policy.should_halt(whole, AGES)[some], policy.should_halt(part, AGES[some])
-    same = close(part, whole[some]) and close(*losses) and torch.equal(*halts)
-    expect(same, "rows change when other rows are left out: score, decide and learn for each row alone")
+    expect(
+        rows_apart(judged, whole, other),
+        "rows change when other rows are left out or hold something else: "
+        "score, decide and learn for each row alone",
+    )
 
 
 def _loss(make: Make) -> None:
@@ -153,7 +166,7 @@ def _loss(make: Make) -> None:
     still = segment._replace(before=segment.answer)
     for case in (segment, huge, still):
         score = policy.score(case)
-        found = policy.loss(score, _outcome(score, torch.arange(ROWS)))
+        found = policy.loss(score, _outcome(score))
         expect(
             found.shape == (ROWS,) and found.dtype == score.dtype,
             f"loss returns {tuple(found.shape)} {found.dtype}: make it ({ROWS},) {score.dtype}",
@@ -179,7 +192,7 @@ def _gradients(make: Make) -> None:
 
 
 def _randomness(make: Make) -> None:
-    random_state_kept(make(), questions(TINY, ROWS))
+    require_repeatable(make(), questions(TINY, ROWS))
 
 
 def _checkpoint(make: Make) -> None:
@@ -189,6 +202,16 @@ def _checkpoint(make: Make) -> None:
     expect(
         torch.equal(first.halting.score(segment), second.halting.score(segment)),
         "a new one with the saved weights scores differently: make every tensor a parameter or a buffer",
+    )
+
+
+def _resume(make: Make) -> None:
+    recursion, batch = make(), questions(TINY, ROWS)
+    still = torch.optim.SGD(recursion.parameters(), lr=0.0)
+    require_no_memory(recursion.halting, lambda: train(recursion, still, recursion.start(batch), range(2)))
+    expect(
+        resumed(make(), make(seed=1), batch),
+        "training that is resumed goes on differently: keep nothing outside the weights",
     )
 
 
@@ -225,6 +248,7 @@ _CHECKS = {
     "gradients": _gradients,
     "randomness": _randomness,
     "checkpoint": _checkpoint,
+    "resume": _resume,
     "copy": _copy,
     "segments": _segments,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from recurlight.errors import RecurlightError, suggestion
+from recurlight.seeding import generators_kept
 
 __all__ = ["Check", "ContractError", "Findings", "expect", "run"]
 
@@ -67,7 +68,8 @@ def run(
 def _found(check: Check) -> str | None:
     """Run one check and return what it says in one line."""
     try:
-        check()
+        with generators_kept():
+            check()
     except ContractError as error:
         return str(error)
     except RecurlightError as error:

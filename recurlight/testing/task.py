@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import Any
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_unflatten
 from torch.utils._pytree import tree_structure as structure
 
+from recurlight import slots
 from recurlight.losses import StablemaxCrossEntropy, exactly_right
 from recurlight.recursion import Recursion
+from recurlight.seeding import generators_kept, seed_batch
 from recurlight.testing.report import expect
 from recurlight.types import Batch, Carry, Segment, Sizes
 
@@ -21,14 +26,19 @@ __all__ = [
     "answer",
     "close",
     "copied",
+    "draws",
     "gradients",
     "loss",
     "questions",
-    "random_state_kept",
     "reloaded",
+    "require_no_memory",
+    "require_repeatable",
     "resumed",
+    "rows_apart",
     "train",
 ]
+
+T = TypeVar("T")
 
 TINY = Sizes(vocab=6, tokens=16, width=32)
 
@@ -41,7 +51,8 @@ def questions(sizes: Sizes, rows: int = 4, seed: int = 0) -> Batch:
 
 
 def answer(recursion: Recursion, batch: Batch, cycles: int | None = None) -> Segment:
-    """Run one segment on fresh slots."""
+    """Run one segment on fresh slots, as one batch of evaluation that is seeded."""
+    seed_batch(0, -1)
     return recursion.segment(recursion.start(batch), batch, cycles)[1]
 
 
@@ -61,6 +72,7 @@ def train(
     """Take training steps as `RecursiveModule` does; return the carry and the losses."""
     losses = []
     for step in steps:
+        seed_batch(0, step)
         value, carry, score = loss(recursion, carry, questions(recursion.sizes, len(carry.age), seed=step))
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call,unused-ignore]
@@ -72,6 +84,7 @@ def train(
 
 def gradients(recursion: Recursion, batch: Batch) -> dict[str, Tensor | None]:
     """Return the gradient of each parameter that wants one, after one training step's loss."""
+    seed_batch(0, 0)
     recursion.zero_grad()
     loss(recursion, recursion.start(batch), batch)[0].backward()  # type: ignore[no-untyped-call,unused-ignore]
     return {name: weight.grad for name, weight in recursion.named_parameters() if weight.requires_grad}
@@ -105,6 +118,7 @@ def resumed(first: Recursion, second: Recursion, batch: Batch, steps: int = 3) -
     saved = reloaded([first.state_dict(), optimizer.state_dict(), tree_leaves(carry)])
     _, expected = train(first, optimizer, carry, range(steps, 2 * steps))
     second.load_state_dict(saved[0])
+    second.seed = first.seed  # other weights were wanted, the same exploration is
     optimizer = torch.optim.AdamW(second.parameters(), lr=1e-2)
     optimizer.load_state_dict(saved[1])
     carry = tree_unflatten(saved[2], structure(carry))
@@ -117,16 +131,104 @@ def copied(recursion: Recursion) -> Recursion:
     return copy.deepcopy(recursion)
 
 
-def random_state_kept(recursion: Recursion, batch: Batch) -> None:
-    """Insist that a training step takes nothing from the global random state.
+def draws(run: Callable[[], object]) -> bool:
+    """Tell whether something that seeds the global generators for evaluation then takes from them."""
+    with generators_kept():
+        seed_batch(0, -1)
+        before = _generators()
+        run()
+        return not all(map(np.array_equal, before, _generators()))
+
+
+def _generators() -> list[Any]:
+    numpy = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return [torch.get_rng_state().numpy(), *numpy.values(), hash(random.getstate())]
+
+
+def rows_apart(run: Callable[[T], Tensor], whole: T, other: T, tolerance: float = 1e-9) -> bool:
+    """Tell whether two rows keep their result when the others hold something else, or are left out.
+
+    Where `run` draws, a batch of another size draws other numbers; there only the first is asked.
+
+    Args:
+        run: Maps a tree of `(B, ...)` tensors to `(B, ...)`; it seeds the generators itself.
+        whole: At least three rows.
+        other: As many other rows.
+        tolerance: Relative difference that is rounding.
+    """
+    some = torch.tensor([2, 1])
+    rows = len(tree_leaves(whole)[0])
+    kept = (torch.arange(rows)[:, None] == some).any(1)
+    expected, changed = (run(tree)[some] for tree in (whole, slots.choose(kept, whole, other)))
+    if not close(changed, expected, tolerance):
+        return False
+    return draws(lambda: run(whole)) or close(run(slots.take(some, whole)), expected, tolerance)
+
+
+def require_repeatable(recursion: Recursion, batch: Batch) -> None:
+    """Insist that a step, of training and of evaluation, is the same again under the same seed.
 
     Raises:
-        ContractError: It does.
+        ContractError: It is not.
     """
-    before = torch.get_rng_state()
-    gradients(recursion, batch)
-    expect(
-        torch.equal(before, torch.get_rng_state()),
-        "a training step draws from the global random state, which no checkpoint resumes: "
-        "draw from a torch.Generator of your own, seeded in build()",
+    steps = [gradients(recursion, batch) for _ in range(2)]
+    pairs = zip(*(step.values() for step in steps), strict=True)
+    same = all(
+        torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+        for a, b in pairs
+        if a is not None and b is not None
     )
+    answers = [answer(recursion.eval(), batch).logits for _ in range(2)]
+    expect(
+        same and torch.equal(*answers),
+        "the same step under the same seed gives something else: keep no count, and draw from the global "
+        "generators (torch.rand_like, dropout), which recurlight seeds before every batch, not from your own",
+    )
+
+
+def require_no_memory(part: object, run: Callable[[], object]) -> None:
+    """Insist that a part keeps no number, text or generator that changes from run to run.
+
+    What settles in the first run is a cache, and tensors are buffers or for show.
+
+    Args:
+        part: A module, or an object with attributes.
+        run: Uses it.
+
+    Raises:
+        ContractError: It does; the message names the attribute.
+    """
+    run()
+    before = dict(_kept(part))
+    for _ in range(3):
+        run()
+    changed = [name for name, value in _kept(part) if before.get(name, value) != value]
+    expect(
+        not changed,
+        f"{', '.join(changed)} changes from run to run, and no checkpoint holds it: compute it from the step "
+        "in a callback, make it a buffer, or draw from the global generators, which recurlight seeds before "
+        "every batch",
+    )
+
+
+def _kept(part: object) -> Iterator[tuple[str, object]]:
+    """Yield the plain attributes of an object, and of a module's parts, by name."""
+    named = dict(part.named_modules()) if isinstance(part, nn.Module) else {"": part}
+    for place, owner in named.items():
+        for name, value in getattr(owner, "__dict__", {}).items():
+            if not name.startswith(("_parameters", "_buffers", "_modules")):
+                yield from _plain(".".join(filter(None, (place, name))), value)
+
+
+def _plain(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, torch.Generator):
+        yield name, tuple(value.get_state().tolist())
+    elif isinstance(value, (int, float, str, random.Random, np.random.Generator)):
+        generator = not isinstance(value, (int, float, str))
+        yield name, repr(copy.deepcopy(value).random()) if generator else value  # type: ignore[union-attr]
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _plain(f"{name}[{key!r}]", item)
+    elif isinstance(value, (list, tuple)):
+        for key, item in enumerate(value):
+            yield from _plain(f"{name}[{key}]", item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurlight import slots
 from recurlight.cells import MixerCell
 from recurlight.halting import FixedHalting
 from recurlight.recursion import Recursion
 from recurlight.refiners import Refiner, TwoLevelRefiner
+from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
-from recurlight.testing.task import TINY, close, questions
+from recurlight.testing.task import TINY, questions, require_no_memory, resumed, rows_apart
 from recurlight.truncation.base import GradientTruncation
 
 __all__ = ["check_truncation"]
@@ -41,7 +42,8 @@ def check_truncation(
     | `rows` | no row changes when other rows are left out |
     | `gradients` | every weight and the question get a finite gradient |
     | `budget` | no more updates are made than the cycles have |
-    | `memory` | a second segment does not depend on what the first one was |
+    | `memory` | neither a segment nor its gradients depend on the segments before; nothing counts them |
+    | `resume` | training that is resumed goes on bit for bit |
     | `copy` | pickled and read back it does the same |
 
     Args:
@@ -91,9 +93,17 @@ class _Bench:
             self.start = self.refiner.initial_state(self.question)
 
     def run(self, policy: GradientTruncation, question: Tensor | None = None) -> Any:
-        """Apply the policy to the segment."""
+        """Apply the policy to the segment, under the seed of one batch."""
         asked = self.question if question is None else question
+        seed_batch(0, -1)
         return policy.run(self.refiner, self.start, asked, self.cycles)
+
+    def learnt(self, policy: GradientTruncation) -> tuple[Tensor | None, ...]:
+        """Apply the policy and return the state, and the gradients of the question and of the weights."""
+        question, weights = self.question.clone().requires_grad_(), list(self.refiner.parameters())
+        end = self.run(policy, question)
+        sources = [question, *(weight for weight in weights if weight.requires_grad)]
+        return (*end, *torch.autograd.grad(end.answer.square().sum(), sources, allow_unused=True))
 
 
 Make = Callable[[], Refiner[Any]]
@@ -147,13 +157,17 @@ def _require_alike(end: Any, start: Any) -> None:
 
 
 def _rows(policy: GradientTruncation, make: Make, cycles: int) -> None:
-    bench, some = _Bench(policy, make, cycles), torch.tensor([2, 1])
-    with torch.no_grad():
-        whole = bench.run(policy).answer[some]
-        bench.start, question = slots.take(some, (bench.start, bench.question))
-        part = bench.run(policy, question).answer
+    bench = _Bench(policy, make, cycles)
+
+    def end(tree: tuple[Any, Tensor]) -> Tensor:
+        bench.start, question = tree
+        with torch.no_grad():
+            answer: Tensor = bench.run(policy, question).answer
+        return answer
+
     # A hundred times looser than one update: the segment amplifies what rounding adds in other batch sizes.
-    expect(close(part, whole, 1e-7), "rows change when other rows are left out: treat each row alone")
+    apart = rows_apart(end, (bench.start, bench.question), (bench.start, -bench.question), 1e-7)
+    expect(apart, "rows change when other rows are left out or hold something else: treat each row alone")
 
 
 def _gradients(policy: GradientTruncation, make: Make, cycles: int) -> None:
@@ -181,9 +195,26 @@ def _budget(policy: GradientTruncation, make: Make, cycles: int) -> None:
 
 def _memory(policy: GradientTruncation, make: Make, cycles: int) -> None:
     bench = _Bench(policy, make, cycles)
-    first = bench.run(policy)
+    first = bench.learnt(policy)
     bench.run(policy, -bench.question)
-    expect(_equal(bench.run(policy), first), "a segment depends on the one before: keep nothing between runs")
+    for _ in range(3):
+        expect(
+            _equal(bench.learnt(policy), first),
+            "a segment or its gradient depends on the ones before: keep nothing between runs, and draw from "
+            "the global generators, which recurlight seeds before every batch",
+        )
+    require_no_memory(policy, lambda: bench.learnt(policy))
+
+
+def _resume(policy: GradientTruncation, make: Make, cycles: int) -> None:
+    first, second = (
+        Recursion(TINY, make(), copy.deepcopy(policy), FixedHalting(), cycles=cycles, max_segments=2)
+        for _ in range(2)
+    )
+    expect(
+        resumed(first, second, questions(TINY)),
+        "training that is resumed goes on differently: keep nothing between runs",
+    )
 
 
 def _copy(policy: GradientTruncation, make: Make, cycles: int) -> None:
@@ -193,7 +224,8 @@ def _copy(policy: GradientTruncation, make: Make, cycles: int) -> None:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    pairs = zip(one, other, strict=True)
+    return all(a is b if a is None or b is None else torch.equal(a, b) for a, b in pairs)
 
 
 _CHECKS = {
@@ -205,5 +237,6 @@ _CHECKS = {
     "gradients": _gradients,
     "budget": _budget,
     "memory": _memory,
+    "resume": _resume,
     "copy": _copy,
 }

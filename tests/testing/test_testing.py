@@ -5,15 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recurlight import halting, refiners, truncation
-from recurlight.cells import MixerCell
+from recurlight.cells import MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
-from recurlight.refiners import Refiner, SingleRefiner, SingleState, TwoLevelRefiner
+from recurlight.refiners import (
+    Refiner,
+    SingleRefiner,
+    SingleState,
+    StartVector,
+    TwoLevelRefiner,
+    TwoLevelState,
+)
 from recurlight.testing import ContractError, check_halting, check_refiner, check_truncation
 from recurlight.testing.report import run
 from recurlight.truncation import EveryUpdate, GradientTruncation, LastCycles, LastPerLevel, PhantomGradient
@@ -23,6 +31,10 @@ NO_COMPILER = {"compile": "takes a second, and is tried below"}
 
 def cell() -> MixerCell:
     return MixerCell(1, multiple=32)
+
+
+def attention() -> TransformerCell:
+    return TransformerCell(4, heads=2, multiple=32)
 
 
 def exported(axis, base) -> list[type]:
@@ -73,8 +85,74 @@ class Alternating(SingleRefiner):
 
 
 class Random(SingleRefiner):
+    stationary = False
+
     def update(self, state, injection, level):
-        return SingleState(self.cell(nn.functional.dropout(state.answer, 0.1) + injection))
+        return SingleState(self.cell(nn.functional.dropout(state.answer, 0.1, self.training) + injection))
+
+
+class Noisy(TwoLevelRefiner):
+    """As Huginn starts, at noise, and as EqR goes on, with noise in every update and damped."""
+
+    stationary = False
+
+    def initial_state(self, injection):
+        return TwoLevelState(*(torch.randn_like(injection) for _ in range(2)))
+
+    def update(self, state, injection, level):
+        after = super().update(state, injection + 0.01 * torch.randn_like(injection), level)
+        damped = 0.05 * getattr(state, level) + 0.95 * getattr(after, level)
+        return after._replace(**{level: damped})
+
+
+class Private(SingleRefiner):
+    stationary = False
+
+    def __init__(self, cell):
+        super().__init__(cell)
+        self.draw = torch.Generator().manual_seed(0)
+
+    def update(self, state, injection, level):
+        noise = torch.randn(state.answer.shape, generator=self.draw)
+        return SingleState(self.cell(state.answer + injection + noise.to(injection)))
+
+
+class Warming(SingleRefiner):
+    """Changes after many steps, which no short run shows."""
+
+    steps = 0
+
+    def update(self, state, injection, level):
+        self.steps += 1
+        return SingleState(self.cell(state.answer + (0.5 if self.steps > 10_000 else 1.0) * injection))
+
+
+class ThreeState(NamedTuple):
+    answer: Tensor
+    middle: Tensor
+    lowest: Tensor
+
+
+class Three(Refiner[ThreeState]):
+    """Three levels with a cell each, the lower ones faster."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleDict({level: MixerCell(2, multiple=32) for level in ThreeState._fields})
+        self.start = StartVector()
+
+    def cells(self):
+        return dict(self.parts)
+
+    def schedule(self):
+        return ("lowest", "lowest", "middle") * 2 + ("answer",)
+
+    def initial_state(self, injection):
+        return ThreeState(*[self.start(injection)] * 3)
+
+    def update(self, state, injection, level):
+        given = injection if level == "lowest" else 0.0
+        return state._replace(**{level: self.parts[level](sum(state) + given)})
 
 
 class Unused(SingleRefiner):
@@ -92,6 +170,17 @@ class Flipped(SingleRefiner):
     def update(self, state, injection, level):
         answer = self.cell(state.answer + injection)
         return SingleState(-answer if answer.dtype == torch.bfloat16 else answer)
+
+
+class Drowned(nn.Module):
+    """Loses the small digits that float32 has and bfloat16 has not."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x):
+        return self.cell((x + 1000.0) - 1000.0)
 
 
 class Unsaved(SingleRefiner):
@@ -129,12 +218,15 @@ REFINERS: dict[str, Callable[[], Refiner]] = {
     "composes": lambda: SingleRefiner(nn.Linear(3, 3)),
     "rows": lambda: Centred(cell()),
     "stationary": lambda: Alternating(cell()),
-    "randomness": lambda: Random(cell()),
+    "randomness": lambda: Private(cell()),
     "gradients": lambda: Unused(cell()),
     "gradients ": lambda: Infinite(cell()),
     "bfloat16": lambda: Flipped(cell()),
+    "bfloat16 ": lambda: TwoLevelRefiner(Drowned(MixerCell(2, multiple=32)), latent_steps=6),
     "checkpoint": lambda: Unsaved(cell()),
     "resume": lambda: Alternating(cell()),
+    "resume ": lambda: Private(cell()),
+    "resume  ": lambda: Warming(cell()),
     "copy": lambda: Forgetful(cell()),
     "compile": lambda: SingleRefiner(Reading(cell())),
 }
@@ -148,7 +240,26 @@ def test_a_broken_refiner_is_found(name):
     findings = check_refiner(REFINERS[name], exclude=exclude, raises=False)
     assert findings[name.strip()]
     assert "\n" not in findings[name.strip()]
-    assert name in ("composes", "randomness", "stationary", "resume") or findings["randomness"] is None
+    counting = ("composes", "randomness", "stationary", "resume")
+    assert name.strip() in counting or findings["randomness"] is None
+
+
+RIGHT: dict[str, Callable[[], Refiner]] = {
+    "TRM": lambda: TwoLevelRefiner(MixerCell(multiple=32), latent_steps=6),
+    "HRM": lambda: TwoLevelRefiner(attention(), attention(), latent_steps=2),
+    "three cells": Three,
+    "dropout": lambda: Random(cell()),
+    "noise and random start": lambda: Noisy(cell(), latent_steps=2),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_refiner_passes(name):
+    """Fails if depth amplifies rounding until a check fails, or if what draws by the rule cannot pass."""
+    before = torch.get_rng_state()
+    findings = check_refiner(RIGHT[name], exclude=NO_COMPILER)
+    assert set(findings.values()) == {None}
+    assert torch.equal(before, torch.get_rng_state())
 
 
 @dataclass(frozen=True)
@@ -199,6 +310,40 @@ class Warm(LastCycles):
         return end
 
 
+class Counted(EveryUpdate):
+    """Draws its window by seed and number of the run: what a run computes does not show it."""
+
+    runs = 0
+
+    def mask(self, schedule, cycles):
+        self.runs += 1
+        return self._last(torch.Generator().manual_seed(self.runs), len(schedule) * cycles)
+
+    def _last(self, generator, total):
+        length = int(torch.randint(5, total, (), generator=generator))
+        return (False,) * (total - length) + (True,) * length
+
+
+class Own(Counted):
+    def __init__(self):
+        self.draw = torch.Generator().manual_seed(0)
+
+    def mask(self, schedule, cycles):
+        return self._last(self.draw, len(schedule) * cycles)
+
+
+class Late(Counted):
+    def mask(self, schedule, cycles):
+        self.runs += 1
+        total = len(schedule) * cycles
+        return (False,) * (total - 9) + (self.runs > 10_000,) * 4 + (True,) * 5
+
+
+class Drawn(Counted):
+    def mask(self, schedule, cycles):
+        return self._last(None, len(schedule) * cycles)
+
+
 class Turning(EveryUpdate):
     def __reduce__(self):
         return PhantomGradient, (1, 0.5)
@@ -213,6 +358,10 @@ TRUNCATIONS: dict[str, GradientTruncation] = {
     "gradients": Detaching(),
     "budget": Generous(),
     "memory": Warm(),
+    "memory ": Counted(),
+    "memory  ": Own(),
+    "memory   ": Late(),
+    "resume": Counted(),
     "copy": Turning(),
 }
 
@@ -220,9 +369,14 @@ TRUNCATIONS: dict[str, GradientTruncation] = {
 @pytest.mark.parametrize("name", TRUNCATIONS)
 def test_a_broken_truncation_is_found(name):
     """Fails if the check of that name is left out or looks at nothing."""
-    findings = check_truncation(TRUNCATIONS[name], raises=False)
-    assert findings[name]
-    assert "\n" not in findings[name]
+    found = check_truncation(TRUNCATIONS[name], raises=False)[name.strip()]
+    assert found
+    assert "\n" not in found
+
+
+def test_a_truncation_may_draw_from_the_global_generators():
+    """Fails if a window that recurlight seeds before every batch cannot pass."""
+    assert set(check_truncation(Drawn()).values()) == {None}
 
 
 class Wide(CorrectnessHalting):
@@ -256,11 +410,36 @@ class Idle(CorrectnessHalting):
 
 
 class Drawing(FixedHalting):
+    draw = None
+
     def should_halt(self, score, age):
-        return torch.rand(len(age)) < 0.5
+        return torch.rand(len(age), generator=self.draw) < 0.5
 
     def loss(self, score, outcome):
-        return torch.rand(len(score))
+        return torch.rand(len(score), generator=self.draw, dtype=score.dtype)
+
+
+class Secretive(Drawing):
+    def __init__(self):
+        super().__init__()
+        self.draw = torch.Generator().manual_seed(0)
+
+
+class Scheduled(CorrectnessHalting):
+    decisions = 0
+
+    def should_halt(self, score, age):
+        self.decisions += 1
+        return super().should_halt(score, age) & (self.decisions > 10_000)
+
+
+class Trained(CorrectnessHalting):
+    def __init__(self):
+        super().__init__()
+        self.draw = torch.Generator().manual_seed(0)
+
+    def loss(self, score, outcome):
+        return super().loss(score * torch.rand((), generator=self.draw), outcome)
 
 
 class Hidden(CorrectnessHalting):
@@ -282,7 +461,7 @@ class Shallow(CorrectnessHalting):
         return super().score(segment) + self.shift
 
 
-class Late(FixedHalting):
+class Broken(FixedHalting):
     def score(self, segment):
         raise ValueError("no\nscore")
 
@@ -294,10 +473,12 @@ HALTING: dict[str, Callable[[], Halting]] = {
     "rows": Relative,
     "loss": Exploding,
     "gradients": Idle,
-    "randomness": Drawing,
+    "randomness": Trained,
     "checkpoint": Hidden,
+    "resume": Secretive,
+    "resume ": Scheduled,
     "copy": Shallow,
-    "segments": Late,
+    "segments": Broken,
 }
 ONE = FixedHalting()
 
@@ -305,9 +486,14 @@ ONE = FixedHalting()
 @pytest.mark.parametrize("name", HALTING)
 def test_a_broken_halting_policy_is_found(name):
     """Fails if the check of that name is left out or looks at nothing."""
-    findings = check_halting(HALTING[name], raises=False)
-    assert findings[name]
-    assert "\n" not in findings[name]
+    found = check_halting(HALTING[name], raises=False)[name.strip()]
+    assert found
+    assert "\n" not in found
+
+
+def test_a_halting_policy_may_draw_from_the_global_generators():
+    """Fails if a policy that recurlight seeds before every batch cannot pass."""
+    assert set(check_halting(Drawing).values()) == {None}
 
 
 def test_findings_are_raised_together_unless_asked_for():
