@@ -125,8 +125,9 @@ def check_refiner(refiner: Refiner[Any], sizes: Sizes) -> None:
     """Run each level's update once on a state of zeros and hold it to the contract.
 
     Raises:
-        IncompatibleComponents: The state has no `answer`, a level has no cell or no field, or an update
-            changes shapes, dtypes or other levels.
+        IncompatibleComponents: The state has no `answer` like the injection, a field is no batch-first
+            tensor, a level has no cell or no field, or an update changes shapes, dtypes or other levels, or
+            makes something that is not finite.
     """
     name = type(refiner).__name__
     injection = next(floats(refiner), torch.zeros(())).new_zeros(2, sizes.positions, sizes.width)
@@ -137,6 +138,7 @@ def check_refiner(refiner: Refiner[Any], sizes: Sizes) -> None:
             raise IncompatibleComponents(
                 f"the state of {name} has no field 'answer': rename the level that is read out"
             )
+        _check_fields(fields, injection, name)
         for level in dict.fromkeys(refiner.schedule()):
             if level not in fields or level not in refiner.cells():
                 raise IncompatibleComponents(
@@ -161,6 +163,22 @@ def _fields(state: Any, name: str) -> dict[str, Tensor]:
     return fields
 
 
+def _check_fields(fields: dict[str, Tensor], injection: Tensor, name: str) -> None:
+    """Insist on batch-first tensors, and on an answer like the injection."""
+    for field, leaf in fields.items():
+        found = f"{tuple(leaf.shape)} {leaf.dtype}" if isinstance(leaf, Tensor) else type(leaf).__name__
+        if not isinstance(leaf, Tensor) or leaf.shape[:1] != injection.shape[:1]:
+            raise IncompatibleComponents(
+                f"the field '{field}' of the state of {name} is {found} for {len(injection)} rows: "
+                "make it a tensor whose first axis is the batch"
+            )
+        if field == "answer" and (leaf.shape != injection.shape or leaf.dtype != injection.dtype):
+            raise IncompatibleComponents(
+                f"the answer in the state of {name} is {found} where the injection is "
+                f"{tuple(injection.shape)} {injection.dtype}: start it like the injection, (B, N, D)"
+            )
+
+
 def _check_update(refiner: Refiner[Any], state: Any, injection: Tensor, level: str) -> None:
     """Apply one update and compare the state with the one before."""
     where = f"the update of level '{level}' in {type(refiner).__name__}"
@@ -182,4 +200,8 @@ def _check_update(refiner: Refiner[Any], state: Any, injection: Tensor, level: s
         if field != level and new is not old:
             raise IncompatibleComponents(
                 f"{where} also replaces {field}: write one level, state._replace({level}=...)"
+            )
+        if not new.isfinite().all():
+            raise IncompatibleComponents(
+                f"{where} makes NaN or infinity of a question of zeros: mend its formula"
             )

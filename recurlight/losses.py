@@ -128,7 +128,7 @@ class SequenceLoss(Recorded, nn.Module, ABC):
             `(B,)` float32 (float64 for float64 logits); exactly 0 for a sample without supervised tokens.
 
         Raises:
-            IncompatibleComponents: Logits and labels differ in `B` or `L`.
+            IncompatibleComponents: Logits and labels differ in `B` or `L`, or `token_loss` from them.
         """
         if logits.shape[:-1] != labels.shape:
             raise IncompatibleComponents(
@@ -137,6 +137,11 @@ class SequenceLoss(Recorded, nn.Module, ABC):
             )
         supervised = labels != IGNORE  # (B, L)
         tokens = self.token_loss(at_least_float32(logits), labels.where(supervised, 0))
+        if tokens.shape != labels.shape:
+            raise IncompatibleComponents(
+                f"{type(self).__name__}.token_loss returns {tuple(tokens.shape)} for labels "
+                f"{tuple(labels.shape)}: return the loss of each token, (B, L), with reduction='none'"
+            )
         total = tokens.where(supervised, 0.0).sum(1)  # (B,)
         return total / supervised.sum(1).clamp(min=1)
 

@@ -22,12 +22,13 @@ from recurlight.fitting import require_fitting
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
 from recurlight.optim import AdamATan2, add_tables, check_schedule, forget_gradients
+from recurlight.outputs import check_loss
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
 from recurlight.reloadable import Reloadable
 from recurlight.results import publish
 from recurlight.run import Run
-from recurlight.seeding import seeded_evaluation
+from recurlight.seeding import generators_kept, seeded_evaluation
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -117,6 +118,8 @@ class RecursiveModule(Reloadable):
             sizes, refiner, truncation, halting, encoder, decoder, cycles, max_segments, exploration, seed
         )
         self.loss = loss or StablemaxCrossEntropy()
+        with generators_kept():
+            check_loss(self.loss, sizes)
         self.halting_weight = halting_weight
         self.eval_cycles, self.eval_adaptive = eval_cycles, eval_adaptive
         self.optimizer, self.scheduler = optimizer, scheduler

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from recurlight import slots
 from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
-from recurlight.composition import at_least_one, bind, check_limits, check_refiner
+from recurlight.composition import at_least_one, bind, check_limits, check_refiner, floats
 from recurlight.halting.base import Halting
+from recurlight.outputs import check_decoder, check_encoder, check_halting
 from recurlight.question import check_question
 from recurlight.refiners.base import Refiner
 from recurlight.seeding import generators_kept
@@ -100,8 +101,12 @@ class Recursion(nn.Module):
         self.halting = halting
         self.truncation = truncation
         bind(self, sizes, seed)
-        with generators_kept():
+        dtype = next(floats(self), torch.zeros(())).dtype
+        with generators_kept(), torch.autocast("cpu", enabled=False):
+            check_encoder(self.encoder, sizes, dtype)
             check_refiner(refiner, sizes)
+            check_decoder(self.decoder, sizes, dtype)
+            check_halting(halting, sizes, dtype)
             truncation.check(refiner, cycles)
             check_question(self.encoder, refiner, truncation, sizes, cycles)
 

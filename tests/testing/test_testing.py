@@ -379,17 +379,17 @@ def test_a_truncation_may_draw_from_the_global_generators():
     assert set(check_truncation(Drawn()).values()) == {None}
 
 
-class Wide(CorrectnessHalting):
+class Rough(CorrectnessHalting):
     def score(self, segment):
-        return super().score(segment).double()
+        return super().score(segment).to(segment.answer.dtype)
 
 
 class Undecided(CorrectnessHalting):
     def should_halt(self, score, age):
-        return score[:, 0].sigmoid()
+        return super().should_halt(score, age) if len(age) == 2 else score[:, 0].sigmoid()
 
 
-class Confused(Wide, Undecided):
+class Confused(Rough, Undecided):
     pass
 
 
@@ -462,13 +462,15 @@ class Shallow(CorrectnessHalting):
 
 
 class Broken(FixedHalting):
-    def score(self, segment):
-        raise ValueError("no\nscore")
+    def should_halt(self, score, age):
+        if age.max() == 4:
+            raise ValueError("no\nscore")
+        return super().should_halt(score, age)
 
 
 HALTING: dict[str, Callable[[], Halting]] = {
     "composes": lambda: ONE,
-    "score": Wide,
+    "score": Rough,
     "decision": Undecided,
     "rows": Relative,
     "loss": Exploding,
@@ -502,8 +504,8 @@ def test_findings_are_raised_together_unless_asked_for():
         check_halting(Confused)
     assert isinstance(caught.value, ContractError)
     lines = str(caught.value).splitlines()
-    assert lines[1].startswith("  score: score returns (6, 1) torch.float64: make it (6, K) torch.float32")
-    assert lines[2].startswith("  decision: should_halt returns (6,) torch.float64: make it (6,) bool")
+    assert lines[1].startswith("  score: score returns (6, 1) torch.bfloat16: make it (6, K) torch.float32")
+    assert lines[2].startswith("  decision: should_halt returns (6,) torch.float32: make it (6,) bool")
 
 
 def test_an_exclusion_needs_a_name_that_exists_and_a_reason():
