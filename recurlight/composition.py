@@ -18,6 +18,7 @@ __all__ = [
     "check_batch",
     "check_evaluation",
     "check_limits",
+    "check_precision",
     "check_refiner",
     "check_tasks",
     "floats",
@@ -119,6 +120,21 @@ def check_batch(batch: Batch, sizes: Sizes, apart: bool = True) -> None:
         )
     if apart:
         check_tasks(int(batch.task.max()) + 1, sizes)
+
+
+def check_precision(module: nn.Module) -> None:
+    """Refuse weights below float32: the read-out and the losses need it, and small steps would be lost.
+
+    Raises:
+        IncompatibleComponents: With what to set instead.
+    """
+    weights = list(module.parameters())
+    for weight in [weight for weight in weights if weight.requires_grad] or weights:
+        if weight.is_floating_point() and weight.dtype not in (torch.float32, torch.float64):
+            raise IncompatibleComponents(
+                f"the weights are in {weight.dtype}, where small steps are rounded away: keep them in float32"
+                " and set trainer.precision to bf16-mixed, or use torch.autocast without a trainer"
+            )
 
 
 def check_refiner(refiner: Refiner[Any], sizes: Sizes) -> None:

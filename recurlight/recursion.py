@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from recurlight import slots
 from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
-from recurlight.composition import at_least_one, bind, check_limits, check_refiner, floats
+from recurlight.composition import (
+    at_least_one,
+    bind,
+    check_limits,
+    check_precision,
+    check_refiner,
+    floats,
+)
 from recurlight.halting.base import Halting
 from recurlight.outputs import check_decoder, check_encoder, check_halting
 from recurlight.question import check_question
@@ -101,6 +108,7 @@ class Recursion(nn.Module):
         self.halting = halting
         self.truncation = truncation
         bind(self, sizes, seed)
+        check_precision(self)
         dtype = next(floats(self), torch.zeros(())).dtype
         with generators_kept(), torch.autocast("cpu", enabled=False):
             check_encoder(self.encoder, sizes, dtype)
@@ -118,7 +126,11 @@ class Recursion(nn.Module):
 
         Args:
             batch: Any samples of the right shapes; only the shapes matter.
+
+        Raises:
+            IncompatibleComponents: The weights have a precision below float32.
         """
+        check_precision(self)
         with generators_kept(batch.inputs.device):
             state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
         age = torch.zeros_like(batch.task, dtype=torch.int32)

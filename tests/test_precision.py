@@ -4,6 +4,7 @@ from itertools import cycle, islice
 
 import pytest
 import torch
+from helpers import batch as questions
 from helpers import loader, trainer
 from helpers import module as small_module
 from lightning.pytorch.plugins import MixedPrecision
@@ -25,6 +26,7 @@ from recurlight import (
     TransformerCell,
     TwoLevelRefiner,
 )
+from recurlight.errors import IncompatibleComponents
 from recurlight.losses import exactly_right
 from recurlight.precision import at_least_float32, full_precision, to_compute_dtype
 
@@ -179,3 +181,37 @@ def test_the_gradient_of_weights_accumulates_over_updates_in_float32():
         uses = torch.stack([torch.nn.functional.linear(torch.ones(1, 1), weight) for _ in range(300)])
     uses.float().sum().backward()
     assert weight.grad.item() == 300
+
+
+REFUSED = ["bf16-true", "16-true"]
+
+
+@pytest.mark.parametrize("precision", REFUSED)
+@pytest.mark.parametrize("stage", ["fit", "validate", "predict"])
+def test_weights_in_half_precision_are_refused(precision, stage):
+    """Fails if the read-out meets them first, with an error about its dtypes."""
+    run = trainer(precision=precision, max_steps=1)
+    model = small_module().float()
+    with pytest.raises(IncompatibleComponents, match=r"set trainer\.precision to bf16-mixed") as caught:
+        getattr(run, stage)(model, loader([questions(4)]))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_in_half_precision_are_refused_without_a_trainer():
+    """Fails if a model that was converted by hand, or made in half precision, ends in an error of torch."""
+    with pytest.raises(IncompatibleComponents, match=r"the weights are in torch\.bfloat16"):
+        trm().bfloat16().solve(questions(2))
+    run = trainer(precision="bf16-true")
+    with pytest.raises(IncompatibleComponents, match="bf16-mixed"), run.init_module():
+        small_module()
+
+
+def test_float64_trains_and_evaluates():
+    """Fails if a part of the published models insists on float32."""
+    model, run = small_module().float(), trainer(precision="64-true", max_steps=2)
+    data = loader([questions(4)] * 2)
+    run.fit(model, data)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float64}
+    assert {carry.state.answer.dtype for carry in model.carries.values()} == {torch.float64}
+    (figures,) = run.validate(model, data, verbose=False)
+    assert figures["val/loss"] > 0
