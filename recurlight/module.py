@@ -260,6 +260,11 @@ class RecursiveModule(Reloadable):
         if self.measured and self.trainer.is_global_zero:
             publish(self.measured, fingerprint(self, self.measured), say or self.print)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled; a spawned process would share all tensors with the others."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call,unused-ignore]
+        self._apply(_unshared)  # type: ignore[no-untyped-call,unused-ignore]  # metrics and tables know theirs
+
     def summary_is_stale(self) -> bool:
         """Tell whether the weights have changed since the last complete validation."""
         return self.validated_step != self.global_step
@@ -274,3 +279,9 @@ class RecursiveModule(Reloadable):
         super().on_load_checkpoint(checkpoint)
         require_fitting(self, checkpoint, self.recursion.sizes)
         self.loaded = weights_of(checkpoint)
+
+
+def _unshared(tensor: Tensor) -> Tensor:
+    """Return a tensor that no other process writes to."""
+    shared = tensor.device.type == "cpu" and tensor.is_shared()  # type: ignore[no-untyped-call,unused-ignore]
+    return tensor.clone() if shared else tensor

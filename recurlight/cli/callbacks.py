@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,12 +14,14 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from typing_extensions import override
 
 from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal, SubmissionWriter
+from recurlight.cli.parser import UsageError
 from recurlight.data import ArcData, PuzzleData
 
-__all__ = ["SaveRun", "default_callbacks"]
+__all__ = ["SaveRun", "default_callbacks", "require_sendable"]
 
 
 class SaveRun(SaveConfigCallback):
@@ -51,3 +54,21 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData
             SubmissionWriter(data.report or ".") if isinstance(data, ArcData) else PredictionWriter()
         )
     return added
+
+
+def require_sendable(trainer: Trainer) -> None:
+    """Insist that callbacks can be pickled where a strategy sends them to processes that it spawns.
+
+    Raises:
+        UsageError: Naming one that cannot, as averaging cannot.
+    """
+    launcher, callbacks = trainer.strategy.launcher, trainer.callbacks  # type: ignore[attr-defined]
+    forks = not isinstance(launcher, _MultiProcessingLauncher) or launcher.is_interactive_compatible
+    for callback in () if forks else callbacks:
+        try:
+            pickle.dumps(callback)
+        except Exception as error:  # a class may raise anything when it is pickled
+            name = type(callback).__name__
+            raise UsageError(
+                "trainer.strategy", f"{name} cannot be sent to spawned processes; set it to ddp"
+            ) from error

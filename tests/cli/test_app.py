@@ -1,6 +1,8 @@
 # ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
+import pickle
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
@@ -8,7 +10,7 @@ import recurlight.cli.app
 from recurlight import AdamATan2, LastCycles, LastUpdates
 from recurlight.__main__ import main
 
-from .fixtures import built, cache, folder, printed, trained
+from .fixtures import built, cache, failure, folder, printed, trained
 
 
 def test_fit_writes_what_is_needed_to_test(trained, capsys):
@@ -157,3 +159,25 @@ def test_a_flag_wins_over_the_checkpoint_in_the_model_that_is_built(trained, mon
     model = built(monkeypatch, folder, "test", "--ckpt_path", trained, "--model.eval_segments", "5").model
     assert model.evaluation.segments == 5
     assert model.recursion.sizes.width == 8
+
+
+def test_what_is_made_leads_nowhere(monkeypatch, folder):
+    """Fails if the model holds the command line's parser, and with it the trainer and its processes."""
+    cli = built(monkeypatch, folder, "fit", "--config", "tiny", "--config", "averaged")
+    cli.model.configure_optimizers()
+    for made in (cli.model, cli.datamodule):
+        assert b"lightning.pytorch.cli" not in pickle.dumps(made)
+
+
+@pytest.mark.parametrize(
+    "way", ["ddp_spawn", "{class_path: DDPStrategy, init_args: {start_method: forkserver}}"]
+)
+def test_what_cannot_be_sent_to_spawned_processes_is_named(capsys, way):
+    two = ["--trainer.devices", "2", "--trainer.strategy", way]
+    text = failure(capsys, "fit", "--config", "tiny", "--config", "averaged", *two)
+    assert text == "trainer.strategy: EMAWeightAveraging cannot be sent to spawned processes; set it to ddp"
+
+
+@pytest.mark.parametrize("way", ["ddp", "ddp_fork", "ddp_spawn"])
+def test_without_averaging_every_strategy_may_start_processes(monkeypatch, folder, way):
+    built(monkeypatch, folder, "fit", "--config", "tiny", "--trainer.devices=2", f"--trainer.strategy={way}")
