@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
 from recurlight.cli.blame import blame
-from recurlight.cli.callbacks import SaveRun, default_callbacks, require_sendable
+from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnable
 from recurlight.cli.checkpoint import LINKS, doubts
 from recurlight.cli.last import LOGS
 from recurlight.cli.lookup import TypeLookup
@@ -152,7 +152,7 @@ class RecurlightCLI(LightningCLI):
             *default_callbacks(config.as_dict(), self.request.subcommand, self.datamodule),
         ]
         trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
-        require_sendable(trainer)
+        require_runnable(trainer)
         make_durable(trainer.strategy)
         return trainer
 

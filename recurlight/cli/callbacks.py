@@ -8,8 +8,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
-    Checkpoint,
     ModelCheckpoint,
+    OnExceptionCheckpoint,
     ProgressBar,
     TQDMProgressBar,
 )
@@ -21,7 +21,7 @@ from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal
 from recurlight.cli.parser import UsageError
 from recurlight.data import ArcData, PuzzleData
 
-__all__ = ["SaveRun", "default_callbacks", "require_sendable"]
+__all__ = ["SaveRun", "default_callbacks", "require_runnable"]
 
 
 class SaveRun(SaveConfigCallback):
@@ -34,7 +34,7 @@ class SaveRun(SaveConfigCallback):
 
 
 def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData) -> list[Callback]:
-    """Return a checkpoint and a progress bar for settings of the trainer that name neither.
+    """Return a `ModelCheckpoint` and a progress bar for settings of the trainer that name neither.
 
     The checkpoint is of the last step, written at the end of every epoch and of the run; `fit` gets what ends
     it well, and `predict` a writer of predictions, or of a submission.
@@ -45,7 +45,8 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData
     if subcommand == "fit":  # after the user's, which may change weights
         guards = (StopOnNonFinite, StopOnSignal)
         added += [guard() for guard in guards if not any(isinstance(c, guard) for c in given)]
-    if trainer.get("enable_checkpointing") is not False and not any(isinstance(c, Checkpoint) for c in given):
+    saves = any(isinstance(c, ModelCheckpoint) for c in given)  # others may save in an emergency alone
+    if trainer.get("enable_checkpointing") is not False and not saves:
         added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
     if trainer.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in given):
         added.append(TQDMProgressBar(refresh_rate=10))
@@ -56,13 +57,19 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData
     return added
 
 
-def require_sendable(trainer: Trainer) -> None:
-    """Insist that callbacks can be pickled where a strategy sends them to processes that it spawns.
+def require_runnable(trainer: Trainer) -> None:
+    """Refuse callbacks that resume unasked, and those that a strategy cannot send to processes it spawns.
 
     Raises:
-        UsageError: Naming one that cannot, as averaging cannot.
+        UsageError: Naming the callback.
     """
     launcher, callbacks = trainer.strategy.launcher, trainer.callbacks  # type: ignore[attr-defined]
+    if any(isinstance(callback, OnExceptionCheckpoint) for callback in callbacks):
+        raise UsageError(
+            "trainer.callbacks",
+            "with OnExceptionCheckpoint the next run would go on from its file unasked, and delete it; "
+            "leave it out: after an error fit saves failed.ckpt by itself",
+        )
     forks = not isinstance(launcher, _MultiProcessingLauncher) or launcher.is_interactive_compatible
     for callback in () if forks else callbacks:
         try:

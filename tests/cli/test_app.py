@@ -181,3 +181,32 @@ def test_what_cannot_be_sent_to_spawned_processes_is_named(capsys, way):
 @pytest.mark.parametrize("way", ["ddp", "ddp_fork", "ddp_spawn"])
 def test_without_averaging_every_strategy_may_start_processes(monkeypatch, folder, way):
     built(monkeypatch, folder, "fit", "--config", "tiny", "--trainer.devices=2", f"--trainer.strategy={way}")
+
+
+SAVER = """from lightning.pytorch.callbacks import Checkpoint
+class Saver(Checkpoint):
+    def on_train_end(self, trainer, pl_module):
+        trainer.save_checkpoint("own.ckpt")
+"""
+
+
+def test_only_the_usual_checkpoint_takes_the_place_of_the_usual_checkpoint(folder):
+    """Fails if any callback that may save something counts as one that keeps the run."""
+    (folder / "own_saver_module.py").write_text(SAVER)
+    assert main(["fit", "--config", "tiny", "--trainer.callbacks+=own_saver_module.Saver"]) == 0
+    for file in ("own.ckpt", "runs/tiny/version_0/checkpoints/last.ckpt"):
+        assert torch.load(file, weights_only=True)["global_step"] == 2
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_a_checkpoint_that_would_be_resumed_unasked_is_refused(folder, capsys, command):
+    """Fails if a run begins from, or deletes, what an earlier one left behind."""
+    (folder / "on_exception.ckpt").write_text("valuable")
+    saver = ["--trainer.callbacks+=OnExceptionCheckpoint", "--trainer.callbacks.dirpath=."]
+    text = failure(capsys, command, "--config", "tiny", *saver)
+    assert text.startswith(
+        "trainer.callbacks: with OnExceptionCheckpoint the next run would go on from its file"
+    )
+    assert "saves failed.ckpt by itself" in text
+    assert (folder / "on_exception.ckpt").read_text() == "valuable"
+    assert not (folder / "runs").exists()
