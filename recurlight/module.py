@@ -28,7 +28,7 @@ from recurlight.refiners.base import Refiner
 from recurlight.reloadable import Reloadable
 from recurlight.results import publish
 from recurlight.run import Run
-from recurlight.seeding import generators_kept, seeded_evaluation
+from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -66,7 +66,8 @@ class RecursiveModule(Reloadable):
         optimizer: Makes the optimiser from the parameters.
         scheduler: Makes the learning-rate schedule from the optimiser, stepped every step; null for constant.
         seed: Seed of the weights, of the exploration, and of the global generators, from which parts may
-            draw, at each batch of training and evaluation.
+            draw, at each batch of training and evaluation; null for that of `seed_everything`, 0 where
+            nothing set it.
         save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
             exactly; otherwise a resumed run begins with fresh samples.
 
@@ -108,11 +109,12 @@ class RecursiveModule(Reloadable):
         eval_adaptive: bool = False,
         optimizer: OptimizerCallable = AdamATan2,
         scheduler: LRSchedulerCallable | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         save_carry: bool = True,
     ) -> None:
         super().__init__()
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
+        seed = seed_of(self, seed)
         sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
         self.recursion = Recursion(
             sizes, refiner, truncation, halting, encoder, decoder, cycles, max_segments, exploration, seed

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map
 from typing_extensions import override
 
 from recurlight.carry import moved, pack, unpack
+from recurlight.checkpoints import made_with
 from recurlight.errors import CheckpointMismatch
 from recurlight.progress import Progress
 from recurlight.ranks import gather, world_size
@@ -179,6 +180,9 @@ class Run(Callback):
         flaw: str = self._loaded.get("inexact", "")
         if not flaw and self.save_carry and not self._loaded.get("carry") and checkpoint["global_step"]:
             flaw = "holds no carry, so that every slot begins with a fresh sample"
+        seed = made_with(checkpoint).get("seed", self.seed)
+        if not flaw and seed != self.seed:
+            flaw = f"is of a run with model.seed {seed} and this one has {self.seed}"
         if flaw:
             rank_zero_warn(f"the checkpoint {flaw}: training goes on, but not as without the interruption")
 

@@ -1,8 +1,9 @@
-"""Global random generators as a function of the place in the run, so that no checkpoint has to hold them."""
+"""Seeds: which one a run has, and global generators as a function of the place in it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["generators_kept", "seed_batch", "seeded_evaluation"]
+from recurlight.spec.recorded import Recorded, settle
+
+__all__ = ["generators_kept", "seed_batch", "seed_of", "seeded_evaluation"]
 
 _CPU = torch.device("cpu")
 
@@ -90,3 +93,25 @@ def seeded_evaluation(seed: int, batch: int, rank: int = 0, device: torch.device
     with generators_kept(device):
         seed_batch(seed, -1 - batch, rank, device)
         yield
+
+
+def seed_of(made: Recorded, seed: int | None) -> int:
+    """Return the seed of what is being made: the given one, or else that of `lightning.seed_everything`.
+
+    It is recorded, so that a checkpoint tells it and what is made from the checkpoint has it. A class whose
+    constructor takes no seed has 0, for nothing could record another.
+
+    Args:
+        made: The model or data module.
+        seed: As its constructor got it.
+
+    Example:
+        >>> from lightning import seed_everything
+        >>> from recurlight import SudokuData
+        >>> _ = seed_everything(3, verbose=False)
+        >>> SudokuData().seed, SudokuData(seed=5).seed
+        (3, 5)
+        >>> _ = seed_everything(0, verbose=False)
+    """
+    common = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # where `seed_everything` keeps it
+    return settle(made, "seed", common, otherwise=0) if seed is None else seed

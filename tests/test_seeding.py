@@ -1,4 +1,4 @@
-"""The global generators at a training batch are a function of seed, batch and rank."""
+"""The global generators at a training batch are a function of seed, batch and rank; a run has one seed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ import random
 import numpy as np
 import pytest
 import torch
+from helpers import SIZES, batch, loader, mixer, trainer
+from lightning import seed_everything
 
+from recurlight import (
+    FixedHalting,
+    LastCycles,
+    MazeData,
+    PuzzleData,
+    RecursiveModule,
+    SingleRefiner,
+    SortingData,
+    SudokuData,
+)
 from recurlight.seeding import generators_kept, seed_batch, seeded_evaluation
+from recurlight.spec import describe, from_spec, to_spec
+from recurlight.trust import Trust
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +93,72 @@ def test_evaluation_draws_as_a_function_of_its_place_and_apart_from_training():
     with seeded_evaluation(0, 0):
         numbers()
     assert numbers() == expected
+
+
+@pytest.fixture
+def seed_one(restored):
+    seed_everything(1, verbose=False)
+
+
+def made(kind=RecursiveModule, **settings):
+    sizes = {"vocab_size": SIZES.vocab, "seq_len": SIZES.tokens, "width": SIZES.width, "max_segments": 3}
+    parts = {"refiner": SingleRefiner(mixer()), "truncation": LastCycles(1), "halting": FixedHalting()}
+    return kind(**parts, **sizes, **settings)
+
+
+def test_the_seed_is_0_where_nothing_sets_one():
+    assert (made().recursion.seed, SudokuData().seed, describe(made()).arguments["seed"]) == (0, 0, 0)
+
+
+def test_the_global_seed_is_that_of_the_model(seed_one):
+    """Fails if weights, exploration or generators keep a seed of their own, or a given one is overruled."""
+    model = made()
+    assert (model.recursion.seed, model.run.seed) == (1, 1)
+    for seed, same in ((1, True), (0, False), (2, False)):
+        other = made(seed=seed)
+        assert (other.recursion.seed, other.run.seed) == (seed, seed)
+        equal = [torch.equal(*pair) for pair in zip(model.parameters(), other.parameters(), strict=True)]
+        assert all(equal) == same
+
+
+class Echo(PuzzleData):
+    def __init__(self, **settings):
+        super().__init__(vocab_size=5, grid_shape=(2, 2), **settings)
+
+    def load(self):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("kind", [SudokuData, MazeData, SortingData, Echo])
+def test_the_global_seed_is_that_of_the_data(seed_one, kind):
+    """Fails if a family has a default of its own, or the seed that was found is not recorded."""
+    assert kind().seed == 1
+    assert kind(seed=0).seed == 0
+    spec = to_spec(kind())
+    assert spec["init_args"]["seed"] == 1
+    seed_everything(2, verbose=False)
+    assert from_spec(spec, Trust([__name__])).seed == 1
+
+
+class Fixed(Echo):
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def test_what_cannot_record_a_seed_keeps_0(seed_one):
+    """Fails if a checkpoint's data would be other data, the test puzzles among them, in another process."""
+    assert Fixed().seed == 0
+    assert "init_args" not in to_spec(Fixed())
+
+
+def test_a_checkpoint_records_the_seed_that_was_used(seed_one, tmp_path):
+    """Fails if the argument is recorded as it was given, which was not at all."""
+    model = made()
+    run = trainer(max_steps=1)
+    run.fit(model, loader([batch(4)]))
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    seed_everything(2, verbose=False)
+    again = RecursiveModule.load_from_checkpoint(tmp_path / "one.ckpt")
+    assert (again.recursion.seed, describe(again)) == (1, describe(model))
+    with pytest.warns(UserWarning, match="of a run with model.seed 1 and this one has 2: training goes on"):
+        trainer(max_steps=2).fit(made(), loader([batch(4)] * 2), ckpt_path=tmp_path / "one.ckpt")

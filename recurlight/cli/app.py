@@ -116,6 +116,13 @@ class RecurlightCLI(LightningCLI):
             raise UsageError(key, f"expected {expected}, got null")
 
     @override
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:  # numpy's bounds
+            raise UsageError("seed_everything", str(error)) from error
+
+    @override
     def instantiate_classes(self) -> None:
         try:
             super().instantiate_classes()

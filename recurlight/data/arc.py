@@ -104,7 +104,7 @@ class ArcData(PuzzleData):
         batch_size: int = 768,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
-        seed: int = 0,
+        seed: int | None = None,
         epoch_samples: int | None = None,
     ) -> None:
         asked = {

@@ -27,6 +27,7 @@ from recurlight.data.stream import (
 )
 from recurlight.data.text_grid import text_grid
 from recurlight.errors import DataError
+from recurlight.seeding import seed_of
 from recurlight.spec import Recorded
 from recurlight.task_metric import TaskMetric
 from recurlight.types import Batch
@@ -73,7 +74,8 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         batch_size: Samples of a global training batch, divided over the ranks.
         eval_batch_size: Puzzles of a global evaluation batch; None for `batch_size`.
         num_workers: Processes that make batches beside the training process; 0 for none.
-        seed: Seed of the order and of the augmentation.
+        seed: Seed of the order and of the augmentation; None for that of `seed_everything`, 0 where nothing
+            set it.
         epoch_samples: Length of an epoch in samples, rounded up to whole batches; None for one pass over
             the training puzzles, but at least 100 batches.
 
@@ -107,7 +109,7 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         batch_size: int = 64,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
-        seed: int = 0,
+        seed: int | None = None,
         epoch_samples: int | None = None,
     ) -> None:
         super().__init__()
@@ -124,7 +126,7 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
-        self.seed = seed
+        self.seed = seed_of(self, seed)
         self.epoch_samples = epoch_samples
         self._splits: Splits | None = None
 

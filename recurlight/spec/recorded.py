@@ -14,9 +14,10 @@ from recurlight.errors import Unrecordable
 from recurlight.spec.modules import attributes
 from recurlight.spec.names import parameters
 
-__all__ = ["Recorded", "arguments"]
+__all__ = ["Recorded", "arguments", "settle"]
 
 _GIVEN = "_constructor_arguments"
+_SETTLED = "_settled_arguments"
 
 
 class Recorded:
@@ -60,6 +61,32 @@ def _remembering(init: Callable[..., None]) -> Callable[..., None]:
     return remember
 
 
+def settle(thing: Recorded, name: str, value: Any, otherwise: Any) -> Any:
+    """Decide on an argument that was left open, and record it, so that one made like this gets it too.
+
+    Args:
+        thing: What is being made.
+        name: The argument.
+        value: What it shall be.
+        otherwise: What it is where the class takes no such argument, so that it cannot be recorded.
+
+    Returns:
+        One of the two.
+
+    Example:
+        >>> class Walk(Recorded):
+        ...     def __init__(self, step: float | None = None) -> None:
+        ...         self.step = settle(self, "step", 0.5, otherwise=1.0) if step is None else step
+        >>> arguments(Walk())
+        {'step': 0.5}
+    """
+    known = parameters(type(thing))
+    if name not in known and all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in known.values()):
+        return otherwise
+    vars(thing).setdefault(_SETTLED, {})[name] = value
+    return value
+
+
 def arguments(thing: Any) -> dict[str, Any]:
     """Return the arguments that make an object like this one, by name, with the defaults.
 
@@ -71,7 +98,8 @@ def arguments(thing: Any) -> dict[str, Any]:
         args, kwargs = vars(thing)[_GIVEN]
         bound = inspect.signature(kind.__init__).bind(thing, *args, **kwargs)
         bound.apply_defaults()
-        return _by_name(kind, dict(list(bound.arguments.items())[1:]))
+        settled: dict[str, Any] = vars(thing).get(_SETTLED, {})
+        return _by_name(kind, dict(list(bound.arguments.items())[1:])) | settled
     if dataclasses.is_dataclass(thing):
         return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
     if isinstance(thing, Recorded):
