@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -98,8 +99,9 @@ class Evaluation(nn.Module):
             puzzles = int(self.reasoning.rows)
         return Measured(split, puzzles, figures, self.table())
 
+    @torch.inference_mode(False)  # counters made in inference mode could not be added to in training
     def reset(self) -> None:
-        """Forget every batch."""
+        """Forget every batch; the counters are new ones, which no other process shares."""
         for metric in (self.exact, self.reasoning, self.loss, self.task):
             if metric is not None:
                 metric.reset()

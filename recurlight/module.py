@@ -240,6 +240,15 @@ class RecursiveModule(Reloadable):
         """Let parts that draw do so as a function of the seed and the batch, and leave training alone."""
         return seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device)
 
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count anew, whatever became of the evaluation before."""
+        self.evaluation.reset()
+        self.measured = None
+
+    def on_test_epoch_start(self) -> None:
+        """Begin to count anew."""
+        self.on_validation_epoch_start()
+
     def on_validation_epoch_end(self) -> None:
         """Log the figures, and print the table unless training goes on."""
         self._summarize("val", show=self.trainer.state.fn == "validate")
