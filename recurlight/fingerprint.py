@@ -161,7 +161,7 @@ def _weights(module: RecursiveModule) -> tuple[Weights, str | None]:
     trainer: Any = module.trainer
     if trainer.ckpt_path and trainer.state.fn != "fit":
         return module.loaded, str(trainer.ckpt_path)
-    if trainer.global_step:
+    if trainer.global_step and (trainer.state.fn == "fit" or module.run.ended_in(trainer)):
         averaged = any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)
         return Weights("averaged" if averaged else "raw", trainer.global_step), _saved(trainer)
     return Weights(), None

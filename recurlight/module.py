@@ -194,6 +194,11 @@ class RecursiveModule(Reloadable):
             check_tasks(data.num_tasks, self.recursion.sizes)
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
 
+    def on_train_start(self) -> None:
+        """Begin with slots that a loaded carry or fresh samples fill; what was validated before is stale."""
+        self.run.carries.clear()  # here, not in `run`: Lightning's tuner trains without callbacks
+        self.validated_step = None
+
     def on_train_epoch_end(self) -> None:
         """Say loudly when a fixed point was not found."""
         warn_unconverged(self.recursion.truncation.diagnostics())

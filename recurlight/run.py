@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
@@ -56,6 +57,7 @@ class Run(Callback):
         self._stepping = False  # the optimizer has begun to change the weights
         self._averaged = False  # an averaging callback has lent its weights for validation
         self._ended = False
+        self._trainer = 0  # the `id` of the one that trained last; itself, it would be copied with the model
         self._loaded: dict[str, Any] = {}
 
     def open(self, micro: int, fresh: Carry, trainer: Trainer) -> None:
@@ -77,6 +79,10 @@ class Run(Callback):
         share = (trainer.global_rank, trainer.world_size)
         self.carries[micro] = unpack(packed, fresh, *share) if packed else fresh
 
+    def ended_in(self, trainer: Trainer) -> bool:
+        """Tell whether the weights are those with which this trainer ended, as far as training goes."""
+        return self._ended and self._trainer == id(trainer)
+
     def keep(self, micro: int, carry: Carry) -> None:
         """Replace the carry of a micro-batch."""
         self._before.setdefault(micro, self.carries[micro])
@@ -84,17 +90,24 @@ class Run(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Forget what an earlier run loaded; this one's checkpoint is read after it."""
-        self._loaded = {}
+        """Forget what an earlier run loaded or averaged; this one's checkpoint is read after it.
+
+        An average that an earlier `fit` has left would take the place of the weights in validation, though
+        they may have been trained further since, or be those of another model.
+        """
+        self._loaded, self._averaged = {}, False
+        if trainer.state.fn != TrainerFn.FITTING:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, WeightAveraging):
+                    callback._average_model = None
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin with fresh slots, or with what was loaded."""
-        self.carries.clear()
+        """Begin to count anew, or with what was loaded; the module empties the slots."""
         figures = self._loaded.get("progress", Progress().state_dict())
         self.progress.load_state_dict(_to(pl_module.device, figures))
         self._begun = trainer.fit_loop.total_batch_idx + 1
-        self._step, self._ended, self._averaged = None, False, False
+        self._step, self._ended, self._trainer = None, False, id(trainer)
 
     @override
     def on_train_batch_start(
@@ -169,11 +182,7 @@ class Run(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what a checkpoint says until training starts; see that evaluation uses its own weights."""
-        measuring = trainer.state.fn in (TrainerFn.TESTING, TrainerFn.PREDICTING)
-        if measuring and "current_model_state" in checkpoint:
-            # A callback that averaged in an earlier `fit` of this trainer has loaded the others by now.
-            pl_module.load_state_dict(checkpoint["state_dict"])
+        """Keep what a checkpoint says until training starts."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         self._loaded = checkpoint.get(RUN_KEY, {})

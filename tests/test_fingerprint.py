@@ -114,6 +114,19 @@ def test_weights_are_known_after_training_and_from_a_checkpoint(tmp_path, averag
     assert (mark(again).weights, mark(again).step, mark(again).checkpoint) == (kind, 3, file)
 
 
+def test_a_trainer_s_checkpoint_is_not_named_for_weights_that_it_did_not_train(tmp_path):
+    """Fails if the trainer's own steps are believed: the weights may come from elsewhere."""
+    made, saver = model(), ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
+    run = trainer(max_steps=3, callbacks=[saver], enable_checkpointing=True)
+    run.fit(made, data())
+    best = RecursiveModule.load_from_checkpoint(tmp_path / "last.ckpt")
+    run.test(best, datamodule=data(), verbose=False)
+    assert (mark(best).weights, mark(best).step, mark(best).checkpoint) == ("given", None, None)
+    trainer(max_steps=3).fit(made, data())
+    run.test(made, datamodule=data(), verbose=False)
+    assert (mark(made).weights, mark(made).step, mark(made).checkpoint) == ("given", None, None)
+
+
 def test_a_checkpoint_of_earlier_weights_is_not_named(tmp_path):
     """Fails if any checkpoint of the run is named: this one was written a step too early."""
     saver = ModelCheckpoint(tmp_path, every_n_train_steps=2, save_last=True)

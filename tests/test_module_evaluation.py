@@ -153,6 +153,14 @@ def test_the_summary_is_stale_once_the_weights_have_moved():
     assert made.summary_is_stale()
 
 
+def test_the_summary_is_stale_after_as_many_steps_of_another_trainer():
+    """Fails if the number of steps alone says what was validated."""
+    made, train = module(), loader([batch(4, seed=step) for step in range(2)])
+    trainer(max_steps=2, val_check_interval=2).fit(made, train, loader(BATCHES))
+    trainer(max_steps=2).fit(made, train)
+    assert made.summary_is_stale()
+
+
 def test_the_sanity_check_does_not_count_as_validation():
     made, stale = module(), []
 
