@@ -14,7 +14,26 @@ from lightning.pytorch.utilities import rank_zero_warn
 from recurlight.evaluation import Measured
 from recurlight.fingerprint import Fingerprint
 
-__all__ = ["keep", "publish"]
+__all__ = ["keep", "publish", "tell"]
+
+
+def tell(text: str, say: Callable[[str], None] = print) -> None:
+    r"""Print a text line by line.
+
+    In a notebook the progress bar of `rich` takes over what is printed, and never comes to an end with a text
+    whose last line is not complete when the others are shown.
+
+    Args:
+        text: Any number of lines.
+        say: Prints one of them.
+
+    Example:
+        >>> tell("two\nlines")
+        two
+        lines
+    """
+    for line in text.split("\n"):
+        say(line)
 
 
 def publish(measured: Measured, mark: Fingerprint, say: Callable[[str], None]) -> None:
@@ -23,9 +42,9 @@ def publish(measured: Measured, mark: Fingerprint, say: Callable[[str], None]) -
     Args:
         measured: The figures.
         mark: What they were measured on.
-        say: Prints a text.
+        say: Prints a line.
     """
-    say(f"{measured.table}\n{mark}")
+    tell(f"{measured.table}\n{mark}", say)
     if mark.checkpoint:
         path = Path(mark.checkpoint)
         keep(path.with_name("results.json"), asdict(mark) | {"checkpoint": path.name}, measured.figures)

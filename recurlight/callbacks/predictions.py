@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recurlight.data.attached import attached_data
 from recurlight.data.base import PuzzleData
 from recurlight.losses import exactly_right
+from recurlight.results import tell
 from recurlight.samples import samples, side_by_side
 from recurlight.types import IGNORE, Batch, Prediction
 
@@ -56,7 +56,7 @@ def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None
         }
 
 
-class PredictionWriter(BasePredictionWriter):
+class PredictionWriter(Callback):
     """Writes the predictions of `recurlight predict` to a JSON-lines file, one object for each puzzle.
 
     The answers need not be known; `answer` and `exact` are null where they are not.
@@ -74,46 +74,44 @@ class PredictionWriter(BasePredictionWriter):
     """
 
     def __init__(self, path: str = "predictions.jsonl", show: int = 1) -> None:
-        super().__init__("batch")
-        self.path = Path(path)
+        self.file = self.path = Path(path)
         self.show = show
         self.texts: list[str] = []
         self.right = self.known = self.count = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a new file."""
-        if trainer.global_rank:
-            self.path = self.path.with_suffix(f".rank{trainer.global_rank}{self.path.suffix}")
+        rank = f".rank{trainer.global_rank}" if trainer.global_rank else ""
+        self.file = self.path.with_suffix(f"{rank}{self.path.suffix}")
         self.right = self.known = self.count = 0
         self.texts.clear()
-        self.path.write_text("")
+        self.file.write_text("")
 
-    def write_on_batch_end(
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Any,
-        batch_indices: Any,
+        outputs: Any,
         batch: Any,
         batch_idx: int,
-        dataloader_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Append the rows of one batch."""
         data = attached_data(trainer)
-        with self.path.open("a") as file:
-            for record in records(batch, prediction, data):
+        with self.file.open("a") as file:
+            for record in records(batch, outputs, data):
                 self.count += 1
                 self.known += record["answer"] is not None
                 self.right += record["exact"] is True
                 file.write(json.dumps(record) + "\n")
         if batch_idx == 0 and trainer.is_global_zero and data:
-            shown = samples(batch, prediction, self.show, data)
+            shown = samples(batch, outputs, self.show, data)
             self.texts = [side_by_side(data, sample, color=sys.stdout.isatty()) for sample in shown]
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the first predictions, and say where all of them are."""
         for text in self.texts:
-            print(f"\n{text}\n")  # noqa: T201
+            tell(f"\n{text}\n")
         of = "" if self.known == self.count else f" of {self.known} whose answer is known"
         right = f", {self.right}{of} exactly right" if self.known else ""
-        print(f"{self.count} predictions{right}: {self.path}")  # noqa: T201
+        tell(f"{self.count} predictions{right}: {self.file}")

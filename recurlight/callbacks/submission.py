@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recurlight.data.arc import ArcData
 from recurlight.data.arc_votes import ArcVotes
 from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
+from recurlight.results import tell
 
 __all__ = ["SubmissionWriter"]
 
 
-class SubmissionWriter(BasePredictionWriter):
+class SubmissionWriter(Callback):
     """Lets the predictions of `recurlight predict` on `ArcData` vote and writes two attempts for each pair.
 
     The answers need not be known. Predictions of thousands of variants are many: only the votes are kept.
@@ -33,7 +33,6 @@ class SubmissionWriter(BasePredictionWriter):
     """
 
     def __init__(self, folder: str = ".") -> None:
-        super().__init__("batch")
         self.folder = folder
         self.votes: ArcVotes | None = None
 
@@ -47,23 +46,22 @@ class SubmissionWriter(BasePredictionWriter):
         self.votes = data.task_metric("predict")
         self.votes.folder = self.folder
 
-    def write_on_batch_end(
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Any,
-        batch_indices: Any,
+        outputs: Any,
         batch: Any,
         batch_idx: int,
-        dataloader_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Take in the votes of one batch."""
         assert self.votes is not None
-        self.votes.update(batch, prediction, int(prediction.segments.max()))
+        self.votes.update(batch, outputs, int(outputs.segments.max()))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count on every rank, write and say where on the first."""
         assert self.votes is not None
         text = self.votes.table()
         if trainer.is_global_zero:
-            print(text)  # noqa: T201
+            tell(text)

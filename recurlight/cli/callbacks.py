@@ -50,7 +50,8 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData
         added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
     if trainer.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in given):
         added.append(TQDMProgressBar(refresh_rate=10))
-    if subcommand == "predict" and not any(isinstance(c, BasePredictionWriter) for c in given):
+    writers = (BasePredictionWriter, PredictionWriter, SubmissionWriter)
+    if subcommand == "predict" and not any(isinstance(c, writers) for c in given):
         added.append(
             SubmissionWriter(data.report or ".") if isinstance(data, ArcData) else PredictionWriter()
         )
