@@ -62,3 +62,12 @@ def test_two_processes_started_from_here_equal_one(alone, tmp_path, capfd, strat
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-6)
     assert "sync_dist" not in capfd.readouterr().err  # the advice to average figures that are sums already
+
+
+@pytest.mark.filterwarnings("ignore:.*fork", "ignore:.*overfit")
+def test_two_processes_overfit_the_batches_of_one(tmp_path):
+    """Fails if Lightning replaces the order of the batches, and then deals whole batches out to the ranks."""
+    one = fit(tmp_path / "one", overfit_batches=2)
+    two = fit(tmp_path / "two", overfit_batches=2, devices=2, strategy="ddp_fork")
+    assert two[1] == pytest.approx(one[1], abs=1e-6)
+    assert one[2] == two[2] == [5, 5, 5]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from recurlight.data.checks import checked, first_unanswered
-from recurlight.data.order import StepSampler
+from recurlight.data.order import AdvancingSteps, RepeatedSteps, StepSampler
 from recurlight.data.palette import colored
 from recurlight.data.stream import (
     Augmentation,
@@ -232,7 +232,10 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
             )
 
     def train_dataloader(self) -> ResumableLoader:
-        """Return the loader of the endless stream, one epoch of it at a time."""
+        """Return the loader of the endless stream, one epoch of it at a time.
+
+        With the trainer's `overfit_batches` every epoch is the first.
+        """
         share = self._share()
         if self.batch_size % share.world_size:
             fitting = -(-self.batch_size // share.world_size) * share.world_size
@@ -252,7 +255,9 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
             steps=steps,
             by_task=self.by_task,
         )
-        return self._loader(ResumableLoader, stream, steps, advance=True)
+        trainer: Any = self.trainer
+        overfit = trainer is not None and trainer.overfit_batches
+        return self._loader(ResumableLoader, stream, (RepeatedSteps if overfit else AdvancingSteps)(steps))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the validation puzzles."""
@@ -269,17 +274,17 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
     def _evaluation(self, puzzles: Puzzles, variants: Variants | None) -> DataLoader[Batch]:
         size = self.eval_batch_size
         batches = EvaluationBatches(puzzles, batch_size=size, share=self._share(), variants=variants)
-        return self._loader(DataLoader, batches, len(batches), advance=False)
+        return self._loader(DataLoader, batches, RepeatedSteps(len(batches)))
 
     def _share(self) -> Share:
         """This process's part: that of the trainer, or everything when there is none."""
         return Share(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Share()
 
-    def _loader(self, kind: type[LoaderT], batches: Dataset[Batch], steps: int, *, advance: bool) -> LoaderT:
+    def _loader(self, kind: type[LoaderT], batches: Dataset[Batch], steps: StepSampler) -> LoaderT:
         return kind(
             batches,
             batch_size=None,
-            sampler=StepSampler(batches, steps=steps, advance=advance),
+            sampler=steps,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
 __all__ = [
+    "AdvancingSteps",
+    "RepeatedSteps",
     "StepSampler",
     "UInt64",
     "augmentation_keys",
@@ -148,22 +151,24 @@ def draws(keys: UInt64, stream: int, size: int) -> UInt64:
     return mix(keys[:, None] ^ mix(steps))
 
 
-class StepSampler(DistributedSampler[object]):
-    """Numbers of the batches of an epoch: `epoch * steps, ..., (epoch + 1) * steps - 1`.
+class StepSampler(DistributedSampler[object], ABC):
+    """Numbers of the batches of an epoch, as many as there are steps.
 
     Every rank takes every step, because each batch is divided *inside* the data set. It is a
     `DistributedSampler` only because Lightning replaces samplers of any other class under several ranks.
 
     Args:
-        dataset: Data set whose items are batches.
-        advance: Go on counting from epoch to epoch; otherwise each epoch has the same batches.
+        steps: Length of an epoch.
     """
 
-    def __init__(self, dataset: Dataset[object], *, steps: int, advance: bool) -> None:
-        super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)
+    def __init__(self, steps: int) -> None:
+        super().__init__(range(steps), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
         self.steps = steps
-        self.advance = advance
         self.resumed = (0, 0)
+
+    @abstractmethod
+    def first(self) -> int:
+        """Return the number of the epoch's first batch."""
 
     def resume(self, epoch: int, served: int) -> None:
         """Leave out the first `served` batches of that epoch, until told otherwise."""
@@ -175,8 +180,26 @@ class StepSampler(DistributedSampler[object]):
         return served if epoch == self.epoch else 0
 
     def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.steps if self.advance else 0
-        return iter(range(first + self.skip(), first + self.steps))
+        return iter(range(self.first() + self.skip(), self.first() + self.steps))
 
     def __len__(self) -> int:
         return self.steps
+
+
+class AdvancingSteps(StepSampler):
+    """Steps that go on counting: `epoch * steps, ..., (epoch + 1) * steps - 1`."""
+
+    def first(self) -> int:
+        """Return the number of steps of all epochs before."""
+        return self.epoch * self.steps
+
+
+class RepeatedSteps(StepSampler, SequentialSampler):
+    """The same steps in every epoch: `0, ..., steps - 1`.
+
+    It is a `SequentialSampler` because Lightning's `overfit_batches` replaces samplers of any other class.
+    """
+
+    def first(self) -> int:
+        """Return 0."""
+        return 0

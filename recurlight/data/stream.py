@@ -114,6 +114,8 @@ def _batch(puzzles: Puzzles) -> Batch:
 class TrainingBatches(Dataset[Batch]):
     """Batches of the endless training stream; item `t` is this rank's share of global batch `t`.
 
+    There is no length: Lightning's search for a batch size would take it for the number of samples.
+
     Sample `k` of the stream is puzzle `permutation(seed, k // n)[k % n]`, augmented with `hash(seed, k)`;
     batch `t` holds samples `t * B` to `(t + 1) * B - 1`. Nothing else matters: not the number of ranks,
     not the workers, not where a run was interrupted. Where tasks are visited as wholes, `visits` says which
@@ -147,9 +149,6 @@ class TrainingBatches(Dataset[Batch]):
         self.share = share
         self.steps = steps
         self.by_task = by_task
-
-    def __len__(self) -> int:
-        return self.steps
 
     def order(self) -> dict[str, int]:
         """Return all on which the order of the samples depends; the number of ranks is not among it."""
