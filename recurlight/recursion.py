@@ -40,7 +40,8 @@ def minimum_age(
     Reference:
         HRM (arXiv:2506.21734), section 2: the minimum number of segments of Q-learning.
     """
-    explore = torch.rand(slots, generator=generator, device=device) < exploration
+    # in a type of its own: Lightning's precision plugins change the default, and with it every later draw
+    explore = torch.rand(slots, generator=generator, device=device, dtype=torch.float32) < exploration
     age = torch.randint(
         2, max(max_segments, 2) + 1, (slots,), generator=generator, device=device, dtype=torch.int32
     )
