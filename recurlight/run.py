@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
@@ -67,7 +67,7 @@ class Run(Callback):
             CheckpointMismatch: The loaded one was for another model, batch size or accumulation.
         """
         then = self._loaded.pop("accumulate", trainer.accumulate_grad_batches)
-        if then != trainer.accumulate_grad_batches:
+        if not _schedulers(trainer) and then != trainer.accumulate_grad_batches:
             raise CheckpointMismatch(
                 f"the checkpoint was written with accumulate_grad_batches {then} and this run has "
                 f"{trainer.accumulate_grad_batches}: set trainer.accumulate_grad_batches to {then}"
@@ -104,6 +104,8 @@ class Run(Callback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count anew, or with what was loaded; the module empties the slots."""
+        for scheduler in _schedulers(trainer):  # Lightning tells them of an epoch only where it begins
+            scheduler.on_train_epoch_start(trainer)
         figures = self._loaded.get("progress", Progress().state_dict())
         self.progress.load_state_dict(_to(pl_module.device, figures))
         self._begun = trainer.fit_loop.total_batch_idx + 1
@@ -194,6 +196,12 @@ class Run(Callback):
             flaw = f"is of a run with model.seed {seed} and this one has {self.seed}"
         if flaw:
             rank_zero_warn(f"the checkpoint {flaw}: training goes on, but not as without the interruption")
+
+
+def _schedulers(trainer: Trainer) -> list[GradientAccumulationScheduler]:
+    """Return the callbacks that set the accumulation of each epoch."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, GradientAccumulationScheduler)]
 
 
 def _global(rows: Tensor) -> Tensor:
