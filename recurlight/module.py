@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from recurlight.codec import Decoder, Encoder
+from recurlight.companions import require_companions
 from recurlight.composition import check_batch, check_evaluation, check_tasks
 from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
@@ -204,8 +205,14 @@ class RecursiveModule(Reloadable):
         warn_unconverged(self.recursion.truncation.diagnostics())
 
     def configure_callbacks(self) -> list[Callback]:
-        """Bring the callback that keeps what a resumed run needs."""
+        """Bring the callback that keeps what a resumed run needs.
+
+        Raises:
+            IncompatibleComponents: The trainer has a callback that cannot train this model.
+        """
         there: list[Callback] = getattr(self.trainer, "callbacks", [])
+        if self.trainer.state.fn == "fit":
+            require_companions(there, self)
         return [] if self.run in there else [self.run]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
