@@ -20,6 +20,7 @@ __all__ = [
     "data_settings",
     "made_by",
     "made_with",
+    "names_in",
     "require_readable",
     "stamp",
     "unrecorded",
@@ -36,6 +37,9 @@ MODEL = "hyper_parameters"
 
 DATA = "datamodule_hyper_parameters"
 """Where Lightning keeps the data module's settings."""
+
+_BEFORE = {"recurlight.TableData": {"end_mark": False}}
+"""What checkpoints mean that were written before a class had a setting whose default would change them."""
 
 _MAKER = "lightning.pytorch.cli.instantiate_module"
 
@@ -58,6 +62,11 @@ def made_by(checkpoint: Mapping[str, Any]) -> str | None:
 def unrecorded(checkpoint: Mapping[str, Any]) -> dict[str, str]:
     """Return the model's settings that a checkpoint does not hold, and why."""
     return _section(_section(checkpoint, STAMP), "unrecorded")
+
+
+def names_in(checkpoint: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hashes of what numbers stood for in training, see `PuzzleData.names`."""
+    return {kind: str(digest) for kind, digest in _section(_section(checkpoint, STAMP), "names").items()}
 
 
 def made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +100,8 @@ def data_made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     if "_class_path" not in found:
         return None
     settings = {name: value for name, value in found.items() if not name.startswith("_")}
-    return {"class_path": found["_class_path"], "init_args": settings}
+    before = _BEFORE.get(found["_class_path"], {})
+    return {"class_path": found["_class_path"], "init_args": before | settings}
 
 
 def _section(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:

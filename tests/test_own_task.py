@@ -11,6 +11,9 @@ from test_docs import DOCS, blocks, execute
 
 from recurlight import DataError, TableData
 from recurlight.__main__ import main
+from recurlight.checkpoints import DATA, data_made_with, data_settings
+from recurlight.spec import from_spec, to_spec
+from recurlight.trust import Trust
 
 PAGE = "tutorials/own-task.md"
 LETTERS, FLOOD = blocks(PAGE, "python")[:2]
@@ -52,6 +55,24 @@ def test_a_csv_file_trains_and_is_tested_without_code(folder, capsys):
     text = TableData("letters.csv").render(first["prediction"])
     assert first["text"] == text
     assert set(text) <= set("abcdefgh")
+    (folder / "questions.csv").write_text("question\nfedcba\nba\n")
+    asked = next(block for block in blocks(PAGE, "bash") if "questions.csv" in block)
+    assert main([*shlex.split(asked)[1:], *cpu]) == 0
+    assert "2 predictions: predictions.jsonl" in capsys.readouterr().out
+    found = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert [record["question"] for record in found] == [[6, 5, 4, 3, 2, 1], [2, 1, 0, 0, 0, 0]]
+    assert [record["answer"] for record in found] == [None, None]
+
+
+def test_checkpoints_of_tables_from_before_end_marks_go_on_without(folder):
+    """Breaks when an old checkpoint's answers are measured with an end that it never learnt."""
+    (folder / "mine.csv").write_text("question,answer\nabc,a\nbca,ab\ncab,b\n")
+    for end_mark in (True, False):
+        section = data_settings(to_spec(TableData("mine.csv", end_mark=end_mark)))
+        assert data_made_with(section)["init_args"]["end_mark"] is end_mark
+    del section[DATA]["end_mark"]
+    made = from_spec(data_made_with(section), Trust(), TableData)
+    assert made.parts["train"].labels.tolist() == [[1, -100, -100], [1, 2, -100], [2, -100, -100]]
 
 
 def test_a_class_in_the_current_folder_trains(folder, capsys, monkeypatch):

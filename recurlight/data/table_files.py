@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from recurlight.data.source_files import ANSWER, QUESTION, HeaderError, columns, contents, ending, part_file
 from recurlight.errors import DataError, suggestion
 
 __all__ = ["Table", "find_tables", "read_table"]
 
-_REQUIRED = ("question", "answer")
 _OPTIONAL = ("task", "id")
 _SUFFIXES = (".csv", ".jsonl")
 _PARTS = ("train", "val", "test")
@@ -26,18 +26,27 @@ class Table(NamedTuple):
     lines: list[int]
     """Line of the file, from 1, on which each row begins."""
     columns: dict[str, list[Any]]
-    """`question` and `answer`, and `task` and `id` where the file has them."""
+    """`question`, and `answer`, `task` and `id` where the file has them."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the file has answers."""
+        return ANSWER in self.columns
 
     def error(self, row: int, reason: str) -> DataError:
         """Return the error for a row counted from 0; the message has its line in the file."""
         return DataError(f"{self.path}, row {self.lines[row]}: {reason}")
+
+    def missing(self, name: str, reason: str) -> DataError:
+        """Return the error for a column that the file lacks."""
+        return DataError(f"{self.path}: no column {name}; {reason}")
 
 
 def find_tables(path: Path) -> dict[str, Path]:
     """Return the files `train`, `val` and `test` of a folder, as far as it has them, or one file as `train`.
 
     Raises:
-        DataError: There is no such file, no training file, or two files for one part.
+        DataError: There is no such file, neither a training nor a test file, or two files for one part.
     """
     if path.is_file():
         return {"train": path}
@@ -47,14 +56,9 @@ def find_tables(path: Path) -> dict[str, Path]:
             f"{path}: no such file or folder{near or ';'} set data.path to a .csv or .jsonl file, or to a "
             "folder with train.csv and perhaps val.csv and test.csv"
         )
-    files = {}
-    for part in _PARTS:
-        found = [path / f"{part}{suffix}" for suffix in _SUFFIXES if (path / f"{part}{suffix}").is_file()]
-        if len(found) == 2:
-            raise DataError(f"{path} has {found[0].name} and {found[1].name}: remove one of them")
-        if found:
-            files[part] = found[0]
-    if "train" not in files:
+    found = {part: part_file(path, part, _SUFFIXES) for part in _PARTS}
+    files = {part: file for part, file in found.items() if file}
+    if not files.keys() & {"train", "test"}:
         raise DataError(
             f"{path} has neither train.csv nor train.jsonl: set data.path to a folder with one, or a file"
         )
@@ -62,19 +66,22 @@ def find_tables(path: Path) -> dict[str, Path]:
 
 
 def read_table(path: Path) -> Table:
-    """Read a file; it must have the columns `question` and `answer`, and may have `task` and `id`.
+    """Read a file; it must have a column `question`, and may have `answer`, `task` and `id`.
+
+    Questions and answers are also found under the other names of `recurlight.data.source_files`.
 
     Raises:
         DataError: With file, row and reason.
     """
-    if path.suffix not in _SUFFIXES:
+    kind = ending(path, _SUFFIXES)
+    if kind is None:
         raise DataError(f"{path} ends in {path.suffix or 'nothing'!r}: data.path takes .csv and .jsonl files")
     text = _text(path)
     if not text.strip():
         raise DataError(f"{path}: the file is empty; it needs the columns question and answer")
     table = Table(path, [], {})
-    for line, row in _csv(path, text) if path.suffix == ".csv" else _jsonl(path, text):
-        known = {name: row[name] for name in (*_REQUIRED, *_OPTIONAL) if name in row}
+    for line, row in _csv(path, text) if kind == ".csv" else _jsonl(path, text):
+        known = {name: row[name] for name in (QUESTION, ANSWER, *_OPTIONAL) if name in row}
         if not table.lines:
             table.columns.update({name: [] for name in known})
         if differing := known.keys() ^ table.columns.keys():
@@ -94,7 +101,7 @@ def _error(path: Path, line: int, reason: str) -> DataError:
 
 
 def _text(path: Path) -> str:
-    content = path.read_bytes()
+    content = contents(path).tobytes()
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,17 +132,27 @@ def _csv(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _header(path: Path, line: int, names: list[str]) -> list[str]:
-    missing = " and ".join(name for name in _REQUIRED if name not in names)
-    if missing:
+    """Return the names of the columns, questions and answers under the names used here."""
+    found = _named(path, line, names)
+    if QUESTION not in found:
+        missing = " and ".join(kind for kind in (QUESTION, ANSWER) if kind not in found)
         raise _error(
             path,
             line,
             f"no column {missing}; the header must name question and answer, it is {','.join(names)}",
         )
-    twice = [name for name in (*_REQUIRED, *_OPTIONAL) if names.count(name) > 1]
+    twice = [name for name in _OPTIONAL if names.count(name) > 1]
     if twice:
         raise _error(path, line, f"two columns are called {twice[0]}; rename one")
-    return names
+    kinds = {name: kind for kind, name in found.items()}
+    return [kinds.get(name, name) for name in names]
+
+
+def _named(path: Path, line: int, names: Iterable[str]) -> dict[str, str]:
+    try:
+        return columns(list(names))
+    except HeaderError as error:
+        raise _error(path, line, str(error)) from None
 
 
 def _jsonl(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -151,7 +168,8 @@ def _jsonl(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             raise _error(path, line, "malformed JSON, a number or a nesting beyond all bounds") from None
         if not isinstance(row, dict):
             raise _error(path, line, 'each line must be one object, {"question": ..., "answer": ...}')
-        missing = " and ".join(repr(name) for name in _REQUIRED if name not in row)
-        if missing:
+        found = _named(path, line, row)
+        if QUESTION not in found:
+            missing = " and ".join(repr(kind) for kind in (QUESTION, ANSWER) if kind not in found)
             raise _error(path, line, f"no {missing}; each object needs a question and an answer")
-        yield line, row
+        yield line, row | {kind: row[name] for kind, name in found.items()}

@@ -28,6 +28,20 @@ class Grids(NamedTuple):
     shapes: NDArray[np.int64]
     """Rows and columns of each grid, `(n, 2)`."""
 
+    def end(self, canvas: NDArray[np.int32], shape: Shape, mark: int) -> None:
+        """Write a mark into the cell after the first row and the cell below the first column, where they are.
+
+        Args:
+            canvas: `(n, rows * columns)`, changed in place.
+            shape: Its rows and columns.
+            mark: What to write.
+        """
+        cells = canvas.reshape(-1, *shape)
+        heights, widths = self.shapes.T
+        below, beside = np.flatnonzero(heights < shape[0]), np.flatnonzero(widths < shape[1])
+        cells[below, heights[below], 0] = mark
+        cells[beside, 0, widths[beside]] = mark
+
     def place(self, tokens: NDArray[np.int32], shape: Shape, fill: int) -> NDArray[np.int32]:
         """Lay grids of tokens out at the top left of a canvas, `(n, rows * columns)`.
 
@@ -82,6 +96,10 @@ class Vocabulary:
             kind = f"the character {symbol!r}" if self.text else f"the number {symbol}"
             raise grids.table.error(row, f"the {grids.name} has {kind}, {self.source}")
         return np.asarray(self.order[place] + 1, dtype=np.int32)
+
+    def spelled(self) -> str | list[int]:
+        """Return all symbols in the order of their tokens, as `TableData` takes an alphabet."""
+        return "".join(map(chr, self.symbols.tolist())) if self.text else self.symbols.tolist()
 
     def show(self, symbol: int) -> str:
         """Write a symbol."""

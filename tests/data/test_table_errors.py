@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -35,7 +36,12 @@ CSV = {
     "empty": ("", "mine.csv: the file is empty; it needs the columns question and answer"),
     "blank": ("\n \n", "mine.csv: the file is empty"),
     "header only": (HEAD, "mine.csv: the file has a header and no rows"),
-    "missing column": ("question,solution\na,b\n", "mine.csv, row 1: no column answer; the header must name"),
+    "missing column": ("a,answer\na,b\n", "mine.csv, row 1: no column question; the header must name"),
+    "answers missing": ("question,reply\na,b\n", "mine.csv can be predicted only, and has no training file"),
+    "two questions": (
+        "input,puzzle,answer\n",
+        "mine.csv, row 1: input and puzzle both could be",
+    ),
     "missing columns": ("\nq,a\n", "mine.csv, row 2: no column question and answer; the header must name"),
     "column twice": (
         "answer,question,answer\n",
@@ -83,7 +89,15 @@ JSONL = {
     "no object": ("[1, 2]\n", "row 1: each line must be one object"),
     "no answer": (
         GOOD + '{"question": [1]}',
-        "row 2: no 'answer'; each object needs a question and an answer",
+        "row 2: it has no 'answer', unlike row 1",
+    ),
+    "no question": (
+        GOOD + '{"answer": [1]}',
+        "row 2: no 'question'; each object needs a question and an answer",
+    ),
+    "two answers": (
+        '{"question": [1], "output": [1], "solution": [1]}',
+        "row 1: output and solution both could be the answer; rename one",
     ),
     "id in some": (GOOD + line([1], [1], id=3), "row 2: it has a 'id', unlike row 1"),
     "task in others": (line([1], [1], task=3) + GOOD, "row 2: it has no 'task', unlike row 1"),
@@ -218,3 +232,31 @@ def test_too_few_rows_are_refused_on_loading(here):
     (here / "mine.csv").write_text(HEAD + "a,b\na,b\n")
     with pytest.raises(DataError, match="2 puzzles with 1 different questions cannot be divided"):
         _ = TableData("mine.csv").splits
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.csv.gz", gzip.compress(WORDS.encode())[:-9], "no whole gzip file, it was cut off or damaged"),
+        ("train.csv.gz", WORDS.encode(), "no whole gzip file, it was cut off or damaged; copy it again"),
+        ("train.jsonl.gz", b"", "the file is empty; it needs the columns question and answer"),
+        ("train.csv", WORDS.encode("utf-16"), ", row 1: not UTF-8 text; save the file as UTF-8"),
+        ("train.csv", b"question;answer\na;b\n", ", row 1: no column question and answer; the header must"),
+        ("val.csv", b"question\nba\n", "no column answer; only the test file may be without answers"),
+    ],
+)
+def test_files_of_a_folder_that_cannot_be_used(here, name, content, message):
+    """Breaks when a packed file's error is shown, or held-out rows without answers are taken in silence."""
+    if name == "val.csv":
+        (here / "train.csv").write_text(WORDS)
+    (here / name).write_bytes(content)
+    found = refusal(".")
+    assert found.startswith(name)
+    assert message in found
+
+
+def test_a_folder_in_place_of_a_file(here):
+    (here / "train.csv").mkdir()
+    assert refusal(".").startswith(". has neither train.csv nor train.jsonl: set data.path to a folder")
+    (here / "mine.csv").mkdir()
+    assert refusal("mine.csv").startswith("mine.csv has neither train.csv nor train.jsonl")
