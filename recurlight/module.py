@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
+from recurlight.checkpoints import STAMP, names_in
 from recurlight.codec import Decoder, Encoder
 from recurlight.companions import require_companions
 from recurlight.composition import check_batch, check_evaluation, check_tasks
@@ -22,6 +23,7 @@ from recurlight.fingerprint import Weights, fingerprint, weights_of
 from recurlight.fitting import require_fitting
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
+from recurlight.naming import digests, settled
 from recurlight.optim import AdamATan2, add_tables, check_schedule, forget_gradients
 from recurlight.outputs import check_loss
 from recurlight.recursion import Recursion
@@ -132,6 +134,7 @@ class RecursiveModule(Reloadable):
         self.validated_step: int | None = None
         self.measured: Measured | None = None
         self.loaded = Weights()
+        self.names: dict[str, str] = {}
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
@@ -157,6 +160,7 @@ class RecursiveModule(Reloadable):
         """Return the carry of this micro-batch, a new one at the start of training."""
         if micro not in self.carries:
             check_batch(batch, self.recursion.sizes, self._apart())
+            self._check_names()
             self.run.open(micro, self.recursion.start(batch), self.trainer)
         carry = self.carries[micro]
         if carry.batch.inputs.shape != batch.inputs.shape:
@@ -172,9 +176,17 @@ class RecursiveModule(Reloadable):
         return data is None or data.tasks_apart
 
     def _check_first(self, batch: Batch, batch_idx: int) -> None:
-        """Insist in the first batch of an evaluation that every task has a vector."""
-        if batch_idx == 0 and self._apart():
-            check_tasks(int(batch.task.max()) + 1, self.recursion.sizes)
+        """Insist in the first batch of an evaluation that every task has a vector, and the right one."""
+        if batch_idx == 0:
+            self._check_names()
+            if self._apart():
+                check_tasks(int(batch.task.max()) + 1, self.recursion.sizes)
+
+    def _check_names(self) -> None:
+        """Insist that numbers stand for what they did in training; a new training begins with its own."""
+        anew = self.trainer.state.fn == "fit" and not self.trainer.ckpt_path
+        here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
+        self.names = settled(self.recursion, {} if anew else self.names, here, told_apart=prefix > 0)
 
     def _log_progress(self, loss: Tensor, before: Carry, after: Carry, correct: Tensor) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
@@ -304,7 +316,12 @@ class RecursiveModule(Reloadable):
         """
         super().on_load_checkpoint(checkpoint)
         require_fitting(self, checkpoint, self.recursion.sizes)
-        self.loaded = weights_of(checkpoint)
+        self.loaded, self.names = weights_of(checkpoint), names_in(checkpoint)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write what the numbers of tasks and tokens stand for, too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[STAMP]["names"] = dict(self.names)
 
 
 def _unshared(tensor: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -168,6 +168,13 @@ class ArcData(PuzzleData):
         """Return the variants that a split asks."""
         apply = partial(vary, seed=self.seed, variants=self.per_task, canvas=self.canvas)
         return Variants(self.asked[split], apply)
+
+    def names(self) -> dict[str, Any]:
+        """Return the tasks by name, how many variants each has, and the seed that makes them."""
+        if self.held_out:
+            return {}
+        tasks = [task.name for task in [*self.train_tasks, *self.eval_tasks]]
+        return {"tasks": [tasks, self.per_task, self.seed if self.per_task > 1 else None]}
 
     def task_metric(self, split: str) -> ArcVotes:
         """Return the vote over variants, which writes files unless the split is `val`."""

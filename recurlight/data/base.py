@@ -179,6 +179,14 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         """Return what pictures write into the cells of one sample, a text for each token; none by default."""
         return []
 
+    def names(self) -> dict[str, Any]:
+        """Return what the numbers stand for where only the training data tell, as plain data.
+
+        `tasks` are the tasks in the order of their numbers, `symbols` those of tokens. A checkpoint keeps a
+        hash of each, and is refused on data that number otherwise. Nothing by default.
+        """
+        return {}
+
     def task_metric(self, split: str) -> TaskMetric | None:
         """Return what this task measures beside exact accuracy, a new metric; None for nothing.
 

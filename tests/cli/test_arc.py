@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from data.arc import small
+from data.arc import EVALUATION, TRAINING, small, write_kaggle
 from lightning.pytorch import Trainer
 
 from recurlight.__main__ import main
@@ -100,6 +100,12 @@ def test_a_checkpoint_of_other_tasks(folder, capsys):
     assert "the checkpoint has vectors for 32 tasks, the data have 16: give the data's settings" in error
     resize = ["--model.encoder.init_args.task_table.init_args.resize", "true"]
     assert recurlight("test", *again, *quiet, *resize) == 0
+    named = {"ee" if name == "cc" else name: one for name, one in EVALUATION.items()}
+    write_kaggle(write_kaggle(folder / "other", "training", TRAINING), "evaluation", named)
+    for other in (["--data.path", "other"], ["--data.seed", "5"]):
+        assert recurlight("test", "--ckpt_path", checkpoint, *other, *quiet) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert "the model was trained on other tasks than these data have, or on the same in another" in error
 
 
 def test_a_submission_of_other_data_is_refused():
