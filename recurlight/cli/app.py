@@ -27,6 +27,7 @@ from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnabl
 from recurlight.cli.checkpoint import LINKS, doubts
 from recurlight.cli.last import LOGS
 from recurlight.cli.lookup import TypeLookup
+from recurlight.cli.merge import classes
 from recurlight.cli.nulls import wrong_nulls
 from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
@@ -146,7 +147,9 @@ class RecurlightCLI(LightningCLI):
             _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
         if checkpoint:
             require_fitting(self.model, checkpoint, self.model.recursion.sizes)
-        for doubt in doubts(subcommand, self.config[subcommand].get("ckpt_path"), checkpoint, self.trainer):
+        planned = classes(self.request.config["trainer"].get("callbacks"))
+        path = self.config[subcommand].get("ckpt_path")
+        for doubt in doubts(subcommand, path, checkpoint, self.trainer, planned):
             rank_zero_warn(doubt)
 
     @override

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,9 @@ def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return config | {"data": data} if data else config
 
 
-def doubts(subcommand: str, path: Any, checkpoint: Mapping[str, Any], trainer: Trainer) -> Iterator[str]:
+def doubts(
+    subcommand: str, path: Any, checkpoint: Mapping[str, Any], trainer: Trainer, planned: Iterable[str]
+) -> Iterator[str]:
     """Say what a user probably did not mean, though it can be done.
 
     Args:
@@ -123,10 +125,18 @@ def doubts(subcommand: str, path: Any, checkpoint: Mapping[str, Any], trainer: T
         path: Of the checkpoint, None for none.
         checkpoint: Its content.
         trainer: What goes on from it.
+        planned: Names of the callbacks' classes in the configurations, below the flags.
     """
     if subcommand != "fit" and path is None:
         yield f"{subcommand} without --ckpt_path: the weights are the initial ones, untrained"
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    there = {base.__name__ for callback in callbacks for base in type(callback).__mro__}
+    lost = ", ".join(name for name in planned if name not in there)
+    if lost:
+        yield (
+            f"--trainer.callbacks leaves out what the configurations name, {lost}: "
+            "--trainer.callbacks+=NAME adds to it instead"
+        )
     averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
     if subcommand == "fit" and "averaging_state" in checkpoint and not averages:
         yield (

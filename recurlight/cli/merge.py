@@ -11,11 +11,14 @@ from typing import Any
 
 import yaml
 
-from recurlight.cli.config import Flag, parse
+from recurlight.cli.config import ConfigError, Flag, parse
 
-__all__ = ["forget_switched", "has_key", "overlay"]
+__all__ = ["classes", "forget_switched", "has_key", "overlay"]
 
 SPEC = {"class_path", "init_args", "dict_kwargs"}
+
+CALLBACKS = "callbacks"
+"""The list that configurations add to, class by class, instead of replacing it."""
 
 
 def _class_of(node: Any) -> str | None:
@@ -40,13 +43,19 @@ def overlay(under: Any, over: Any) -> Any:
     """Lay one configuration over another.
 
     Sections merge key by key; lists and values are replaced; a class replaces another class together with its
-    arguments, while the same class keeps the arguments that are not given anew.
+    arguments, while the same class keeps the arguments that are not given anew. `callbacks` are laid over
+    each other by class, `x+` appends to a list, and `callbacks-` takes the classes that it names out.
 
     Example:
         >>> overlay({"a": {"class_path": "X", "init_args": {"n": 1}}}, {"a": "Y"})
         {'a': 'Y'}
         >>> overlay({"a": {"class_path": "X", "init_args": {"n": 1}}}, {"a": {"n": 2}})
         {'a': {'class_path': 'X', 'init_args': {'n': 2}}}
+        >>> overlay({"callbacks": ["X", "Y"]}, {"callbacks-": "X", "callbacks": ["Z"]})
+        {'callbacks': ['Y', 'Z']}
+
+    Raises:
+        ConfigError: A callback that is to be taken out is not there.
     """
     if not isinstance(under, dict) and not isinstance(over, dict):
         return over
@@ -59,10 +68,67 @@ def overlay(under: Any, over: Any) -> Any:
         under, over = {"class_path": under} if isinstance(under, str) else under, _as_spec(over)
     if not (isinstance(under, dict) and isinstance(over, dict)):
         return over
-    return {
-        **under,
-        **{key: overlay(under[key], value) if key in under else value for key, value in over.items()},
-    }
+    merged = dict(under)
+    for key, value in over.items():
+        _lay(merged, key, value)
+    return merged
+
+
+def _lay(merged: dict[str, Any], key: str, value: Any) -> None:
+    """Lay one setting over those of a section, in place."""
+    name = key.rstrip("+")
+    if key == f"{CALLBACKS}-":
+        merged[CALLBACKS] = _without(_several(merged.get(CALLBACKS)), _several(value))
+    elif name != key and (name in merged or name == CALLBACKS):
+        merged[name] = [*_several(merged.get(name)), *_several(value)]
+    elif key == CALLBACKS and value is not None:
+        merged[key] = _by_class(_several(merged.get(key)), _several(value))
+    else:
+        merged[key] = overlay(merged[key], value) if key in merged else value
+
+
+def _several(node: Any) -> list[Any]:
+    """Return a list for one or none."""
+    return node if isinstance(node, list) else [] if node is None else [node]
+
+
+def classes(nodes: Any) -> list[str]:
+    """Return the bare names of the classes in a list, or of the one that stands for it.
+
+    Example:
+        >>> classes(["mine.Timer", {"class_path": "X"}])
+        ['Timer', 'X']
+    """
+    return [kind.rpartition(".")[2] for kind in map(_class_of, _several(nodes)) if kind]
+
+
+def _names(node: Any, kind: str | None) -> bool:
+    """Return whether a node names a class."""
+    named = _class_of(node)
+    return bool(named and kind) and _same_class(str(named), str(kind))
+
+
+def _by_class(under: list[Any], over: list[Any]) -> list[Any]:
+    """Lay each node over the first of its class that no other has been laid over; add those without one."""
+    merged, free = list(under), list(range(len(under)))
+    for node in over:
+        place = next((index for index in free if _names(under[index], _class_of(node))), None)
+        if place is None:
+            merged.append(node)
+        else:
+            free.remove(place)
+            merged[place] = overlay(under[place], node)
+    return merged
+
+
+def _without(under: list[Any], out: list[Any]) -> list[Any]:
+    """Take classes out of a list of callbacks."""
+    for kind in out:
+        if not any(_names(node, _class_of(kind)) for node in under):
+            there = ", ".join(classes(under)) or "none"
+            raise ConfigError(f"trainer.{CALLBACKS}-: there is no {kind!r} to take out; there are: {there}")
+        under = [node for node in under if not _names(node, _class_of(kind))]
+    return under
 
 
 def _step(node: Any, part: str) -> dict[str, Any] | None:

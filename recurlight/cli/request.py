@@ -78,7 +78,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     checkpoint = _checkpoint(path, subcommand, sources, given)
     named = {section for _, content in sources for section in content}
     own = sections(start, weights, named, _setter(sources, given))
-    merged = overlay(DEFAULTS, run_config(checkpoint) | own)
+    merged = overlay({**DEFAULTS, "trainer": {}}, run_config(checkpoint) | own)
     for _, content in sources:
         merged = overlay(merged, content)
     merged = copy.deepcopy(merged)  # the sources share their nodes with it

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import LearningRateMonitor, WeightAveraging
 
 import recurlight.cli.app
 from recurlight import AdamATan2, LastCycles, LastUpdates
@@ -93,6 +94,21 @@ def test_defaults_give_way_to_what_the_user_names(monkeypatch, folder):
     assert default.logger.save_dir == "runs"
     none = built(monkeypatch, folder, "fit", "--config", "tiny", "--trainer.enable_checkpointing", "false")
     assert none.trainer.checkpoint_callbacks == []
+
+
+@pytest.mark.parametrize("key", ["callbacks", "callbacks+"])
+def test_an_overlay_that_adds_a_callback_keeps_the_recipes_weight_averaging(key, monkeypatch, folder):
+    (folder / "own.yaml").write_text(f"trainer: {{'{key}': [LearningRateMonitor]}}")
+    configs = ["--config", "tiny", "--config", "averaged", "--config", "own.yaml"]
+    callbacks = built(monkeypatch, folder, "fit", *configs).trainer.callbacks
+    assert sum(isinstance(callback, LearningRateMonitor) for callback in callbacks) == 1
+    assert sum(isinstance(callback, WeightAveraging) for callback in callbacks) == 1
+
+
+def test_a_flag_that_replaces_the_callbacks_says_what_is_lost(monkeypatch, folder):
+    arguments = ["fit", "--config", "tiny", "--config", "averaged", "--trainer.callbacks"]
+    with pytest.warns(UserWarning, match=r"leaves out .* EMAWeightAveraging: --trainer\.callbacks\+=NAME"):
+        built(monkeypatch, folder, *arguments, "LearningRateMonitor")
 
 
 def test_torch_optimizers_and_solvers_go_by_their_bare_names(capsys):

@@ -9,15 +9,59 @@ RECIPE = {
         "truncation": {"class_path": "recurlight.LastCycles", "init_args": {"count": 1}},
         "refiner": {"class_path": "TwoLevelRefiner", "init_args": {"latent": {"class_path": "MixerCell"}}},
     },
-    "trainer": {"callbacks": [1, 2]},
+    "trainer": {"plugins": [1, 2]},
 }
+
+AVERAGED = {"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.9, "use_buffers": False}}
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        ({"callbacks": ["Timer"]}, [AVERAGED, "Timer"]),
+        ({"callbacks": {"class_path": "Timer"}}, [AVERAGED, {"class_path": "Timer"}]),
+        ({"callbacks+": ["Timer"]}, [AVERAGED, "Timer"]),
+        ({"callbacks+": "EMAWeightAveraging"}, [AVERAGED, "EMAWeightAveraging"]),
+        ({"callbacks": []}, [AVERAGED]),
+        ({"callbacks": None}, None),
+        ({"callbacks-": "EMAWeightAveraging"}, []),
+        ({"callbacks-": ["EMAWeightAveraging"], "callbacks": ["Timer"]}, ["Timer"]),
+    ],
+)
+def test_an_overlay_adds_to_the_callbacks_unless_it_says_otherwise(over, expected):
+    for under in ([AVERAGED], AVERAGED):
+        trainer = overlay({"trainer": {"callbacks": under}}, {"trainer": over})["trainer"]
+        assert trainer == {"callbacks": expected}
+
+
+def test_a_callback_of_the_same_class_keeps_the_arguments_that_are_not_given_anew():
+    over = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.5}}
+    (merged,) = overlay({"callbacks": [AVERAGED]}, {"callbacks": [over]})["callbacks"]
+    assert merged["init_args"] == {"decay": 0.5, "use_buffers": False}
+
+
+def test_callbacks_of_one_class_are_laid_over_each_other_in_their_order():
+    def saving(*names):
+        return [{"class_path": "ModelCheckpoint", "init_args": {"monitor": name}} for name in names]
+
+    merged = overlay({"callbacks": saving("a", "b")}, {"callbacks": saving("c", "d", "e")})["callbacks"]
+    assert merged == saving("c", "d", "e")
+
+
+def test_a_callback_to_take_out_must_be_there():
+    with pytest.raises(ConfigError, match=r"callbacks-: there is no 'Timer' .* are: EMAWeightAveraging"):
+        overlay({"callbacks": [AVERAGED]}, {"callbacks-": "Timer"})
+
+
+def test_other_lists_grow_where_an_overlay_says_so():
+    assert overlay(RECIPE, {"trainer": {"plugins+": [3]}})["trainer"] == {"plugins": [1, 2, 3]}
 
 
 def test_sections_merge_and_lists_are_replaced():
-    merged = overlay(RECIPE, {"model": {"cycles": 4}, "trainer": {"callbacks": [3]}})
+    merged = overlay(RECIPE, {"model": {"cycles": 4}, "trainer": {"plugins": [3]}})
     assert merged["model"]["width"] == 8
     assert merged["model"]["cycles"] == 4
-    assert merged["trainer"]["callbacks"] == [3]
+    assert merged["trainer"]["plugins"] == [3]
 
 
 @pytest.mark.parametrize("other", ["LastUpdates", {"class_path": "LastUpdates"}, "mine.LastCycles"])
