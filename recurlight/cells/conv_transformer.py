@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recurlight.cells.layers import Attention, coordinates, inner_multiple, swiglu_width
+from recurlight.cells.layers import Attention, check_cell, coordinates, inner_multiple, swiglu_width
 from recurlight.cells.transformer import TransformerBlock
 from recurlight.errors import IncompatibleComponents
 from recurlight.initialization import linear
@@ -94,7 +94,7 @@ class ConvTransformerCell(Sized):
         kernel: Positions that the convolution covers, 1 or more; with 2 each sees itself and the one before.
 
     Raises:
-        IncompatibleComponents: The kernel covers no position.
+        IncompatibleComponents: The kernel covers no position, or a size leaves nothing to learn with.
 
     Example:
         >>> cell = ConvTransformerCell(layers=1, heads=2)
@@ -116,6 +116,7 @@ class ConvTransformerCell(Sized):
         kernel: int = 2,
     ) -> None:
         super().__init__()
+        check_cell(self, layers, expansion, multiple)
         if kernel < 1:
             raise IncompatibleComponents(f"ConvTransformerCell got kernel={kernel}: give 1 or more, as 2")
         self.layers, self.heads, self.kernel = layers, heads, kernel

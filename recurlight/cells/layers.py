@@ -16,6 +16,7 @@ from recurlight.types import Sizes
 __all__ = [
     "Attention",
     "SwiGLU",
+    "check_cell",
     "coordinates",
     "inner_multiple",
     "rms_norm",
@@ -56,6 +57,21 @@ def inner_multiple(multiple: int | None, width: int) -> int:
         (256, 32, 16)
     """
     return multiple or (PUBLISHED_MULTIPLE if width >= PUBLISHED_MULTIPLE else SMALL_MULTIPLE)
+
+
+def check_cell(cell: object, layers: int, expansion: float, multiple: int | None) -> None:
+    """Refuse sizes that leave a cell nothing to learn with.
+
+    Raises:
+        IncompatibleComponents: With the argument to change.
+    """
+    name = type(cell).__name__
+    if layers < 1:
+        raise IncompatibleComponents(f"{name} got layers={layers}: give 1 or more, as 2")
+    if expansion <= 0:
+        raise IncompatibleComponents(f"{name} got expansion={expansion}: give more than 0, as 4.0")
+    if multiple is not None and multiple < 1:
+        raise IncompatibleComponents(f"{name} got multiple={multiple}: give 1 or more, or None")
 
 
 class SwiGLU(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recurlight.cells.layers import SwiGLU, inner_multiple, rms_norm
+from recurlight.cells.layers import SwiGLU, check_cell, inner_multiple, rms_norm
 from recurlight.types import Sized, Sizes
 
 __all__ = ["MixerCell"]
@@ -40,6 +40,9 @@ class MixerCell(Sized):
         multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
             models of width below 256.
 
+    Raises:
+        IncompatibleComponents: A size leaves nothing to learn with.
+
     Example:
         >>> cell = MixerCell(layers=1)
         >>> cell.bind(Sizes(vocab=6, tokens=16, width=32), torch.Generator().manual_seed(0))
@@ -52,6 +55,7 @@ class MixerCell(Sized):
 
     def __init__(self, layers: int = 2, expansion: float = 4.0, multiple: int | None = None) -> None:
         super().__init__()
+        check_cell(self, layers, expansion, multiple)
         self.layers, self.expansion, self.multiple = layers, expansion, multiple
         self.blocks = nn.ModuleList()
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from recurlight.cells.layers import Attention, SwiGLU, coordinates, inner_multiple, rms_norm
+from recurlight.cells.layers import Attention, SwiGLU, check_cell, coordinates, inner_multiple, rms_norm
 from recurlight.types import Sized, Sizes
 
 __all__ = ["TransformerCell"]
@@ -45,6 +45,9 @@ class TransformerCell(Sized):
         multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
             models of width below 256.
 
+    Raises:
+        IncompatibleComponents: A size leaves nothing to learn with.
+
     Example:
         >>> cell = TransformerCell(layers=1, heads=2)
         >>> cell.bind(Sizes(vocab=6, tokens=16, width=32), torch.Generator().manual_seed(0))
@@ -65,6 +68,7 @@ class TransformerCell(Sized):
         rotary_axes: Literal[1, 2] = 1,
     ) -> None:
         super().__init__()
+        check_cell(self, layers, expansion, multiple)
         self.layers, self.heads = layers, heads
         self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
         self.rotary_axes = rotary_axes

@@ -25,7 +25,6 @@ from recurlight.callbacks import SaveOnFailure
 from recurlight.cli.blame import blame
 from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnable
 from recurlight.cli.checkpoint import LINKS, doubts
-from recurlight.cli.last import LOGS
 from recurlight.cli.lookup import TypeLookup
 from recurlight.cli.merge import classes
 from recurlight.cli.nulls import wrong_nulls
@@ -91,7 +90,11 @@ class RecurlightCLI(LightningCLI):
         if subcommand == "fit":
             logger = {
                 "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-                "init_args": {"save_dir": LOGS, "name": self.request.name, "default_hp_metric": False},
+                "init_args": {
+                    "save_dir": self.request.root,
+                    "name": self.request.name,
+                    "default_hp_metric": False,
+                },
             }
         # Another class would inherit the arguments of this default: `prepare` merges the default instead.
         parser.set_defaults({"trainer.logger": logger, "model.optimizer": None})

@@ -14,7 +14,7 @@ __all__ = ["KEYWORDS", "LOGS", "find_last"]
 KEYWORDS = ("last", "auto")
 
 LOGS = "runs"
-"""Folder of the logs, and of the checkpoints below them, unless the logger is given another."""
+"""Folder of the logs, and of the checkpoints below them, unless trainer or logger are given another."""
 
 
 def find_last(
@@ -53,14 +53,13 @@ def _places(trainer: dict[str, Any], flagged: dict[str, str], name: str) -> Iter
     named = [callback.get("dirpath") for callback in callbacks] + [flagged.get("callbacks.dirpath")]
     yield from ((Path(folder), "*.ckpt") for folder in named if folder)
     logger = parse(flagged["logger"]) if "logger" in flagged else trainer.get("logger", {})
-    root = flagged.get("default_root_dir") or trainer.get("default_root_dir") or "."
+    root = flagged.get("default_root_dir") or trainer.get("default_root_dir")
     if logger is False:
-        yield Path(root), "checkpoints/*.ckpt"
+        yield Path(root or "."), "checkpoints/*.ckpt"
     for given in _several(logger):
         # one logger keeps the defaults of the command line, which Lightning's own and a list replace
-        place = (
-            {"save_dir": LOGS, "name": name} if logger is given and given is not True else {"save_dir": root}
-        )
+        ours = logger is given and given is not True
+        place = {"save_dir": root or LOGS, "name": name} if ours else {"save_dir": root or "."}
         alone = {key: flagged[f"logger.{key}"] for key in ("save_dir", "name") if f"logger.{key}" in flagged}
         place |= _arguments(given) | alone
         yield Path(place["save_dir"]) / place.get("name", "lightning_logs"), "*/checkpoints/*.ckpt"

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from recurlight.cli.checkpoint import NOTHING, read_checkpoint, require_usable, run_config
-from recurlight.cli.config import ConfigError, Flag, flags, read, split, without
-from recurlight.cli.last import KEYWORDS, find_last
+from recurlight.cli.config import ConfigError, Flag, flags, parse, read, split, without
+from recurlight.cli.last import KEYWORDS, LOGS, find_last
 from recurlight.cli.merge import forget_switched, has_key, overlay
+from recurlight.cli.overlays import check_overlays
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import named_by, own_packages
 from recurlight.cli.weights import read_weights, sections
@@ -41,6 +42,8 @@ class Request(NamedTuple):
     """The checkpoint whose weights a new run begins with; empty if there is none."""
     name: str
     """Name of the run's folder: that of the first configuration."""
+    root: str
+    """Folder of the runs: the trainer's `default_root_dir`, unless the logger is given another."""
     packages: list[str]
     """Packages beyond recurlight, torch and Lightning whose classes may be named."""
 
@@ -68,6 +71,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     given = list(flags(rest))
     files = [config_path(value, folder) for value in configs]
     sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
+    check_overlays(configs, [content for _, content in sources], folder)
     name = files[0].stem if files else "run"
     path, start = _value("ckpt_path", sources, given), _value("weights", sources, given)
     weights = read_weights(start, path, subcommand)
@@ -85,7 +89,9 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     for flag in given:
         forget_switched(merged, flag)
     packages = [*trusted, *named_by(given), *own_packages(merged)]
-    return Request(subcommand, rest, merged, sources, checkpoint, weights, name, packages)
+    roots = [parse(flag.value) for flag in given if flag.key == "trainer.default_root_dir"]
+    root = [merged["trainer"].get("default_root_dir"), *roots][-1] or LOGS
+    return Request(subcommand, rest, merged, sources, checkpoint, weights, name, root, packages)
 
 
 def _value(key: str, sources: Sequence[Source], given: Sequence[Flag]) -> Any:

@@ -11,6 +11,7 @@ from torch import nn
 
 from recurlight import cells
 from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
+from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
 from recurlight.recursion import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
@@ -28,6 +29,17 @@ def build(request):
 def test_every_exported_cell_is_tested():
     exported = (getattr(cells, name) for name in cells.__all__)
     assert {kind for kind in exported if not inspect.isabstract(kind)} == set(CELLS)
+
+
+@pytest.mark.parametrize(
+    "argument", [{"layers": 0}, {"layers": -1}, {"expansion": 0.0}, {"expansion": -4.0}, {"multiple": 0}]
+)
+@pytest.mark.parametrize("kind", CELLS)
+def test_sizes_that_leave_nothing_to_learn_with_are_refused(kind, argument):
+    """Breaks when a cell of no layers, which is the identity, trains."""
+    ((name, value),) = argument.items()
+    with pytest.raises(IncompatibleComponents, match=f"^{kind.__name__} got {name}={value}: give "):
+        kind(**argument)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

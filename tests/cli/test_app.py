@@ -96,6 +96,20 @@ def test_defaults_give_way_to_what_the_user_names(monkeypatch, folder):
     assert none.trainer.checkpoint_callbacks == []
 
 
+def test_the_logs_follow_the_trainers_folder(monkeypatch, folder):
+    """Breaks when `default_root_dir` has no effect, or wins over the logger's own folder."""
+    (folder / "own.yaml").write_text("trainer: {default_root_dir: root}")
+    own = ["fit", "--config", "tiny", "--config", "own.yaml"]
+    flag = ["fit", "--config", "tiny", "--trainer.default_root_dir", "root"]
+    for arguments in (own, flag):
+        trainer = built(monkeypatch, folder, *arguments).trainer
+        assert (trainer.logger.save_dir, trainer.logger.name) == ("root", "tiny")
+    assert (
+        built(monkeypatch, folder, *flag, "--trainer.logger.save_dir=logs").trainer.logger.save_dir == "logs"
+    )
+    assert built(monkeypatch, folder, *flag, "--trainer.logger=CSVLogger").trainer.logger.save_dir == "root"
+
+
 @pytest.mark.parametrize("key", ["callbacks", "callbacks+"])
 def test_an_overlay_that_adds_a_callback_keeps_the_recipes_weight_averaging(key, monkeypatch, folder):
     (folder / "own.yaml").write_text(f"trainer: {{'{key}': [LearningRateMonitor]}}")

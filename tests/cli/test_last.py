@@ -66,6 +66,8 @@ def test_a_run_is_started_and_resumed_by_the_same_words(folder, capsys):
         ({"logger": [{"class_path": "CSVLogger", "init_args": {"save_dir": "a"}}]}, [], "a/lightning_logs/v"),
         ({"logger": True, "default_root_dir": "root"}, [], "root/lightning_logs/version_1"),
         ({"logger": False}, ["--trainer.default_root_dir", "root"], "root"),
+        ({"default_root_dir": "root"}, [], "root/name/version_1"),
+        ({}, ["--trainer.default_root_dir=root", "--trainer.logger.save_dir", "logs"], "logs/name/version_1"),
         ({"logger": {"save_dir": "csv"}}, ["--trainer.logger", "false"], ""),
     ],
 )

@@ -1,0 +1,61 @@
+"""Whether the overlays among the recipes stand where they do what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recurlight.cli.config import ConfigError, read
+from recurlight.cli.merge import classes
+from recurlight.cli.recipes import recipe_names
+
+__all__ = ["check_overlays"]
+
+WHOLE = {"refiner", "truncation", "halting"}
+"""What a configuration of the model must set; an overlay leaves it to the recipe before it."""
+
+
+def check_overlays(names: list[str], contents: list[dict[str, Any]], folder: Path) -> None:
+    """Refuse an overlay before its recipe, which would undo it, and one for other data.
+
+    Args:
+        names: What the user calls the configurations, in their order.
+        contents: The configurations.
+        folder: Where recipes lie; files of the user's own mean what they say.
+
+    Raises:
+        ConfigError: With the command line that is meant.
+    """
+    recipes = set(recipe_names(folder))
+    for place, (name, content) in enumerate(zip(names, contents, strict=True)):
+        if name not in recipes or _is_whole(content):
+            continue
+        later = [other for other, rest in zip(names, contents, strict=True) if _is_whole(rest)]
+        if later and names.index(later[0]) > place:
+            raise ConfigError(
+                f"--config {name} before --config {later[0]} is undone by it: "
+                f"write --config {later[0]} --config {name}"
+            )
+        _check_data(name, _data(content), contents[:place], folder)
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    return (content.get("model") or {}).keys() >= WHOLE
+
+
+def _data(content: Mapping[str, Any]) -> str | None:
+    """Return the bare name of the class of a configuration's data."""
+    return next(iter(classes(content.get("data"))), None)
+
+
+def _check_data(name: str, kind: str | None, before: list[dict[str, Any]], folder: Path) -> None:
+    given = next(filter(None, map(_data, reversed(before))), kind)
+    if kind in (None, given):
+        return
+    others = {other: read(folder / f"{other}.yaml") for other in recipe_names(folder)}
+    fitting = [other for other, rest in others.items() if _data(rest) == given and not _is_whole(rest)]
+    advice = (
+        f"use --config {fitting[0]}" if fitting else f"there is none for {given}, so make it small by flags"
+    )
+    raise ConfigError(f"--config {name} is for {kind}, and the recipe before it trains on {given}: {advice}")
