@@ -32,11 +32,30 @@ def bind(module: nn.Module, sizes: Sizes, seed: int) -> None:
         module: Whole composition; its submodules are built in the order of `module.modules()`.
         sizes: Sizes that all of them share.
         seed: Seed of the generator.
+
+    Raises:
+        IncompatibleComponents: A size is out of range, or a part cannot be made of that size.
     """
+    _check_sizes(sizes)
     generator = torch.Generator().manual_seed(seed)
     for part in list(module.modules()):
         if isinstance(part, Sized):
-            part.bind(sizes, generator)
+            try:
+                part.bind(sizes, generator)
+            except (RuntimeError, MemoryError) as error:  # torch's word for want of memory is the first
+                raise IncompatibleComponents(
+                    f"{type(part).__name__} cannot be made for width {sizes.width} and {sizes.positions} "
+                    f"positions ({str(error).splitlines()[0]}): change model.width or its own settings"
+                ) from error
+
+
+def _check_sizes(sizes: Sizes) -> None:
+    """Refuse sizes of which nothing can be made."""
+    settings = {"vocab_size": (sizes.vocab, 1), "seq_len": (sizes.tokens, 1), "width": (sizes.width, 1)}
+    settings |= {"prefix": (sizes.prefix, 0), "num_tasks": (sizes.tasks, 1)}
+    for name, (value, least) in settings.items():
+        if value < least:
+            raise IncompatibleComponents(f"{name} is {value}: set model.{name} to {least} or more")
 
 
 def check_limits(cycles: int, max_segments: int, exploration: float, lookahead: bool) -> None:

@@ -83,6 +83,11 @@ class Evaluation(nn.Module):
             **(self.task.compute() if self.task is not None else {}),
         }
 
+    def figures(self) -> list[str]:
+        """Return the names of the figures, as far as they are known before an evaluation."""
+        own = self.task.figures(self.points) if self.task is not None else []
+        return ["loss", *self.reasoning.names, *(f"exact_at_{count}" for count in self.points), *own]
+
     def table(self) -> str:
         """Format the exact accuracy after 1, 2, 4, ... segments, and what the task adds."""
         own = self.task.table() if self.task is not None else ""

@@ -77,6 +77,10 @@ class ExactByGroup(TaskMetric):
             for column, segments in self.points.items()
         }
 
+    def figures(self, points: Sequence[int]) -> list[str]:
+        """Return a name for each group and number of segments."""
+        return [f"{self.title}_{name}/exact_at_{count}" for name in self.names for count in points]
+
     def table(self) -> str:
         """Write a row for each group and a column for each number of segments."""
         figures = self.compute()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from recurlight.checkpoints import made_with
@@ -14,7 +15,7 @@ from recurlight.sparse_table import tables_of
 from recurlight.spec import Description
 from recurlight.types import Sizes
 
-__all__ = ["mismatches", "require_fitting", "require_same_weights"]
+__all__ = ["mismatches", "require_fitting", "require_same_optimizer", "require_same_weights"]
 
 SHOWN = 3
 
@@ -94,6 +95,33 @@ def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Size
     here = getattr(model, "description", Description({}, {})).arguments
     settings = other_settings(made_with(checkpoint), {name: here[name] for name in _WEIGHTY if name in here})
     raise CheckpointMismatch(_refusal(differences, settings))
+
+
+def require_same_optimizer(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+    """Insist that a checkpoint's states of optimizer and schedule are those of the model's own.
+
+    An optimizer goes on with the settings that its state brings, so others are warned of.
+
+    Args:
+        model: The model, which tells how it was made.
+        checkpoint: The whole checkpoint; one without such states, as of an import, fits any.
+
+    Raises:
+        CheckpointMismatch: Naming both classes.
+    """
+    there, here = made_with(checkpoint), getattr(model, "description", Description({}, {})).arguments
+    if not checkpoint.get("optimizer_states"):
+        return
+    for name in (name for name in ("optimizer", "scheduler") if name in there and name in here):
+        kinds = _called(there[name]), _called(here[name])
+        if kinds[0] != kinds[1]:
+            raise CheckpointMismatch(
+                f"the checkpoint was trained with model.{name} {kinds[0]} and this run has {kinds[1]}, "
+                f"which cannot take up its state: leave model.{name} as it was, or begin another run"
+            )
+        if name == "optimizer":
+            for change in other_settings({name: there[name]}, {name: here[name]}):
+                rank_zero_warn(f"{change}: a run that goes on keeps the checkpoint's")
 
 
 def other_settings(there: Mapping[str, Any], here: Mapping[str, Any], key: str = "model") -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -84,6 +85,8 @@ class ReasoningMetrics(Metric):
          'halting_precision': 0.5, 'halting_recall': 1.0}
     """
 
+    names: ClassVar = ("token_accuracy", "exact_accuracy", "segments", "halting_precision", "halting_recall")
+    """What `compute` returns."""
     full_state_update = False
     is_differentiable = False
     tokens: Tensor
@@ -123,13 +126,14 @@ class ReasoningMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Return every ratio as a 0-d float32 tensor."""
-        return {
-            "token_accuracy": _ratio(self.tokens_right, self.tokens),
-            "exact_accuracy": _ratio(self.rows_right, self.rows),
-            "segments": _ratio(self.spent, self.rows),
-            "halting_precision": _ratio(self.halted_right, self.halted),
-            "halting_recall": _ratio(self.halted_right, self.rows_right),
-        }
+        shares = (
+            _ratio(self.tokens_right, self.tokens),
+            _ratio(self.rows_right, self.rows),
+            _ratio(self.spent, self.rows),
+            _ratio(self.halted_right, self.halted),
+            _ratio(self.halted_right, self.rows_right),
+        )
+        return dict(zip(self.names, shares, strict=True))
 
 
 class ExactBySegments(Metric):

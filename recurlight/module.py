@@ -32,6 +32,7 @@ from recurlight.reloadable import Reloadable
 from recurlight.results import publish
 from recurlight.run import Run
 from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
+from recurlight.start import check_monitors, check_trainer
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -206,6 +207,16 @@ class RecursiveModule(Reloadable):
         if data is not None and data.tasks_apart:
             check_tasks(data.num_tasks, self.recursion.sizes)
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
+        if stage == "fit":
+            check_trainer(self.trainer)
+            parts = (self, self.recursion.truncation, self.evaluation.task)
+            check_monitors(self.trainer, self.figures(), parts)
+
+    def figures(self) -> set[str]:
+        """Return the names of what training logs, as far as recurlight's own parts log it."""
+        validates = self.trainer.limit_val_batches != 0
+        measured = {f"val/{name}" for name in self.evaluation.figures()} if validates else set()
+        return {*self.progress.figures(), "samples", *self.recursion.truncation.figures(), *measured}
 
     def on_train_start(self) -> None:
         """Begin with slots that a loaded carry or fresh samples fill; what was validated before is stale."""

@@ -20,6 +20,7 @@ from typing_extensions import override
 from recurlight.carry import moved, pack, unpack
 from recurlight.checkpoints import made_with
 from recurlight.errors import CheckpointMismatch
+from recurlight.fitting import require_same_optimizer
 from recurlight.progress import Progress
 from recurlight.ranks import gather, world_size
 from recurlight.rewind import mid_batch, rewind
@@ -187,6 +188,7 @@ class Run(Callback):
         """Keep what a checkpoint says until training starts."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
+        require_same_optimizer(pl_module, checkpoint)
         self._loaded = checkpoint.get(RUN_KEY, {})
         flaw: str = self._loaded.get("inexact", "")
         if not flaw and self.save_carry and not self._loaded.get("carry") and checkpoint["global_step"]:

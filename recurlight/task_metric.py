@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
@@ -36,6 +37,14 @@ class TaskMetric(Metric, ABC):
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:
         """Return the figures to log, by name, 0-d tensors."""
+
+    def figures(self, points: Sequence[int]) -> list[str]:
+        """Return the names of the figures, by which a callback that monitors another is refused at the start.
+
+        Args:
+            points: Numbers of segments after which answers are measured.
+        """
+        return []
 
     def table(self) -> str:
         """Return text to print under the table of exact accuracy; empty for none. Every rank calls it."""

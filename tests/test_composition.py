@@ -26,10 +26,27 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.halting import QLearningHalting
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import ImplicitGradient, LastCycles, LastPerLevel, LastUpdates, PhantomGradient
+from recurlight.types import Sized
 
 WIDTH = SIZES.width
 
+
+class Vast(Sized):
+    """A part that asks for more memory than there is."""
+
+    def build(self, sizes, generator):
+        raise RuntimeError("not enough memory\nat some line")
+
+
 REFUSED = {
+    "width": (lambda: compose(sizes=SIZES._replace(width=0)), "width is 0", "set model.width to 1 or more"),
+    "prefix": (lambda: compose(sizes=SIZES._replace(prefix=-1)), "prefix is -1", "set model.prefix to 0"),
+    "tokens": (lambda: compose(sizes=SIZES._replace(tokens=-2)), "seq_len is -2", "to 1 or more"),
+    "memory": (
+        lambda: compose(SingleRefiner(Vast())),
+        "Vast cannot be made for width 16 and 16 positions (not enough memory)",
+        "change model.width or its own settings",
+    ),
     "cycles": (lambda: compose(cycles=0), "at least one cycle, not 0", "set model.cycles to 1 or more"),
     "max_segments": (
         lambda: compose(max_segments=0),

@@ -133,6 +133,10 @@ class ArcVotes(TaskMetric):
         places = self.places()
         return {f"pass_at_{count}": torch.tensor(solved(places, count)) for count in ATTEMPTS}
 
+    def figures(self, points: Sequence[int]) -> list[str]:
+        """Return `pass_at_k` for each number of attempts."""
+        return [f"pass_at_{count}" for count in ATTEMPTS]
+
     def table(self) -> str:
         """Return the shares of solved test pairs as text, and write the files where there is a folder."""
         places = self.places()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -69,6 +71,11 @@ class MazePaths(TaskMetric):
             figures[name] = shares[max(len(self.points) - 1, 0)]
             figures |= {f"{name}_at_{point}": shares[place] for place, point in enumerate(self.points)}
         return figures
+
+    def figures(self, points: Sequence[int]) -> list[str]:
+        """Return the names of both shares, alone and after each number of segments."""
+        at = ("", *(f"_at_{count}" for count in points))
+        return [f"{name}{end}" for name in ("valid_path", "optimal_path") for end in at]
 
     def table(self) -> str:
         """Return a line for each share, under the columns of exact accuracy."""

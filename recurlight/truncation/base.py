@@ -43,6 +43,10 @@ class GradientTruncation(Recorded, ABC):
             State after the segment.
         """
 
+    def figures(self) -> tuple[str, ...]:
+        """Return the names of what `diagnostics` may return."""
+        return ()
+
     def diagnostics(self) -> dict[str, Tensor]:
         """Return 0-d tensors worth logging about the last `run`, by name; empty for most policies."""
         return {}

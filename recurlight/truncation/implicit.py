@@ -159,7 +159,11 @@ class ImplicitGradient(GradientTruncation):
         result.register_hook(solve)  # type: ignore[no-untyped-call,unused-ignore]
         return result
 
+    def figures(self) -> tuple[str, ...]:
+        """Return the names of both residuals."""
+        return "forward_residual", "backward_residual"
+
     def diagnostics(self) -> dict[str, Tensor]:
         """Return the mean relative residuals of the last solves, 0-d, as `warn_unconverged` reads them."""
-        found = {"forward_residual": self.report.forward, "backward_residual": self.report.backward}
-        return {name: residual.mean() for name, residual in found.items() if residual is not None}
+        found = zip(self.figures(), (self.report.forward, self.report.backward), strict=True)
+        return {name: residual.mean() for name, residual in found if residual is not None}

@@ -91,6 +91,7 @@ def test_votes_count_before_confidence():
 def test_pass_at_k_is_the_mean_over_tasks():
     """Fails if test pairs count alike whatever their task, or k is off by one."""
     figures = {name: value.item() for name, value in votes_of(ROWS).compute().items()}
+    assert [*figures] == votes_of(ROWS).figures((1, 2))
     assert figures == {
         "pass_at_1": 0.25,  # half of the first task, none of the second
         "pass_at_2": 0.5,

@@ -1,0 +1,98 @@
+"""What is refused before the first step, because it would end the run when there is something to lose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+
+from recurlight.errors import CheckpointError, IncompatibleComponents, suggestion
+
+__all__ = ["check_monitor", "check_monitors", "check_trainer"]
+
+KNOWN = ("recurlight", "lightning", "builtins")
+"""Packages whose classes log nothing else than what is known here."""
+
+COUNTS = ("accumulate_grad_batches", "check_val_every_n_epoch")
+"""Settings of the trainer that Lightning divides by."""
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Refuse settings of the trainer with which training would break off, or mean nothing.
+
+    Raises:
+        IncompatibleComponents: A setting is out of range, or weights are averaged twice.
+        CheckpointError: Checkpoints could not be written where they belong.
+    """
+    for name in COUNTS:
+        value = getattr(trainer, name)
+        if value is not None and value < 1:
+            raise IncompatibleComponents(f"trainer.{name} is {value}: set it to 1 or more")
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    averaging = [type(callback).__name__ for callback in callbacks if isinstance(callback, WeightAveraging)]
+    if len(averaging) > 1:
+        raise IncompatibleComponents(
+            f"trainer.callbacks: {' and '.join(averaging)} both average the weights: keep one of them"
+        )
+    for writer in trainer.checkpoint_callbacks:
+        if isinstance(writer, ModelCheckpoint) and writer.dirpath and trainer.is_global_zero:
+            _check_folder(str(writer.dirpath))
+
+
+def _check_folder(folder: str) -> None:
+    """Insist that files can be written below a folder, without making it."""
+    there = next(part for part in (Path(folder), *Path(folder).absolute().parents) if part.exists())
+    reason = (
+        "is a file" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "is read-only"
+    )
+    if reason and "://" not in folder:
+        raise CheckpointError(
+            f"checkpoints cannot be written to {folder}: {there} {reason}; name another folder"
+        )
+
+
+def check_monitors(trainer: Trainer, figures: Collection[str], parts: Iterable[object]) -> None:
+    """Refuse callbacks that wait for a figure which the run does not log.
+
+    Args:
+        trainer: Whose callbacks they are.
+        figures: Names of what recurlight's own parts log.
+        parts: What else may log, with the callbacks: where one is the user's own, Lightning finds out later.
+
+    Raises:
+        IncompatibleComponents: With the nearest name that is logged.
+    """
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    if any(type(part).__module__.partition(".")[0] not in KNOWN for part in (*parts, *callbacks)):
+        return
+    for callback, extra in _monitoring(trainer):
+        check_monitor(type(callback).__name__, str(callback.monitor), {*figures, *extra})
+
+
+def _monitoring(trainer: Trainer) -> Iterator[tuple[EarlyStopping | ModelCheckpoint, tuple[str, ...]]]:
+    """Yield what waits for a figure, and the names beside the figures that it understands."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ModelCheckpoint) and callback.monitor is not None:
+            yield callback, ("epoch", "step")
+        if isinstance(callback, EarlyStopping) and callback.strict:
+            yield callback, ()
+
+
+def check_monitor(who: str, monitor: str, figures: Collection[str]) -> None:
+    """Refuse to wait for a figure that is not logged.
+
+    Raises:
+        IncompatibleComponents: With the nearest name that is.
+
+    Example:
+        >>> check_monitor("EarlyStopping", "val/loss", {"loss", "val/loss"})
+        >>> check_monitor("EarlyStopping", "val_loss", {"loss", "val/loss"})
+        Traceback (most recent call last):
+        recurlight.errors.IncompatibleComponents: EarlyStopping monitors 'val_loss', ...'val/loss'?
+    """
+    if monitor not in figures and not monitor.startswith("lr-"):  # those are of LearningRateMonitor
+        known = suggestion(monitor, figures) or f": it logs {', '.join(sorted(figures))}"
+        raise IncompatibleComponents(f"{who} monitors '{monitor}', which this run does not log{known}")
