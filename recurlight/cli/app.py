@@ -10,7 +10,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jsonargparse import set_parsing_settings
@@ -22,7 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
-from recurlight.cli.blame import blame
+from recurlight.cli.blame import Run, blame
 from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnable
 from recurlight.cli.checkpoint import LINKS, doubts
 from recurlight.cli.lookup import TypeLookup
@@ -128,12 +129,25 @@ class RecurlightCLI(LightningCLI):
 
     @override
     def instantiate_classes(self) -> None:
-        try:
+        with self._explaining():
             super().instantiate_classes()
+
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        with self._explaining():
+            super()._run_subcommand(subcommand)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Turn what a library refuses before the first step into one line that names the setting."""
+        try:
+            yield
         except Exception as error:
-            if isinstance(error, RecurlightError):
+            trainer, begun = getattr(self, "trainer", None), self.request.checkpoint.get("global_step", 0)
+            if isinstance(error, RecurlightError) or (trainer and trainer.global_step > begun):
                 raise
-            found = blame(error, self.config[self.request.subcommand].as_dict(), SECTIONS)
+            config = self.config[self.request.subcommand].as_dict()
+            found = blame(error, Run(config, SECTIONS, self.request.packages, self.request.sets))
             if found is None:
                 raise
             raise UsageError(*found) from error
@@ -150,7 +164,7 @@ class RecurlightCLI(LightningCLI):
             _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
         if checkpoint:
             require_fitting(self.model, checkpoint, self.model.recursion.sizes)
-        planned = classes(self.request.config["trainer"].get("callbacks"))
+        planned = classes((self.request.config.get("trainer") or {}).get("callbacks"))
         path = self.config[subcommand].get("ckpt_path")
         for doubt in doubts(subcommand, path, checkpoint, self.trainer, planned):
             rank_zero_warn(doubt)

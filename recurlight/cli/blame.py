@@ -1,39 +1,80 @@
-"""Which setting made a library refuse to make an object of the run."""
+"""Which setting made a library refuse to make an object of the run, or to begin it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
-from recurlight.cli.lookup import class_at
+from recurlight.cli.lookup import class_at, parameter_names
 from recurlight.cli.message import one_line, take_apart
 
-__all__ = ["blame"]
+__all__ = ["Run", "blame"]
 
 LIBRARIES = ("jsonargparse", "lightning", "lightning_utilities", "torch", "torchmetrics")
+COMMAND_LINE = "recurlight.cli"
 
 
-def blame(error: Exception, config: dict[str, Any], sections: Mapping[str, type]) -> tuple[str, str] | None:
-    """Find the class that could not be made, and why; None for errors that no library has raised.
+class Run(NamedTuple):
+    """What a command line asks for."""
+
+    config: dict[str, Any]
+    """The configuration as plain data."""
+    sections: Mapping[str, type]
+    """Classes of its sections that name none."""
+    own: Collection[str]
+    """Packages whose classes it names: errors in them are nobody else's."""
+    is_set: Callable[[str], bool]
+    """Whether the user has set a key, or something below it."""
+
+
+def blame(error: Exception, run: Run) -> tuple[str, str] | None:
+    """Find what a library refuses, and why; None for errors of recurlight's own code or of the user's.
 
     Args:
-        error: What the making of the run's objects has raised.
-        config: The configuration as plain data.
-        sections: Classes of its sections that name none.
+        error: What making the run's objects, or beginning it, has raised.
+        run: What was asked for.
 
     Returns:
-        Dotted path of the class, and the reason.
+        Dotted path of the setting or the class, and the reason.
     """
+    frames = _frames(error)
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
-    frames = _frames(error)
-    if not frames or frames[0].f_globals.get("__name__", "").partition(".")[0] not in LIBRARIES:
+        frames = [*_frames(error), *frames]
+    if not frames or not _is_refusal(frames, run.own):
         return None
-    text = one_line((take_apart(str(error)).reasons or [str(error)])[0])
-    makers = [frame.f_locals.get("self") for frame in frames if frame.f_code.co_name == "__init__"]
-    places = (place for made in makers for place in _places(config, type(made), sections))
-    return next(places, ""), text
+    text = _reason(error)
+    place, kind = _place(frames, run)
+    if kind is None:
+        return place, text
+    # Lightning's messages name the argument: the first of those that the user has set
+    words = re.findall(r"\w+", text)
+    keys = [f"{place}.{word}" for word in words if word in parameter_names(kind)]
+    found = next(filter(run.is_set, keys), place)
+    named = kind.__name__ in text or place in run.sections
+    return found, text if named else f"{kind.__name__}: {text}"
+
+
+def _is_refusal(frames: list[FrameType], own: Collection[str]) -> bool:
+    """Return whether the command line called libraries, and nothing else, when the error arose."""
+    names = (str(frame.f_globals.get("__name__", "")) for frame in frames)
+    others = (name for name in names if _root(name) == "recurlight" or _root(name) in own)
+    ours = next(others, "")
+    return ours.startswith(COMMAND_LINE) and _root(str(frames[0].f_globals.get("__name__"))) != "recurlight"
+
+
+def _root(module: str) -> str:
+    root = module.partition(".")[0]
+    return "" if root in LIBRARIES else root
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    text = str(error) or type(error).__name__
+    return one_line((take_apart(text).reasons or [text])[0])
 
 
 def _frames(error: Exception) -> list[FrameType]:
@@ -46,15 +87,20 @@ def _frames(error: Exception) -> list[FrameType]:
     return found
 
 
-def _places(config: dict[str, Any], kind: type, sections: Mapping[str, type]) -> Iterator[str]:
-    """Iterate over the dotted paths at which a configuration asks for a class."""
-    for name, section in sections.items():
-        if kind is section:
-            yield name
-    yield from _named(config, kind, "")
+def _place(frames: list[FrameType], run: Run) -> tuple[str, type | None]:
+    """Return the innermost object that the configuration asks for: its dotted path and class."""
+    kinds = [(frame, type(frame.f_locals.get("self"))) for frame in frames]
+    for _, kind in kinds:
+        for path in _named(run.config, kind, ""):
+            return path, kind
+    made = (kind for frame, kind in kinds if frame.f_code.co_name == "__init__")
+    sections = {kind: name for name, kind in run.sections.items()}
+    found = next((kind for kind in made if kind in sections), run.sections.get("trainer"))
+    return (sections[found], found) if found else ("", None)
 
 
 def _named(node: Any, kind: type, path: str) -> Iterator[str]:
+    """Iterate over the dotted paths at which a configuration asks for a class."""
     if isinstance(node, list):
         for item in node:
             yield from _named(item, kind, path)

@@ -27,9 +27,8 @@ OURS = "recurlight.RecursiveModule"
 NOTHING = (None, "", "null")
 """How a command line says that there is no checkpoint."""
 
-KEYWORDS = ("best", "hpc")
+KEYWORDS = ("hpc",)
 """Checkpoints that Lightning finds by itself."""
-
 
 SHARDED = (".metadata", "latest")
 """What shows that a folder is itself a checkpoint, of a strategy that shards."""
@@ -43,8 +42,7 @@ def read_checkpoint(path: str, flag: str = "--ckpt_path") -> dict[str, Any]:
         flag: What the user named it by.
 
     Returns:
-        Its content; empty for sharded ones, which are folders, and for names that Lightning resolves itself
-        (`best`, `hpc`).
+        Its content; empty for sharded ones, which are folders, and for `hpc`, which Lightning resolves.
 
     Raises:
         CheckpointError: There is no such file, or it holds something else.
@@ -57,6 +55,10 @@ def read_checkpoint(path: str, flag: str = "--ckpt_path") -> dict[str, Any]:
         newest = max(inside, key=lambda found: found.stat().st_mtime, default=None)
         advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
         raise CheckpointError(f"{flag} {path}: this is a folder; {advice}")
+    if path == "best" and not file.is_file():
+        raise CheckpointError(
+            f"{flag} best: only the program that trained knows which was best: name its file, or last"
+        )
     if not file.is_file():
         near = sorted(str(other) for other in file.parent.glob("*.ckpt")) if file.parent.is_dir() else []
         raise CheckpointError(f"{flag} {path}: there is no such file{suggestion(path, near)}")

@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import recurlight
 
-__all__ = ["TypeLookup", "class_at", "concrete_subclasses", "expected_classes"]
+__all__ = ["TypeLookup", "class_at", "concrete_subclasses", "expected_classes", "parameter_names"]
 
 
 def class_at(path: str) -> type | None:
@@ -58,7 +58,7 @@ def concrete_subclasses(base: type) -> list[type]:
     return [kind for kind in found if not inspect.isabstract(kind) and not kind.__name__.startswith("_")]
 
 
-def _parameters(kind: type) -> list[str]:
+def parameter_names(kind: type) -> list[str]:
     """Return the names of a constructor's arguments, those of its bases included where it passes them on."""
     names: dict[str, None] = {}
     for base in kind.__mro__:
@@ -98,7 +98,7 @@ class TypeLookup:
         kind = class_at(owner) if owner else self.sections.get(section)
         if kind is None:
             return f"'{section or owner}'", []
-        return kind.__name__, _parameters(kind)
+        return kind.__name__, parameter_names(kind)
 
     def _expected(self, owner: str | None, key: str) -> list[type]:
         section, _, name = key.rpartition(".")

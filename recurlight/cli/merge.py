@@ -84,7 +84,7 @@ def _lay(merged: dict[str, Any], key: str, value: Any) -> None:
     elif key == CALLBACKS and value is not None:
         merged[key] = _by_class(_several(merged.get(key)), _several(value))
     else:
-        merged[key] = overlay(merged[key], value) if key in merged else value
+        merged[key] = overlay(merged.get(key, {} if isinstance(value, dict) else None), value)
 
 
 def _several(node: Any) -> list[Any]:

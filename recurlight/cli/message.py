@@ -46,7 +46,7 @@ CALLABLE = re.compile(
 FACTORY = re.compile(r"Type \S+\[.* expects a function or a callable class: ")
 KEY = re.compile(r'Parser key "([^"]+)"(?:\[\d+\])?:\s*(.*)')
 CLASS = re.compile(r"Problem with given class_path '([^']+)':")
-VALUE = re.compile(r"\.? ?(?:Got|Given) value: (.*)")
+VALUE = re.compile(r"\.? ?(?:Got|Given) value:\s*(.*)")
 NOISE = re.compile(
     r"Expected a path but|Does not validate against any|Subtypes:|Errors:|Given value type:|"
     r"Subclass types expect|a class path \(str\)|a dict with|a dict without"

@@ -52,9 +52,17 @@ class Request(NamedTuple):
         config = ["--config", yaml.safe_dump(self.config)] if self.config else []
         return [self.subcommand, *config, *self.rest]
 
+    def sets(self, key: str) -> bool:
+        """Return whether a configuration or a flag sets a key, or something below it."""
+        return has_key(self.config, key) or self._is_flag(key)
+
+    def _is_flag(self, key: str) -> bool:
+        given = (flag.key.replace("+", "").replace(".init_args", "") for flag in flags(self.rest))
+        return any(flag == key or flag.startswith(f"{key}.") for flag in given)
+
     def origin(self, key: str) -> str | None:
-        """Name the last configuration that sets a key, unless a flag does."""
-        if not key or any(flag.key == key for flag in flags(self.rest)):
+        """Name the last configuration that sets a key, unless a flag sets it or something below it."""
+        if not key or self._is_flag(key):
             return None
         return next((name for name, content in reversed(self.sources) if has_key(content, key)), None)
 
@@ -82,7 +90,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     checkpoint = _checkpoint(path, subcommand, sources, given)
     named = {section for _, content in sources for section in content}
     own = sections(start, weights, named, _setter(sources, given))
-    merged = overlay({**DEFAULTS, "trainer": {}}, run_config(checkpoint) | own)
+    merged = overlay(DEFAULTS, run_config(checkpoint) | own)
     for _, content in sources:
         merged = overlay(merged, content)
     merged = copy.deepcopy(merged)  # the sources share their nodes with it
@@ -90,7 +98,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
         forget_switched(merged, flag)
     packages = [*trusted, *named_by(given), *own_packages(merged)]
     roots = [parse(flag.value) for flag in given if flag.key == "trainer.default_root_dir"]
-    root = [merged["trainer"].get("default_root_dir"), *roots][-1] or LOGS
+    root = [(merged.get("trainer") or {}).get("default_root_dir"), *roots][-1] or LOGS
     return Request(subcommand, rest, merged, sources, checkpoint, weights, name, root, packages)
 
 
