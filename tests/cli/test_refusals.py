@@ -27,7 +27,7 @@ FIT = ["fit", "--config", "tiny"]
         ),
         (
             ["--trainer.callbacks+=BackboneFinetuning"],
-            "trainer.callbacks: BackboneFinetuning: ",
+            "BackboneFinetuning trains the part `backbone`",
             ["backbone"],
         ),
         (
