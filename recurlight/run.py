@@ -98,9 +98,8 @@ class Run(Callback):
         """
         self._loaded, self._averaged = {}, False
         if trainer.state.fn != TrainerFn.FITTING:
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, WeightAveraging):
-                    callback._average_model = None
+            for callback in _averages(trainer):
+                callback._average_model = None
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -144,6 +143,8 @@ class Run(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what the run keeps, and make Lightning's counters agree with it."""
+        if self.ended_in(trainer) and _averages(trainer):
+            checkpoint.setdefault("averaging_state", {})  # of what is averaged, though nobody averages on
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if self._averaged and "current_model_state" in checkpoint:  # interrupted while they were exchanged
@@ -198,6 +199,12 @@ class Run(Callback):
             flaw = f"is of a run with model.seed {seed} and this one has {self.seed}"
         if flaw:
             rank_zero_warn(f"the checkpoint {flaw}: training goes on, but not as without the interruption")
+
+
+def _averages(trainer: Trainer) -> list[WeightAveraging]:
+    """Return the callbacks that average weights."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
 
 
 def _schedulers(trainer: Trainer) -> list[GradientAccumulationScheduler]:

@@ -114,6 +114,19 @@ def test_weights_are_known_after_training_and_from_a_checkpoint(tmp_path, averag
     assert (mark(again).weights, mark(again).step, mark(again).checkpoint) == (kind, 3, file)
 
 
+def test_averaged_weights_that_are_saved_after_an_evaluation_are_called_so(tmp_path):
+    """Fails if the evaluation, which takes the average away, takes its name away too."""
+    made, run = model(), trainer(max_steps=3, callbacks=[EMAWeightAveraging(decay=0.5, use_buffers=False)])
+    run.fit(made, data())
+    run.validate(made, datamodule=data(), verbose=False)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    trainer().test(made, data(), ckpt_path=tmp_path / "x.ckpt", verbose=False, weights_only=True)
+    assert (mark(made).weights, mark(made).step) == ("averaged", 3)
+    trainer(max_steps=4, callbacks=[EMAWeightAveraging(use_buffers=False)]).fit(
+        model(), data(), ckpt_path=tmp_path / "x.ckpt", weights_only=True
+    )
+
+
 def test_a_trainer_s_checkpoint_is_not_named_for_weights_that_it_did_not_train(tmp_path):
     """Fails if the trainer's own steps are believed: the weights may come from elsewhere."""
     made, saver = model(), ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
