@@ -183,6 +183,12 @@ class RecurlightCLI(LightningCLI):
         make_durable(trainer.strategy)
         return trainer
 
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        if self.trainer.local_rank == 0:  # an error in the data is told before other ranks are started
+            self.datamodule.prepare_data()
+        super()._run_subcommand(subcommand)
+
     def after_fit(self) -> None:
         """Show the table for the final weights, and say where they are."""
         if self._get(self.config, "trainer").fast_dev_run or self.trainer.interrupted:

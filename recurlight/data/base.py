@@ -220,6 +220,10 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         found = zip(splits, names, (True, True, False), strict=True)
         return Splits(*(checked(part, name, answered=known, **sizes) for part, name, known in found))
 
+    def prepare_data(self) -> None:
+        """Load the puzzles on one process of each node, before the others find them made or downloaded."""
+        _ = self.splits
+
     def setup(self, stage: str | None = None) -> None:
         """Load the puzzles, once.
 

@@ -83,10 +83,6 @@ class SourcedData(PuzzleData):
     def identity(self, questions: NDArray[np.uint8]) -> UInt64:
         """Hash questions, `(n, L)`, so that those which are the same up to symmetry have equal hashes."""
 
-    def prepare_data(self) -> None:
-        """Make or download the puzzles, on one process of each node."""
-        _ = self.splits
-
     def load(self) -> Splits:
         """Return the splits of the chosen source."""
         return self.load_source()
