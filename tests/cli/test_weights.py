@@ -91,7 +91,10 @@ def test_an_averaging_run_averages_from_there(trained, folder):
         (["fit", "--config", "tiny", "--ckpt_path", "auto", "--weights", "b.ckpt"], "drop one of them"),
         (["test", "--weights", "b.ckpt"], "--weights b.ckpt begins a training: test with --ckpt_path b.ckpt"),
         (["fit", "--config", "tiny", "--weights", "gone.ckpt"], "--weights gone.ckpt: there is no such file"),
-        (["fit", "--config", "tiny", "--weights", "best"], "--weights best: only the program that trained knows which was best: name its file"),
+        (
+            ["fit", "--config", "tiny", "--weights", "best"],
+            "--weights best: only the program that trained knows which was best",
+        ),
         (["fit", "--config", "tiny", "--weights", "recipes"], "--weights recipes: this is a folder"),
         (
             ["fit", "--config", "tiny", "--weights", "recipes/tiny.yaml"],
