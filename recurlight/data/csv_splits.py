@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from recurlight.data.base import Splits
 from recurlight.data.csv_table import GridTable, open_table
 from recurlight.data.order import UInt64, counter_hash
-from recurlight.data.source_files import part_file
+from recurlight.data.source_files import missing, part_file
 from recurlight.data.stream import Puzzles
-from recurlight.errors import DataError, suggestion
+from recurlight.errors import DataError
 
 __all__ = ["Identity", "Reader", "draw_splits"]
 
@@ -127,8 +127,7 @@ def _tables(path: Path, length: int) -> tuple[GridTable | None, GridTable]:
         table = open_table(path, length)
         return table if table.answered else None, table
     if not path.is_dir():
-        near = suggestion(str(path), map(str, path.parent.glob("*"))) if path.parent.is_dir() else ""
-        raise DataError(f"{path}: no such file or folder{near or ';'} {_ADVICE}")
+        raise missing(path, _ADVICE)
     train, test = (part_file(path, part, [".csv"]) for part in ("train", "test"))
     if test is None:
         raise DataError(f"{path / 'test.csv'}: no such file; {_ADVICE}")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.errors import DataError
+from recurlight.errors import DataError, suggestion
 
-__all__ = ["ANSWER", "QUESTION", "HeaderError", "columns", "contents", "ending", "part_file"]
+__all__ = ["ANSWER", "QUESTION", "HeaderError", "columns", "contents", "ending", "missing", "part_file"]
 
 QUESTION, ANSWER = "question", "answer"
 
@@ -60,14 +60,21 @@ def columns(names: Sequence[str]) -> dict[str, str]:
 
 
 def ending(path: Path, known: Sequence[str]) -> str | None:
-    """Return which of the endings a file's name has, packed or not; None for another.
+    """Return which of the endings a file's name has, packed or not, in small letters or capitals, or None.
 
     Example:
         >>> ending(Path("train.csv.gz"), [".csv", ".jsonl"])
         '.csv'
     """
-    name = path.name.removesuffix(_PACKED)
+    name = path.name.lower().removesuffix(_PACKED)
     return next((suffix for suffix in known if name.endswith(suffix)), None)
+
+
+def missing(path: Path, advice: str) -> DataError:
+    """Return the error for a file or folder that is not there, with the name that may be meant."""
+    beside = path.parent.glob("*") if path.parent.is_dir() else ()
+    near = suggestion(str(path), [str(other) for other in beside if other != path])
+    return DataError(f"{path}: no such file or folder{near or ';'} {advice}")
 
 
 def part_file(folder: Path, part: str, endings: Sequence[str]) -> Path | None:

@@ -95,7 +95,9 @@ class TableData(PuzzleData):
         self.vocabulary = _vocabulary(alphabet, grids.get("train", []), first, self.text)
         self.tasks = sorted({str(task) for task in first.columns.get("task", [""])})
         largest = np.max([question.shapes.max(axis=0) for question, *_ in grids.values()], axis=0)
-        shape = grid_shape or largest.tolist()
+        shape = largest.tolist() if grid_shape is None else list(grid_shape)
+        if len(shape) != 2 or min(shape) < 1:
+            raise DataError(f"grid_shape is {grid_shape}: set data.grid_shape to [rows, columns], 1 or more")
         super().__init__(
             vocab_size=len(self.vocabulary.symbols) + 1,
             grid_shape=(shape[0], shape[1]),

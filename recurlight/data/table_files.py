@@ -9,8 +9,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recurlight.data.source_files import ANSWER, QUESTION, HeaderError, columns, contents, ending, part_file
-from recurlight.errors import DataError, suggestion
+from recurlight.data.source_files import (
+    ANSWER,
+    QUESTION,
+    HeaderError,
+    columns,
+    contents,
+    ending,
+    missing,
+    part_file,
+)
+from recurlight.errors import DataError
 
 __all__ = ["Table", "find_tables", "read_table"]
 
@@ -51,11 +60,8 @@ def find_tables(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {"train": path}
     if not path.is_dir():
-        near = suggestion(str(path), map(str, path.parent.glob("*"))) if path.parent.is_dir() else ""
-        raise DataError(
-            f"{path}: no such file or folder{near or ';'} set data.path to a .csv or .jsonl file, or to a "
-            "folder with train.csv and perhaps val.csv and test.csv"
-        )
+        advice = "set data.path to a .csv or .jsonl file, or to a folder with train.csv"
+        raise missing(path, f"{advice} and perhaps val.csv and test.csv")
     found = {part: part_file(path, part, _SUFFIXES) for part in _PARTS}
     files = {part: file for part, file in found.items() if file}
     if not files.keys() & {"train", "test"}:

@@ -203,6 +203,10 @@ def test_files_that_are_not_there(here):
     )
     (here / "words.csv").write_text(WORDS)
     assert "did you mean 'words.csv'?" in refusal("word.csv")
+    (here / "link.csv").symlink_to("gone")
+    assert refusal("link.csv").startswith("link.csv: no such file or folder; set data.path")
+    (here / "CAPITALS.CSV").write_text(WORDS)
+    assert len(TableData("CAPITALS.CSV").parts["train"].inputs) == 3
     (here / "words.txt").write_text(WORDS)
     assert refusal("words.txt") == "words.txt ends in '.txt': data.path takes .csv and .jsonl files"
     for name in ("train.csv", "train.jsonl"):
@@ -217,6 +221,8 @@ def test_files_that_are_not_there(here):
         ({"num_val": -1}, "num_val is -1: set data.num_val to 0 or more"),
         ({"alphabet": ""}, "alphabet is '': set data.alphabet to one or more symbols, each once"),
         ({"alphabet": "abca"}, "alphabet is 'abca': set data.alphabet to one or more symbols, each once"),
+        ({"grid_shape": (4,)}, "grid_shape is (4,): set data.grid_shape to [rows, columns], 1 or more"),
+        ({"grid_shape": (0, 4)}, "grid_shape is (0, 4): set data.grid_shape to [rows, columns], 1 or more"),
         ({"alphabet": [1, 2]}, "train.csv, row 2: the question is no JSON list"),
     ],
 )
