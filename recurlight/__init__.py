@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from recurlight.interop import import_published
     from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
     from recurlight.module import RecursiveModule
-    from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine
+    from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine, SplitOptimizer
     from recurlight.precision import full_precision
     from recurlight.recursion import Recursion
     from recurlight.refiners import (
@@ -148,6 +148,7 @@ _HOMES = {
         "AdamATan2",
         "LinearWarmup",
         "LinearWarmupCosine",
+        "SplitOptimizer",
     ),
     "precision": ("full_precision",),
     "recursion": ("Recursion",),

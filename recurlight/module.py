@@ -24,7 +24,7 @@ from recurlight.fitting import require_fitting
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
 from recurlight.naming import digests, settled
-from recurlight.optim import AdamATan2, add_tables, check_schedule, forget_gradients
+from recurlight.optim import AdamATan2, add_tables, forget_gradients, make_optimizer, make_schedule
 from recurlight.outputs import check_loss
 from recurlight.recursion import Recursion
 from recurlight.refiners.base import Refiner
@@ -32,7 +32,7 @@ from recurlight.reloadable import Reloadable
 from recurlight.results import publish
 from recurlight.run import Run
 from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
-from recurlight.start import check_monitors, check_trainer
+from recurlight.start import check_monitors, check_trainer, may_log_others, when_stepped
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
 from recurlight.types import Batch, Carry, Prediction, Sizes
@@ -209,11 +209,12 @@ class RecursiveModule(Reloadable):
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
         if stage == "fit":
             check_trainer(self.trainer)
-            parts = (self, self.recursion.truncation, self.evaluation.task)
-            check_monitors(self.trainer, self.figures(), parts)
+            check_monitors(self.trainer, self.figures())
 
-    def figures(self) -> set[str]:
-        """Return the names of what training logs, as far as recurlight's own parts log it."""
+    def figures(self) -> set[str] | None:
+        """Return the names of what training logs; None where a part of the user's own may log others."""
+        if may_log_others(self.trainer, self, self.recursion.truncation, self.evaluation.task):
+            return None
         validates = self.trainer.limit_val_batches != 0
         measured = {f"val/{name}" for name in self.evaluation.figures()} if validates else set()
         return {*self.progress.figures(), "samples", *self.recursion.truncation.figures(), *measured}
@@ -240,12 +241,11 @@ class RecursiveModule(Reloadable):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimiser, and a schedule that is stepped with it."""
-        optimizer = add_tables(self.optimizer(self.parameters()), self)
+        optimizer = add_tables(make_optimizer(self.optimizer, self), self)
         if self.scheduler is None:
             return optimizer
-        scheduler = self.scheduler(optimizer)
-        check_schedule(optimizer, self, scheduler)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        scheduler = make_schedule(self.scheduler, optimizer, self)
+        return {"optimizer": optimizer, "lr_scheduler": when_stepped(scheduler, self.figures)}
 
     def on_before_zero_grad(self, optimizer: Optimizer) -> None:
         """Drop gradients of rows as those of parameters are dropped."""

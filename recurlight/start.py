@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.cli import ReduceLROnPlateau as MonitoringPlateau
+from lightning.pytorch.utilities.types import LRSchedulerConfigType
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from recurlight.errors import CheckpointError, IncompatibleComponents, suggestion
 
-__all__ = ["check_monitor", "check_monitors", "check_trainer"]
+__all__ = ["check_monitor", "check_monitors", "check_trainer", "may_log_others", "when_stepped"]
 
 KNOWN = ("recurlight", "lightning", "builtins")
 """Packages whose classes log nothing else than what is known here."""
@@ -54,22 +57,50 @@ def _check_folder(folder: str) -> None:
         )
 
 
-def check_monitors(trainer: Trainer, figures: Collection[str], parts: Iterable[object]) -> None:
+def may_log_others(trainer: Trainer, *parts: object) -> bool:
+    """Tell whether a callback or another part is the user's own, which may log what it likes."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(type(part).__module__.partition(".")[0] not in KNOWN for part in (*parts, *callbacks))
+
+
+def check_monitors(trainer: Trainer, figures: Collection[str] | None) -> None:
     """Refuse callbacks that wait for a figure which the run does not log.
 
     Args:
         trainer: Whose callbacks they are.
-        figures: Names of what recurlight's own parts log.
-        parts: What else may log, with the callbacks: where one is the user's own, Lightning finds out later.
+        figures: Names of what is logged; where they are not known, Lightning finds it out later.
 
     Raises:
         IncompatibleComponents: With the nearest name that is logged.
     """
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    if any(type(part).__module__.partition(".")[0] not in KNOWN for part in (*parts, *callbacks)):
-        return
     for callback, extra in _monitoring(trainer):
-        check_monitor(type(callback).__name__, str(callback.monitor), {*figures, *extra})
+        if figures is not None:
+            check_monitor(type(callback).__name__, str(callback.monitor), {*figures, *extra})
+
+
+def when_stepped(
+    schedule: LRScheduler, figures: Callable[[], Collection[str] | None]
+) -> LRSchedulerConfigType:
+    """Say when Lightning steps a schedule: after every step, or every epoch if it waits for a figure.
+
+    Args:
+        schedule: As the model's `scheduler` makes it.
+        figures: Tells the names of what is logged, if they are known.
+
+    Raises:
+        IncompatibleComponents: Nothing says for which figure it waits, or that is not logged.
+    """
+    if not isinstance(schedule, ReduceLROnPlateau):
+        return {"scheduler": schedule, "interval": "step"}
+    if not isinstance(schedule, MonitoringPlateau):
+        raise IncompatibleComponents(
+            "model.scheduler: ReduceLROnPlateau waits for a figure that it does not name: use "
+            "lightning.pytorch.cli.ReduceLROnPlateau, which takes a monitor, such as val/loss"
+        )
+    known = figures()
+    if known is not None:
+        check_monitor("ReduceLROnPlateau", schedule.monitor, known)
+    return {"scheduler": schedule, "interval": "epoch", "monitor": schedule.monitor}
 
 
 def _monitoring(trainer: Trainer) -> Iterator[tuple[EarlyStopping | ModelCheckpoint, tuple[str, ...]]]:

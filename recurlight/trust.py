@@ -17,7 +17,8 @@ from recurlight.errors import CheckpointMismatch, UntrustedCode, suggestion
 
 __all__ = ["LIBRARIES", "Trust", "is_own", "refusal", "under"]
 
-LIBRARIES = ("recurlight", "torch.nn", "torch._C._nn", "torch.optim")
+PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
+LIBRARIES = ("recurlight", "torch.nn", "torch._C._nn", "torch.optim", PLATEAU)
 """Packages whose classes every file may name; the third holds functions of `torch.nn.functional`."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -12,6 +13,7 @@ from ranks import run_two
 
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.module import RecursiveModule
+from recurlight.optim import SplitOptimizer
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import ImplicitGradient, LastCycles, LastUpdates
 from recurlight.types import Batch
@@ -24,16 +26,23 @@ def plain_sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05)
 
 
+def split_sgd(parameters):
+    """Another rate for the cells' matrices."""
+    return SplitOptimizer(parameters, matrices=partial(torch.optim.SGD, lr=0.02), rest=plain_sgd)
+
+
 MODELS = {
     "trm": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "hrm": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(2), QLearningHalting(), 2, 4),
+    "split": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "deq": lambda: (SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), 6, 1),
 }
 
 
 def made(name: str) -> RecursiveModule:
     refiner, truncation, halting, cycles, segments = MODELS[name]()
-    settings = {"width": SIZES.width, "exploration": 0.5, "optimizer": plain_sgd}
+    settings = {"width": SIZES.width, "exploration": 0.5}
+    settings["optimizer"] = split_sgd if name == "split" else plain_sgd
     sizes = {"cycles": cycles, "max_segments": segments}
     model = RecursiveModule(SIZES.vocab, SIZES.tokens, refiner, truncation, halting, **settings, **sizes)
     if list(model.recursion.halting.parameters()):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import SIZES, attention, batch, loader, mixer, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.cli import ReduceLROnPlateau
 from lightning.pytorch.loggers import CSVLogger
 from saved_models import answers, made, require_equal, trained
 from torch import nn
@@ -37,6 +38,7 @@ from recurlight import (
     RecursiveModule,
     SingleRefiner,
     SoftmaxCrossEntropy,
+    SplitOptimizer,
     StablemaxCrossEntropy,
     StartVector,
     SudokuData,
@@ -75,6 +77,9 @@ PUBLIC = {  # none with its defaults where it has arguments: a forgotten one mus
     TokenDecoder: lambda: made(decoder=TokenDecoder()),
     SoftmaxCrossEntropy: lambda: made(loss=SoftmaxCrossEntropy(0.25)),
     StablemaxCrossEntropy: lambda: made(loss=StablemaxCrossEntropy()),
+    SplitOptimizer: lambda: made(
+        optimizer=partial(SplitOptimizer, matrices=partial(torch.optim.Muon, lr=0.02), rest=torch.optim.AdamW)
+    ),
     AdamATan2: lambda: made(optimizer=partial(AdamATan2, lr=0.5, betas=(0.5, 0.75))),
     LinearWarmup: lambda: made(scheduler=partial(LinearWarmup, warmup=3)),
     LinearWarmupCosine: lambda: made(scheduler=partial(LinearWarmupCosine, warmup=3, total=9)),
@@ -95,6 +100,7 @@ OWN = {
     "torch cell": lambda: made(refiner=SingleRefiner(nn.Linear(SIZES.width, SIZES.width, bias=False))),
     "chain": lambda: made(refiner=SingleRefiner(nn.Sequential(nn.Linear(16, 16), nn.Softsign()))),
     "torch optimizer": lambda: made(optimizer=partial(torch.optim.AdamW, lr=0.1, weight_decay=0.5)),
+    "plateau": lambda: made(scheduler=partial(ReduceLROnPlateau, monitor="loss", patience=3)),
     "module": lambda: own.OwnModule(SIZES.tokens, steps=3),
     "sizes": lambda: made(num_tasks=2, seed=3, eval_cycles=3, eval_segments=3, halting_weight=0.25),
 }

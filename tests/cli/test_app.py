@@ -142,6 +142,26 @@ def test_torch_optimizers_and_solvers_go_by_their_bare_names(capsys):
     assert config["model"]["truncation"]["init_args"]["solver"]["class_path"] == "recurlight.PicardSolver"
 
 
+def test_muon_takes_its_share_from_a_file_and_by_flags(monkeypatch, folder):
+    """Breaks when the optimizers inside of one do not get their own settings."""
+    (folder / "split.yaml").write_text(
+        "model: {optimizer: {class_path: SplitOptimizer, init_args: {matrices: "
+        "{class_path: torch.optim.Muon, init_args: {lr: 0.02}}, rest: {class_path: AdamATan2}}}}"
+    )
+    arguments = ["fit", "--config", "tiny", "--config", "split.yaml"]
+    flags = [
+        "--model.optimizer.matrices.lr=0.03",
+        "--model.optimizer.rest=AdamW",
+        "--model.optimizer.rest.lr=1",
+    ]
+    for more, expected in (([], (0.02, AdamATan2, 1e-4)), (flags, (0.03, torch.optim.AdamW, 1.0))):
+        model = built(monkeypatch, folder, *arguments, *more).model
+        muon, rest = model.configure_optimizers().parts
+        assert isinstance(muon, torch.optim.Muon)
+        assert (muon.param_groups[0]["lr"], type(rest), rest.param_groups[0]["lr"]) == expected
+        assert model.description.unrecorded == {}
+
+
 def test_classes_of_the_current_folder_can_be_named(folder, capsys):
     source = "from recurlight import FixedHalting\nclass Own(FixedHalting):\n    pass\n"
     (folder / "own_halting_module.py").write_text(source)
