@@ -13,6 +13,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.initialization import linear, truncated_normal
 from recurlight.precision import at_least_float32, full_precision, to_compute_dtype
 from recurlight.sparse_table import SparseTable
+from recurlight.spec.given import within
 from recurlight.types import Sized, Sizes
 
 __all__ = ["Decoder", "Encoder", "TokenDecoder", "TokenEncoder"]
@@ -70,6 +71,8 @@ class TokenEncoder(Encoder):
         task_table: SparseTable | None = None,
     ) -> None:
         super().__init__()
+        if task_width is not None:
+            within("TokenEncoder", "task_width", task_width, 1)
         self.learned_positions, self.task_width, self.task_table = learned_positions, task_width, task_table
         self.prefix, self.tasks, self.scale = 0, 1, 1.0
 

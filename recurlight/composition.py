@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ __all__ = [
     "check_limits",
     "check_precision",
     "check_refiner",
+    "check_sizes",
     "check_tasks",
     "floats",
 ]
@@ -36,7 +38,6 @@ def bind(module: nn.Module, sizes: Sizes, seed: int) -> None:
     Raises:
         IncompatibleComponents: A size is out of range, or a part cannot be made of that size.
     """
-    _check_sizes(sizes)
     generator = torch.Generator().manual_seed(seed)
     for part in list(module.modules()):
         if isinstance(part, Sized):
@@ -49,13 +50,19 @@ def bind(module: nn.Module, sizes: Sizes, seed: int) -> None:
                 ) from error
 
 
-def _check_sizes(sizes: Sizes) -> None:
-    """Refuse sizes of which nothing can be made."""
-    settings = {"vocab_size": (sizes.vocab, 1), "seq_len": (sizes.tokens, 1), "width": (sizes.width, 1)}
-    settings |= {"prefix": (sizes.prefix, 0), "num_tasks": (sizes.tasks, 1)}
-    for name, (value, least) in settings.items():
-        if value < least:
-            raise IncompatibleComponents(f"{name} is {value}: set model.{name} to {least} or more")
+def check_sizes(sizes: Sizes) -> None:
+    """Refuse sizes that are no sizes.
+
+    Raises:
+        IncompatibleComponents: With the setting to change.
+    """
+    settings = {"vocab": "vocab_size", "tokens": "seq_len", "prefix": "prefix", "tasks": "num_tasks"}
+    for name, size in sizes._asdict().items():
+        least, setting = int(name != "prefix"), settings.get(name, name)
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < least:
+            raise IncompatibleComponents(
+                f"{setting} is {size!r}: set model.{setting} to a whole number, {least} or more"
+            )
 
 
 def check_limits(cycles: int, max_segments: int, exploration: float, lookahead: bool) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recurlight.losses import exactly_right
+from recurlight.spec.given import checked
 from recurlight.task_metric import TaskMetric
 from recurlight.types import IGNORE, Batch, Prediction
 
@@ -48,6 +49,7 @@ class ExactByGroup(TaskMetric):
     right: Tensor
     rows: Tensor
 
+    @checked
     def __init__(self, title: str, names: Sequence[str], group: Callable[[Batch], Tensor]) -> None:
         super().__init__()
         self.title, self.names, self.group = title, tuple(names), group

@@ -32,6 +32,7 @@ from recurlight.reloadable import Reloadable
 from recurlight.results import publish
 from recurlight.run import Run
 from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
+from recurlight.spec.given import within
 from recurlight.start import check_monitors, check_trainer, may_log_others, when_stepped
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.implicit import warn_unconverged
@@ -126,6 +127,7 @@ class RecursiveModule(Reloadable):
         self.loss = loss or StablemaxCrossEntropy()
         with generators_kept():
             check_loss(self.loss, sizes)
+        within("RecursiveModule", "halting_weight", halting_weight, 0)
         self.halting_weight = halting_weight
         self.eval_cycles, self.eval_adaptive = eval_cycles, eval_adaptive
         self.optimizer, self.scheduler = optimizer, scheduler

@@ -16,6 +16,7 @@ from recurlight.composition import (
     check_limits,
     check_precision,
     check_refiner,
+    check_sizes,
     floats,
 )
 from recurlight.halting.base import Halting
@@ -23,6 +24,7 @@ from recurlight.outputs import check_decoder, check_encoder, check_halting
 from recurlight.question import check_question
 from recurlight.refiners.base import Refiner
 from recurlight.seeding import generators_kept
+from recurlight.spec.given import checked
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sizes
 
@@ -86,6 +88,7 @@ class Recursion(nn.Module):
         torch.Size([4, 16, 6])
     """
 
+    @checked
     def __init__(
         self,
         sizes: Sizes,
@@ -100,6 +103,7 @@ class Recursion(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_sizes(sizes)
         check_limits(cycles, max_segments, exploration, halting.needs_lookahead)
         self.sizes, self.cycles, self.max_segments = sizes, cycles, max_segments
         self.exploration, self.seed = exploration, seed

@@ -87,7 +87,7 @@ def test_the_injection_takes_the_dtype_of_the_model_or_of_autocast():
     assert made.double()(TOKENS, TASK).dtype == torch.float64
 
 
-@pytest.mark.parametrize("width", [25, 0, -1])
+@pytest.mark.parametrize("width", [25, 100])
 def test_a_task_vector_that_does_not_fit_is_refused(width):
     with pytest.raises(IncompatibleComponents) as caught:
         bound(TokenEncoder(task_width=width), PREFIXED)

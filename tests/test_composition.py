@@ -65,8 +65,8 @@ REFUSED = {
     ),
     "exploration nan": (
         lambda: compose(exploration=float("nan")),
-        "exploration is a probability, not nan",
-        "set model.exploration between 0 and 1",
+        "Recursion got exploration=nan",
+        "give a finite number",
     ),
     "look-ahead": (
         lambda: compose(halting=QLearningHalting(), max_segments=1),

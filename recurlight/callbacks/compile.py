@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
@@ -15,13 +16,15 @@ from torch import nn
 from recurlight.errors import RecurlightError
 from recurlight.module import RecursiveModule
 from recurlight.refiners.base import Refiner
+from recurlight.spec.given import checked
 
 __all__ = ["CompileCells", "compile_cells"]
 
 _COMPILED: WeakSet[nn.Module] = WeakSet()
 
 
-def compile_cells(refiner: Refiner[Any], backend: str = "inductor") -> None:
+@checked
+def compile_cells(refiner: Refiner[Any], backend: str | Callable[..., Any] = "inductor") -> None:
     """Compile each cell of a refiner in place, a shared one once and none a second time.
 
     The loop over updates stays in Python, so one graph serves any number of cycles. A cell that cannot be
@@ -30,7 +33,7 @@ def compile_cells(refiner: Refiner[Any], backend: str = "inductor") -> None:
 
     Args:
         refiner: Supplies the cells; their weights keep their names.
-        backend: Any of `torch.compiler.list_backends()`.
+        backend: Any of `torch.compiler.list_backends()`, or what torch takes in place of a name.
 
     Example:
         >>> from recurlight import SingleRefiner
@@ -60,7 +63,8 @@ class CompileCells(Callback):
         'inductor'
     """
 
-    def __init__(self, backend: str = "inductor") -> None:
+    @checked
+    def __init__(self, backend: str | Callable[..., Any] = "inductor") -> None:
         self.backend = backend
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

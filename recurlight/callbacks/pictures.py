@@ -13,6 +13,7 @@ from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
 from recurlight.pictures import pixels, require_matplotlib, sheet
 from recurlight.samples import samples
+from recurlight.spec.given import checked
 from recurlight.types import Batch
 
 __all__ = ["SamplePictures"]
@@ -41,6 +42,7 @@ class SamplePictures(Callback):
         2
     """
 
+    @checked
     def __init__(self, count: int = 3, folder: str | None = None) -> None:
         super().__init__()
         if count < 1:

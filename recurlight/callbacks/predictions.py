@@ -15,6 +15,7 @@ from recurlight.data.base import PuzzleData
 from recurlight.losses import exactly_right
 from recurlight.results import tell
 from recurlight.samples import samples, side_by_side
+from recurlight.spec.given import checked, within
 from recurlight.types import IGNORE, Batch, Prediction
 
 __all__ = ["PredictionWriter", "records"]
@@ -73,7 +74,9 @@ class PredictionWriter(Callback):
         'predictions.jsonl'
     """
 
+    @checked
     def __init__(self, path: str = "predictions.jsonl", show: int = 1) -> None:
+        within("PredictionWriter", "show", show, 0)
         self.file = self.path = Path(path)
         self.show = show
         self.texts: list[str] = []

@@ -11,6 +11,7 @@ from recurlight.data.arc_votes import ArcVotes
 from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
 from recurlight.results import tell
+from recurlight.spec.given import checked
 
 __all__ = ["SubmissionWriter"]
 
@@ -32,6 +33,7 @@ class SubmissionWriter(Callback):
         'out'
     """
 
+    @checked
     def __init__(self, folder: str = ".") -> None:
         self.folder = folder
         self.votes: ArcVotes | None = None

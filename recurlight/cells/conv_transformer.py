@@ -116,9 +116,9 @@ class ConvTransformerCell(Sized):
         kernel: int = 2,
     ) -> None:
         super().__init__()
-        check_cell(self, layers, expansion, multiple)
         if kernel < 1:
             raise IncompatibleComponents(f"ConvTransformerCell got kernel={kernel}: give 1 or more, as 2")
+        check_cell(type(self).__name__, layers, heads, expansion, rotary_base, multiple)
         self.layers, self.heads, self.kernel = layers, heads, kernel
         self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
         self.blocks = nn.ModuleList()

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.initialization import linear
+from recurlight.spec.given import within
 from recurlight.types import Sizes
 
 __all__ = [
@@ -59,21 +60,6 @@ def inner_multiple(multiple: int | None, width: int) -> int:
     return multiple or (PUBLISHED_MULTIPLE if width >= PUBLISHED_MULTIPLE else SMALL_MULTIPLE)
 
 
-def check_cell(cell: object, layers: int, expansion: float, multiple: int | None) -> None:
-    """Refuse sizes that leave a cell nothing to learn with.
-
-    Raises:
-        IncompatibleComponents: With the argument to change.
-    """
-    name = type(cell).__name__
-    if layers < 1:
-        raise IncompatibleComponents(f"{name} got layers={layers}: give 1 or more, as 2")
-    if expansion <= 0:
-        raise IncompatibleComponents(f"{name} got expansion={expansion}: give more than 0, as 4.0")
-    if multiple is not None and multiple < 1:
-        raise IncompatibleComponents(f"{name} got multiple={multiple}: give 1 or more, or None")
-
-
 class SwiGLU(nn.Module):
     """Gated feed-forward over the last axis, `down(silu(gate) * up)`, gate and up in one projection.
 
@@ -98,6 +84,21 @@ class SwiGLU(nn.Module):
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         result: Tensor = self.down(functional.silu(gate) * up)
         return result
+
+
+def check_cell(
+    owner: str, layers: int, heads: int, expansion: float, rotary_base: float | None, multiple: int | None
+) -> None:
+    """Insist on numbers that make a cell.
+
+    Raises:
+        IncompatibleComponents: With the argument.
+    """
+    within(owner, "layers", layers, 1)
+    within(owner, "heads", heads, 1)
+    within(owner, "expansion", expansion, above=0)
+    within(owner, "rotary_base", 1.0 if rotary_base is None else rotary_base, above=0)
+    within(owner, "multiple", 1 if multiple is None else multiple, 1)
 
 
 def coordinates(sizes: Sizes, axes: int) -> Tensor:

@@ -55,7 +55,7 @@ class MixerCell(Sized):
 
     def __init__(self, layers: int = 2, expansion: float = 4.0, multiple: int | None = None) -> None:
         super().__init__()
-        check_cell(self, layers, expansion, multiple)
+        check_cell(type(self).__name__, layers, 1, expansion, None, multiple)
         self.layers, self.expansion, self.multiple = layers, expansion, multiple
         self.blocks = nn.ModuleList()
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recurlight.cells.layers import Attention, SwiGLU, check_cell, coordinates, inner_multiple, rms_norm
+from recurlight.spec.given import within
 from recurlight.types import Sized, Sizes
 
 __all__ = ["TransformerCell"]
@@ -68,7 +69,8 @@ class TransformerCell(Sized):
         rotary_axes: Literal[1, 2] = 1,
     ) -> None:
         super().__init__()
-        check_cell(self, layers, expansion, multiple)
+        check_cell(type(self).__name__, layers, heads, expansion, rotary_base, multiple)
+        within(type(self).__name__, "rotary_axes", rotary_axes, 1, 2)
         self.layers, self.heads = layers, heads
         self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
         self.rotary_axes = rotary_axes

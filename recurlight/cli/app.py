@@ -135,6 +135,8 @@ class RecurlightCLI(LightningCLI):
     @override
     def _run_subcommand(self, subcommand: str) -> None:
         with self._explaining():
+            if self.trainer.local_rank == 0:  # an error in the data is told before other ranks are started
+                self.datamodule.prepare_data()
             super()._run_subcommand(subcommand)
 
     @contextmanager
@@ -182,12 +184,6 @@ class RecurlightCLI(LightningCLI):
         require_runnable(trainer)
         make_durable(trainer.strategy)
         return trainer
-
-    @override
-    def _run_subcommand(self, subcommand: str) -> None:
-        if self.trainer.local_rank == 0:  # an error in the data is told before other ranks are started
-            self.datamodule.prepare_data()
-        super()._run_subcommand(subcommand)
 
     def after_fit(self) -> None:
         """Show the table for the final weights, and say where they are."""

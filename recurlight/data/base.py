@@ -26,7 +26,7 @@ from recurlight.data.stream import (
     Variants,
 )
 from recurlight.data.text_grid import text_grid
-from recurlight.errors import DataError
+from recurlight.errors import DataError, RecurlightError
 from recurlight.seeding import seed_of
 from recurlight.spec import Recorded
 from recurlight.task_metric import TaskMetric
@@ -115,6 +115,9 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         super().__init__()
         eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         _positive(batch_size=batch_size, eval_batch_size=eval_batch_size)
+        _positive(vocab_size=vocab_size, num_tasks=num_tasks)
+        if min(grid_shape) < 1:
+            raise DataError(f"grid_shape is {grid_shape}: give rows and columns, 1 or more each")
         if epoch_samples is not None:
             _positive(epoch_samples=epoch_samples)
         if num_workers < 0:
@@ -135,6 +138,9 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
 
     boxes: tuple[int, int] | None = None
     """Rows and columns of the boxes that pictures rule; None for no boxes."""
+
+    def _refusal(self) -> type[RecurlightError]:
+        return DataError
 
     @abstractmethod
     def load(self) -> Splits:

@@ -10,6 +10,7 @@ from recurlight.data.checks import check_arrays
 from recurlight.data.order import UInt64, counter_hash, mix
 from recurlight.data.stream import Puzzles
 from recurlight.errors import DataError
+from recurlight.spec.given import checked
 
 __all__ = ["fingerprints", "hold_out"]
 
@@ -33,6 +34,7 @@ def fingerprints(puzzles: Puzzles) -> UInt64:
     return marks
 
 
+@checked
 def hold_out(puzzles: Puzzles, *, num_val: int, num_test: int, seed: int) -> Splits:
     """Hold validation and test puzzles out, drawn by a seed; puzzles that ask the same stay together.
 

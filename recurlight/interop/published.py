@@ -22,6 +22,7 @@ from recurlight.interop.spec import hyper_parameters
 from recurlight.interop.training_data import DataSizes
 from recurlight.module import RecursiveModule
 from recurlight.saving import files
+from recurlight.spec.given import checked
 
 __all__ = ["Imported", "convert", "import_published"]
 
@@ -45,6 +46,7 @@ class Imported(NamedTuple):
         files.write(self.checkpoint, path)
 
 
+@checked
 def import_published(
     path: str,
     family: str,

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.spec.given import checked
 
 __all__ = ["AdamATan2", "adam_atan2_"]
 
@@ -93,6 +94,7 @@ class AdamATan2(Optimizer):
         Everett et al., Scaling exponents across parameterizations and optimizers, arXiv:2407.05872.
     """
 
+    @checked
     def __init__(
         self,
         params: ParamsT,
@@ -108,7 +110,10 @@ class AdamATan2(Optimizer):
         _refuse_unless(weight_decay >= 0, f"weight_decay={weight_decay}", "0 or more, as 0.1")
         _refuse_unless(a > 0 and b > 0, f"a={a}, b={b}", "factors above 0, as 1.0")
         defaults = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "a": a, "b": b}
-        super().__init__(params, {**defaults, "foreach": foreach})
+        try:
+            super().__init__(params, {**defaults, "foreach": foreach})
+        except (TypeError, ValueError) as error:
+            raise IncompatibleComponents(f"AdamATan2 cannot use its params ({error})") from error
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

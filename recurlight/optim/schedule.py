@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.spec.given import checked
 
 __all__ = ["LinearWarmup", "LinearWarmupCosine", "warmup_cosine_ratio", "warmup_ratio"]
 
@@ -62,6 +63,7 @@ class LinearWarmup(LambdaLR):
         Goyal et al., Accurate, large minibatch SGD, arXiv:1706.02677.
     """
 
+    @checked
     def __init__(self, optimizer: Optimizer, warmup: int = 2000) -> None:
         if warmup < 0:
             raise IncompatibleComponents(f"LinearWarmup got warmup={warmup}: give 0 or more updates")
@@ -94,6 +96,7 @@ class LinearWarmupCosine(LambdaLR):
         Loshchilov and Hutter, SGDR, arXiv:1608.03983.
     """
 
+    @checked
     def __init__(self, optimizer: Optimizer, warmup: int, total: int, floor: float = 0.0) -> None:
         if not 0 <= warmup < total:
             raise IncompatibleComponents(

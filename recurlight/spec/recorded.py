@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from recurlight.errors import Unrecordable
+from recurlight.errors import IncompatibleComponents, RecurlightError, Unrecordable
+from recurlight.spec.given import check_arguments
 from recurlight.spec.modules import attributes
 from recurlight.spec.names import parameters
 
@@ -36,6 +37,22 @@ class Recorded:
         {'by': 2.0}
     """
 
+    def _refusal(self) -> type[RecurlightError]:
+        """Return the error of an argument of the wrong type; see the data for another."""
+        return IncompatibleComponents
+
+    def __post_init__(self) -> None:
+        """Check the fields of a dataclass, whose constructor is not written by hand."""
+        for kind in type(self).__mro__:
+            if kind.__module__.partition(".")[0] == "recurlight" and dataclasses.is_dataclass(kind):
+                check_arguments(kind.__init__, (self,), self._own_fields(kind), self._refusal())
+
+    def _own_fields(self, kind: type) -> dict[str, Any]:
+        """Return the values of the fields that a class declares."""
+        declared = vars(kind).get("__annotations__", {})
+        fields = (field.name for field in dataclasses.fields(kind) if field.init)
+        return {name: getattr(self, name) for name in fields if name in declared}
+
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         if "__init__" in vars(cls) or _foreign(cls):
@@ -51,8 +68,12 @@ def _foreign(kind: type) -> bool:
 
 
 def _remembering(init: Callable[..., None]) -> Callable[..., None]:
+    ours = init.__module__.partition(".")[0] == "recurlight"  # how strict their annotations are others know
+
     @functools.wraps(init)
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        if ours:
+            check_arguments(init, (self, *args), kwargs, self._refusal())
         vars(self).setdefault(_GIVEN, (args, kwargs))  # the outermost constructor comes first
         init(self, *args, **kwargs)
 

@@ -58,6 +58,7 @@ class FixedPointSolver(Recorded, ABC):
     check_every: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.damping <= 1:
             raise IncompatibleComponents(f"{self!r} cannot step: set solver damping above 0, to at most 1")
         if self.tolerance < 0 or self.check_every < 0:

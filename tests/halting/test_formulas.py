@@ -92,7 +92,7 @@ def test_convergence_depends_on_its_tolerance():
     assert ConvergenceHalting(1e-2).should_halt(score, AGES[:2]).tolist() == [False, True]
 
 
-@pytest.mark.parametrize("tolerance", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("tolerance", [0.0, -1.0])
 def test_convergence_needs_a_positive_tolerance(tolerance):
     with pytest.raises(
         IncompatibleComponents, match=r"needs a tolerance above 0, not .*: set model\.halting"

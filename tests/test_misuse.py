@@ -1,0 +1,296 @@
+"""Every public constructor with the wrong type and sign: one line that names the argument, and never silence.
+
+A new public name fails here until it is in `MADE`, which says how it is made rightly, or in `NOT_MADE`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import numpy as np
+import pytest
+import torch
+from helpers import SIZES, mixer
+from torch import nn
+
+import recurlight
+from recurlight import callbacks
+from recurlight.data.stream import Puzzles
+from recurlight.errors import RecurlightError
+from recurlight.halting import FixedHalting
+from recurlight.refiners import SingleRefiner
+from recurlight.spec.names import VARIADIC, hints
+from recurlight.truncation import EveryUpdate
+
+ROWS = np.arange(1, 21).reshape(10, 2)
+
+
+class Table(NamedTuple):
+    """How something is made rightly; its arguments are made misused one by one."""
+
+    make: Callable[..., Any]
+    given: Mapping[str, Any] = {}
+    signed: tuple[str, ...] = ()
+    """Numbers that may be negative."""
+
+
+class OwnData(recurlight.PuzzleData):
+    def load(self):
+        raise NotImplementedError
+
+
+class OwnSequences(recurlight.SequenceData):
+    def sample(self, length, keys):
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnSolver(recurlight.FixedPointSolver):
+    def proposer(self, z):
+        return lambda z, change: z + change
+
+
+def parameter() -> nn.Parameter:
+    return nn.Parameter(torch.zeros(2))
+
+
+def parts() -> dict[str, Any]:
+    return {"refiner": SingleRefiner(mixer()), "truncation": EveryUpdate(), "halting": FixedHalting()}
+
+
+def sgd() -> torch.optim.Optimizer:
+    return torch.optim.SGD([parameter()], lr=0.1)
+
+
+FILE = Path(tempfile.gettempdir())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def file(tmp_path_factory) -> None:
+    """Where `TableData` looks."""
+    global FILE  # the table of arguments is made before any fixture
+    FILE = tmp_path_factory.mktemp("table") / "all.csv"
+    FILE.write_text("question,answer\n" + "".join(f"{n}a,{n}b\n" for n in range(10)))
+
+
+SEEDED = ("seed",)
+
+MADE: dict[str, Table] = {
+    **{name: Table(getattr(callbacks, name)) for name in callbacks.__all__ if name != "compile_cells"},
+    "compile_cells": Table(callbacks.compile_cells, {"refiner": lambda: SingleRefiner(mixer())}),
+    "ConvTransformerCell": Table(recurlight.ConvTransformerCell),
+    "MixerCell": Table(recurlight.MixerCell),
+    "TransformerCell": Table(recurlight.TransformerCell),
+    "TokenEncoder": Table(recurlight.TokenEncoder),
+    "TokenDecoder": Table(recurlight.TokenDecoder),
+    "AdditionData": Table(recurlight.AdditionData, signed=SEEDED),
+    "ArcData": Table(recurlight.ArcData, signed=SEEDED),
+    "MazeData": Table(recurlight.MazeData, signed=SEEDED),
+    "ParityData": Table(recurlight.ParityData, signed=SEEDED),
+    "PermutationData": Table(recurlight.PermutationData, signed=SEEDED),
+    "PuzzleData": Table(OwnData, {"vocab_size": lambda: 5, "grid_shape": lambda: (2, 2)}, SEEDED),
+    "QueensData": Table(recurlight.QueensData, signed=SEEDED),
+    "ReversalData": Table(recurlight.ReversalData, signed=SEEDED),
+    "SequenceData": Table(OwnSequences, {"symbols": lambda: "abc"}, SEEDED),
+    "SortingData": Table(recurlight.SortingData, signed=SEEDED),
+    "SudokuData": Table(recurlight.SudokuData, signed=SEEDED),
+    "TableData": Table(
+        recurlight.TableData, {"path": lambda: str(FILE), "num_val": lambda: 1, "num_test": lambda: 1}, SEEDED
+    ),
+    "hold_out": Table(
+        recurlight.hold_out,
+        {
+            "puzzles": lambda: Puzzles(ROWS, ROWS, np.zeros(10)),
+            "num_val": lambda: 1,
+            "num_test": lambda: 1,
+            "seed": lambda: 0,
+        },
+        SEEDED,
+    ),
+    "ExactByGroup": Table(
+        recurlight.ExactByGroup,
+        {"title": lambda: "task", "names": lambda: ["a", "b"], "group": lambda: lambda batch: batch.task},
+    ),
+    "ConvergenceHalting": Table(recurlight.ConvergenceHalting),
+    "CorrectnessHalting": Table(recurlight.CorrectnessHalting),
+    "FixedHalting": Table(recurlight.FixedHalting),
+    "QLearningHalting": Table(recurlight.QLearningHalting),
+    "import_published": Table(
+        recurlight.import_published, {"path": lambda: "nowhere", "family": lambda: "trm"}
+    ),
+    "SoftmaxCrossEntropy": Table(recurlight.SoftmaxCrossEntropy),
+    "StablemaxCrossEntropy": Table(recurlight.StablemaxCrossEntropy),
+    "RecursiveModule": Table(
+        recurlight.RecursiveModule,
+        {"vocab_size": lambda: 6, "seq_len": lambda: 16, "width": lambda: 16}
+        | {name: lambda name=name: parts()[name] for name in parts()},
+        SEEDED,
+    ),
+    "AdamATan2": Table(recurlight.AdamATan2, {"params": lambda: [parameter()]}),
+    "LinearWarmup": Table(recurlight.LinearWarmup, {"optimizer": sgd}),
+    "LinearWarmupCosine": Table(
+        recurlight.LinearWarmupCosine, {"optimizer": sgd, "warmup": lambda: 1, "total": lambda: 2}
+    ),
+    "Recursion": Table(
+        recurlight.Recursion,
+        {"sizes": lambda: SIZES} | {name: lambda name=name: parts()[name] for name in parts()},
+        SEEDED,
+    ),
+    "SingleRefiner": Table(recurlight.SingleRefiner, {"cell": mixer}),
+    "TwoLevelRefiner": Table(recurlight.TwoLevelRefiner, {"latent": mixer}),
+    "StartVector": Table(recurlight.StartVector),
+    "DurableCheckpointIO": Table(recurlight.DurableCheckpointIO),
+    "SparseTable": Table(recurlight.SparseTable),
+    "AndersonSolver": Table(recurlight.AndersonSolver),
+    "FixedPointSolver": Table(OwnSolver),
+    "PicardSolver": Table(recurlight.PicardSolver),
+    "EveryUpdate": Table(recurlight.EveryUpdate),
+    "ImplicitGradient": Table(recurlight.ImplicitGradient),
+    "LastCycles": Table(recurlight.LastCycles),
+    "LastPerLevel": Table(recurlight.LastPerLevel, {"counts": lambda: {"answer": 1}}),
+    "LastUpdates": Table(recurlight.LastUpdates),
+    "PhantomGradient": Table(recurlight.PhantomGradient),
+}
+
+RECORD = "a record, checked where it is used: see test_misuse_methods.py"
+BASE = "an abstract class without arguments"
+ERROR = "an error"
+NOT_MADE: dict[str, str] = {
+    **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes"), RECORD),
+    **dict.fromkeys(("Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD),
+    **dict.fromkeys(
+        ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
+    ),
+    **dict.fromkeys(("GradientTruncation", "GradientWindow", "Recorded"), BASE),
+    **{
+        name: ERROR
+        for name in recurlight.__all__
+        if isinstance(getattr(recurlight, name), type) and issubclass(getattr(recurlight, name), Exception)
+    },
+}
+
+LATER = {"LastCycles", "LastUpdates", "LastPerLevel", "PhantomGradient", "ImplicitGradient"}
+"""Whose range depends on the composition, which refuses it."""
+
+
+def test_every_public_name_is_held_to_this():
+    """Fails if a new public name is misused by nobody."""
+    assert set(recurlight.__all__) | set(callbacks.__all__) == {*MADE, *NOT_MADE}
+    assert not {*MADE} & {*NOT_MADE}
+
+
+def parameters(table: Table) -> dict[str, inspect.Parameter]:
+    """All arguments of a constructor, with those that it hands on to its base."""
+    kinds = table.make.__mro__ if isinstance(table.make, type) else [table.make]
+    found: dict[str, inspect.Parameter] = {}
+    for kind in kinds:
+        made = kind.__init__ if isinstance(kind, type) else kind
+        if not getattr(made, "__module__", "recurlight").startswith(("recurlight", "test_misuse")):
+            break
+        known = inspect.signature(made).parameters
+        found = dict(known) | found if kind is not kinds[0] else dict(known)
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
+            break
+    return {name: p for name, p in found.items() if p.kind not in VARIADIC and name != "self"}
+
+
+def types_of(table: Table) -> dict[str, Any]:
+    kinds = table.make.__mro__ if isinstance(table.make, type) else [table.make]
+    found: dict[str, Any] = {}
+    for kind in reversed(kinds):
+        found |= hints(kind)
+    return found
+
+
+def options_of(hint: Any) -> tuple[Any, ...]:
+    """The types between which an argument may choose."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def wrong(hint: Any) -> Iterator[Any]:
+    """Values that no argument of that type takes."""
+    options = options_of(hint)
+    yield from (object(), torch.zeros(2))
+    if type(None) not in options:
+        yield None
+    if str not in options and Sequence[str] not in options:
+        yield "32"
+    if (
+        int not in options
+        and float not in options
+        and not any(get_origin(option) is Literal for option in options)
+    ):
+        yield 3
+    if int in options:
+        yield from (1.5, True, [1])
+    if float in options:
+        yield from (math.nan, True, [0.1])
+    if bool in options:
+        yield 1
+    for option in options:
+        if get_origin(option) is Literal:
+            yield from ("nothing of the kind", 77)
+        if isinstance(option, type) and issubclass(option, nn.Module):
+            yield option
+
+
+def typed() -> Iterator[Any]:
+    for name, table in MADE.items():
+        kinds = types_of(table)
+        for argument in parameters(table):
+            for value in wrong(kinds.get(argument)):
+                shown = (
+                    value if isinstance(value, (str, int, float, list, type(None))) else type(value).__name__
+                )
+                yield pytest.param(table, argument, value, id=f"{name}-{argument}-{shown}")
+
+
+def refused(table: Table, **changed: Any) -> str:
+    """Make it with one argument misused, and return what was said."""
+    given = {name: value() for name, value in table.given.items()}
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # which one is asked below
+        table.make(**(given | changed))
+    message = str(caught.value)
+    known = isinstance(caught.value, RecurlightError) or "multiple values for keyword argument" in message
+    assert known, repr(caught.value)
+    assert "\n" not in message
+    assert message
+    return message
+
+
+@pytest.mark.parametrize(("table", "argument", "value"), list(typed()))
+def test_a_wrong_type_is_named(table, argument, value):
+    """Fails if an argument of another type is taken, or ends in an error from deep inside."""
+    assert argument in refused(table, **{argument: value})
+
+
+def numbered() -> Iterator[Any]:
+    for name, table in MADE.items():
+        kinds = types_of(table)
+        for argument in parameters(table):
+            options = options_of(kinds.get(argument))
+            if (int in options or float in options) and argument not in table.signed and name not in LATER:
+                yield pytest.param(table, argument, -1, id=f"{name}-{argument}")
+                if float in options:
+                    yield pytest.param(table, argument, math.inf, id=f"{name}-{argument}-inf")
+
+
+@pytest.mark.parametrize(("table", "argument", "value"), list(numbered()))
+def test_a_wrong_sign_is_named(table, argument, value):
+    """Fails if a number that makes no sense is taken."""
+    assert argument in refused(table, **{argument: value})
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name != "import_published"])  # needs a file first
+def test_an_unknown_argument_is_named(name):
+    """Fails if an argument that nobody knows is swallowed."""
+    given = {key: value() for key, value in MADE[name].given.items()}
+    with pytest.raises((TypeError, RecurlightError), match="nobody_knows_it"):
+        MADE[name].make(**given, nobody_knows_it=1)
