@@ -59,10 +59,10 @@ def check_sizes(sizes: Sizes) -> None:
     settings = {"vocab": "vocab_size", "tokens": "seq_len", "prefix": "prefix", "tasks": "num_tasks"}
     for name, size in sizes._asdict().items():
         least, setting = int(name != "prefix"), settings.get(name, name)
-        if not isinstance(size, Integral) or isinstance(size, bool) or size < least:
-            raise IncompatibleComponents(
-                f"{setting} is {size!r}: set model.{setting} to a whole number, {least} or more"
-            )
+        whole = isinstance(size, Integral) and not isinstance(size, bool)
+        if not whole or size < least:
+            wanted = f"{'' if whole else 'a whole number, '}{least} or more"
+            raise IncompatibleComponents(f"{setting} is {size!r}: set model.{setting} to {wanted}")
 
 
 def check_limits(cycles: int, max_segments: int, exploration: float, lookahead: bool) -> None:
