@@ -28,9 +28,9 @@ from lightning.pytorch.callbacks import LambdaCallback
 
 import recurlight.cli.app
 from recurlight.__main__ import main as recurlight_main
+from recurlight.checkpoints.files import PART, newest_good, verify
+from recurlight.checkpoints.seal import Sealer
 from recurlight.errors import CheckpointError
-from recurlight.saving.files import PART, newest_good, verify
-from recurlight.saving.seal import Sealer
 
 RECIPE = """
 model:

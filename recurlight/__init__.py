@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
-    from recurlight.codec import Decoder, Encoder, TokenDecoder, TokenEncoder
+    from recurlight.checkpoints import DurableCheckpointIO
+    from recurlight.codec import Decoder, Encoder, SparseTable, TokenDecoder, TokenEncoder
     from recurlight.data import (
         AdditionData,
         ArcData,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
         Unrecordable,
         UntrustedCode,
     )
-    from recurlight.exact_by_group import ExactByGroup
     from recurlight.halting import (
         ConvergenceHalting,
         CorrectnessHalting,
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     )
     from recurlight.interop import import_published
     from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
-    from recurlight.module import RecursiveModule
+    from recurlight.metrics import ExactByGroup, TaskMetric
+    from recurlight.numerics import full_precision
     from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine, SplitOptimizer
-    from recurlight.precision import full_precision
     from recurlight.recursion import Recursion
     from recurlight.refiners import (
         Refiner,
@@ -65,10 +65,9 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
-    from recurlight.saving import DurableCheckpointIO
-    from recurlight.sparse_table import SparseTable
     from recurlight.spec import Recorded
-    from recurlight.task_metric import TaskMetric
+    from recurlight.training import RecursiveModule
+    from recurlight.training.warm_start import WarmStart, warm_start
     from recurlight.truncation import (
         AndersonSolver,
         EveryUpdate,
@@ -83,7 +82,6 @@ if TYPE_CHECKING:
         PicardSolver,
     )
     from recurlight.types import IGNORE, Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
-    from recurlight.weights import WarmStart, warm_start
 
 _HOMES = {
     "cells": (
@@ -91,9 +89,11 @@ _HOMES = {
         "MixerCell",
         "TransformerCell",
     ),
+    "checkpoints": ("DurableCheckpointIO",),
     "codec": (
         "Decoder",
         "Encoder",
+        "SparseTable",
         "TokenDecoder",
         "TokenEncoder",
     ),
@@ -129,7 +129,6 @@ _HOMES = {
         "Unrecordable",
         "UntrustedCode",
     ),
-    "exact_by_group": ("ExactByGroup",),
     "halting": (
         "ConvergenceHalting",
         "CorrectnessHalting",
@@ -143,14 +142,17 @@ _HOMES = {
         "SoftmaxCrossEntropy",
         "StablemaxCrossEntropy",
     ),
-    "module": ("RecursiveModule",),
+    "metrics": (
+        "ExactByGroup",
+        "TaskMetric",
+    ),
+    "numerics": ("full_precision",),
     "optim": (
         "AdamATan2",
         "LinearWarmup",
         "LinearWarmupCosine",
         "SplitOptimizer",
     ),
-    "precision": ("full_precision",),
     "recursion": ("Recursion",),
     "refiners": (
         "Refiner",
@@ -160,10 +162,12 @@ _HOMES = {
         "TwoLevelRefiner",
         "TwoLevelState",
     ),
-    "saving": ("DurableCheckpointIO",),
-    "sparse_table": ("SparseTable",),
     "spec": ("Recorded",),
-    "task_metric": ("TaskMetric",),
+    "training": ("RecursiveModule",),
+    "training.warm_start": (
+        "WarmStart",
+        "warm_start",
+    ),
     "truncation": (
         "AndersonSolver",
         "EveryUpdate",
@@ -186,10 +190,6 @@ _HOMES = {
         "Segment",
         "Sized",
         "Sizes",
-    ),
-    "weights": (
-        "WarmStart",
-        "warm_start",
     ),
 }
 

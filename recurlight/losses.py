@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
-from recurlight.precision import at_least_float32
+from recurlight.numerics import at_least_float32
 from recurlight.spec import Recorded
 from recurlight.types import IGNORE
 

@@ -15,7 +15,7 @@ from lightning.pytorch import callbacks as shipped
 from lightning.pytorch.loggers.logger import DummyLogger
 from resuming import BATCH, Shifts, model
 
-from recurlight.module import RecursiveModule
+from recurlight.training.module import RecursiveModule
 
 EPOCH, STEPS = 3, 6
 """Batches of an epoch and of a run."""

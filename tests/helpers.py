@@ -9,9 +9,9 @@ from torch.utils.data import DataLoader
 
 from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
-from recurlight.module import RecursiveModule
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
+from recurlight.training.module import RecursiveModule
 from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles
 from recurlight.types import Batch, Segment, Sized, Sizes
 

@@ -9,7 +9,7 @@ from helpers import SIZES, mixer
 from torch import Tensor
 
 from recurlight.halting import FixedHalting
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner, SingleState, TwoLevelRefiner
 from recurlight.truncation import EveryUpdate
 

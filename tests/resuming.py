@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from recurlight.data import PuzzleData
 from recurlight.data.base import Splits
-from recurlight.data.stream import Puzzles
+from recurlight.data.puzzles import Puzzles
 from recurlight.halting import CorrectnessHalting
-from recurlight.module import RecursiveModule
 from recurlight.optim import AdamATan2, LinearWarmup
 from recurlight.refiners import TwoLevelRefiner, TwoLevelState
+from recurlight.training.module import RecursiveModule
 from recurlight.truncation import LastCycles
 
 EPOCH, BATCH = 6, 8

@@ -22,7 +22,7 @@ from torch import nn
 
 import recurlight
 from recurlight import callbacks
-from recurlight.data.stream import Puzzles
+from recurlight.data.puzzles import Puzzles
 from recurlight.errors import RecurlightError
 from recurlight.halting import FixedHalting
 from recurlight.refiners import SingleRefiner

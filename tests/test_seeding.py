@@ -20,9 +20,9 @@ from recurlight import (
     SortingData,
     SudokuData,
 )
+from recurlight.checkpoints.trust import Trust
 from recurlight.seeding import generators_kept, seed_batch, seeded_evaluation
 from recurlight.spec import describe, from_spec, to_spec
-from recurlight.trust import Trust
 
 
 @pytest.fixture(autouse=True)

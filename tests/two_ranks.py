@@ -14,7 +14,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from resuming import POINTS, SETTINGS, Everywhere, Fitted, deviations, disturb
 
 from recurlight.__main__ import main
-from recurlight.run import RUN_KEY
+from recurlight.training.run import RUN_KEY
 
 RANK = int(os.environ.get("RANK", "0"))  # collected for doctests, it has none
 TWO = {"devices": 2, "strategy": "ddp"}

@@ -1,11 +1,11 @@
 """Callbacks of the trainer."""
 
 from recurlight.callbacks.compile import CompileCells, compile_cells
-from recurlight.callbacks.failure import SaveOnFailure
-from recurlight.callbacks.finite import StopOnNonFinite
+from recurlight.callbacks.guards.failure import SaveOnFailure
+from recurlight.callbacks.guards.finite import StopOnNonFinite
+from recurlight.callbacks.guards.signals import StopOnSignal
 from recurlight.callbacks.pictures import SamplePictures
 from recurlight.callbacks.predictions import PredictionWriter
-from recurlight.callbacks.signals import StopOnSignal
 from recurlight.callbacks.submission import SubmissionWriter
 
 __all__ = [

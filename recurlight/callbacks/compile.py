@@ -14,9 +14,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from recurlight.errors import RecurlightError
-from recurlight.module import RecursiveModule
 from recurlight.refiners.base import Refiner
 from recurlight.spec.given import checked
+from recurlight.training.module import RecursiveModule
 
 __all__ = ["CompileCells", "compile_cells"]
 

@@ -9,11 +9,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
-from recurlight.data.attached import attached_data
 from recurlight.errors import IncompatibleComponents
-from recurlight.pictures import pixels, require_matplotlib, sheet
-from recurlight.samples import samples
+from recurlight.rendering.samples import samples
+from recurlight.rendering.sheet import pixels, require_matplotlib, sheet
 from recurlight.spec.given import checked
+from recurlight.training.attached import attached_data
 from recurlight.types import Batch
 
 __all__ = ["SamplePictures"]

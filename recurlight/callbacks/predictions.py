@@ -10,12 +10,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from recurlight.data.attached import attached_data
 from recurlight.data.base import PuzzleData
 from recurlight.losses import exactly_right
-from recurlight.results import tell
-from recurlight.samples import samples, side_by_side
+from recurlight.rendering.samples import samples, side_by_side
 from recurlight.spec.given import checked, within
+from recurlight.training.attached import attached_data
+from recurlight.training.results import tell
 from recurlight.types import IGNORE, Batch, Prediction
 
 __all__ = ["PredictionWriter", "records"]

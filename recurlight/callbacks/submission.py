@@ -6,12 +6,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from recurlight.data.arc import ArcData
-from recurlight.data.arc_votes import ArcVotes
-from recurlight.data.attached import attached_data
+from recurlight.data.arc.data import ArcData
+from recurlight.data.arc.votes import ArcVotes
 from recurlight.errors import IncompatibleComponents
-from recurlight.results import tell
 from recurlight.spec.given import checked
+from recurlight.training.attached import attached_data
+from recurlight.training.results import tell
 
 __all__ = ["SubmissionWriter"]
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from recurlight.cells.layers import Attention, check_cell, coordinates, inner_multiple, swiglu_width
 from recurlight.cells.transformer import TransformerBlock
 from recurlight.errors import IncompatibleComponents
-from recurlight.initialization import linear
+from recurlight.numerics import linear
 from recurlight.types import Sized, Sizes
 
 __all__ = ["ConvSwiGLU", "ConvTransformerCell"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurlight.errors import IncompatibleComponents
-from recurlight.initialization import linear
+from recurlight.numerics import linear
 from recurlight.spec.given import within
 from recurlight.types import Sizes
 

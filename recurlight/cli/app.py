@@ -23,12 +23,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
-from recurlight.cli.blame import Run, blame
+from recurlight.checkpoints.io import make_durable
+from recurlight.checkpoints.weights import require_fitting
 from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnable
 from recurlight.cli.checkpoint import LINKS, doubts
-from recurlight.cli.lookup import TypeLookup
+from recurlight.cli.explain.blame import Run, blame
+from recurlight.cli.explain.lookup import TypeLookup
+from recurlight.cli.explain.nulls import wrong_nulls
 from recurlight.cli.merge import classes
-from recurlight.cli.nulls import wrong_nulls
 from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
@@ -36,9 +38,7 @@ from recurlight.cli.trust import allowing
 from recurlight.cli.weights import begin
 from recurlight.data import PuzzleData
 from recurlight.errors import RecurlightError
-from recurlight.fitting import require_fitting
-from recurlight.module import RecursiveModule
-from recurlight.saving.plugin import make_durable
+from recurlight.training.module import RecursiveModule
 from recurlight.truncation import FixedPointSolver, GradientTruncation
 
 __all__ = ["RecurlightCLI", "run"]

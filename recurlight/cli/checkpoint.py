@@ -9,9 +9,9 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
-from recurlight.checkpoints import data_made_with, made_by, made_with, require_readable, unrecorded
+from recurlight.checkpoints import files
+from recurlight.checkpoints.contents import data_made_with, made_by, made_with, require_readable, unrecorded
 from recurlight.errors import CheckpointError, RecurlightError, suggestion
-from recurlight.saving import files
 
 __all__ = ["LINKS", "NOTHING", "CheckpointError", "doubts", "read_checkpoint", "require_usable", "run_config"]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import get_loader
 
-from recurlight.cli.shape import misshapen, repeated
+from recurlight.cli.explain.shape import misshapen, repeated
 from recurlight.errors import RecurlightError
 
 __all__ = ["Arguments", "ConfigError", "Flag", "flags", "parse", "read", "split", "without"]

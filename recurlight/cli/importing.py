@@ -107,11 +107,11 @@ def run(arguments: Sequence[str]) -> None:
         settings.pop(key) for key in ("file", "family", "output", "config", "data", "weights")
     )
     target = _output(output, file)
-    from recurlight.checkpoints import data_settings
+    from recurlight.checkpoints import files
+    from recurlight.checkpoints.contents import data_settings
     from recurlight.interop.published import convert
     from recurlight.interop.reading import read_published
     from recurlight.interop.training_data import data_sizes
-    from recurlight.saving import files
 
     published = read_published(file, config, weights)
     spec = _data(data, published.config)

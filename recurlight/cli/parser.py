@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from recurlight.cli.errors import Lookup, explain
+from recurlight.cli.explain.rules import Lookup, explain
 from recurlight.errors import RecurlightError
 
 __all__ = ["Parser", "UsageError"]

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from jsonargparse import set_parsing_settings
 
+from recurlight.checkpoints.trust import LIBRARIES, is_own
 from recurlight.cli.config import Flag, parse
-from recurlight.trust import LIBRARIES, is_own
 
 __all__ = ["allowing", "named_by", "own_packages"]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from recurlight.cli.checkpoint import NOTHING, CheckpointError, read_checkpoint, require_usable, run_config
 from recurlight.errors import CheckpointMismatch, UntrustedCode
-from recurlight.weights import WarmStart, take_weights
+from recurlight.training.warm_start import WarmStart, take_weights
 
 __all__ = ["begin", "read_weights", "sections"]
 

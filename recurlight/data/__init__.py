@@ -1,9 +1,10 @@
 """Data: puzzles parsed or generated, and the one pipeline that feeds them to every model."""
 
-from recurlight.data.arc import ArcData
+from recurlight.data.arc.data import ArcData
 from recurlight.data.base import PuzzleData, Splits
-from recurlight.data.maze import MazeData
-from recurlight.data.order import draws
+from recurlight.data.counter import draws
+from recurlight.data.maze.data import MazeData
+from recurlight.data.puzzles import Augmentation, Puzzles, Variants
 from recurlight.data.sequences import (
     AdditionData,
     ParityData,
@@ -15,9 +16,8 @@ from recurlight.data.sequences import (
     SortingData,
 )
 from recurlight.data.split import hold_out
-from recurlight.data.stream import Augmentation, Puzzles, Variants
-from recurlight.data.sudoku import SudokuData
-from recurlight.data.table import TableData
+from recurlight.data.sudoku.data import SudokuData
+from recurlight.data.table.data import TableData
 
 __all__ = [
     "AdditionData",

@@ -14,22 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from recurlight.data.checks import checked, first_unanswered
-from recurlight.data.order import AdvancingSteps, RepeatedSteps, StepSampler
-from recurlight.data.palette import colored
-from recurlight.data.stream import (
-    Augmentation,
-    EvaluationBatches,
-    Puzzles,
-    ResumableLoader,
-    Share,
-    TrainingBatches,
-    Variants,
-)
-from recurlight.data.text_grid import text_grid
+from recurlight.data.loader import AdvancingSteps, RepeatedSteps, ResumableLoader, StepSampler
+from recurlight.data.looks import colored, text_grid
+from recurlight.data.puzzles import Augmentation, Puzzles, Variants
+from recurlight.data.stream import EvaluationBatches, Share, TrainingBatches
 from recurlight.errors import DataError, RecurlightError
+from recurlight.metrics.task import TaskMetric
 from recurlight.seeding import seed_of
 from recurlight.spec import Recorded
-from recurlight.task_metric import TaskMetric
 from recurlight.types import Batch
 
 __all__ = ["PuzzleData", "Splits", "laid_over"]

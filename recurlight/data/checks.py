@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.stream import Puzzles, require_integers
+from recurlight.data.puzzles import Puzzles
+from recurlight.data.stream import require_integers
 from recurlight.errors import DataError
 from recurlight.types import IGNORE
 
@@ -26,7 +27,7 @@ def checked(puzzles: Puzzles, where: str, *, vocab: int, length: int, tasks: int
         where: What they are called, for messages, such as `EchoData.load: train`.
         vocab: Vocabulary `V`; questions and answers have tokens below.
         length: Tokens `L` of a puzzle.
-        tasks: Number of tasks; 1 does not limit their numbers, see `recurlight.composition.check_batch`.
+        tasks: Number of tasks; 1 does not limit their numbers, see `recurlight.recursion.checks.check_batch`.
         answered: Insist on a supervised token in every row.
 
     Raises:

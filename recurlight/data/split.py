@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from recurlight.data.base import Splits
 from recurlight.data.checks import check_arrays
-from recurlight.data.order import UInt64, counter_hash, mix
-from recurlight.data.stream import Puzzles
+from recurlight.data.counter import UInt64, counter_hash, mix
+from recurlight.data.puzzles import Puzzles
 from recurlight.errors import DataError
 from recurlight.spec.given import checked
 

@@ -1,48 +1,20 @@
-"""Data sets whose items are whole batches, and the loader that can be resumed in the middle of an epoch."""
+"""Data sets whose items are whole batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from recurlight.data.order import StepSampler, UInt64, augmentation_keys, puzzle_rows, visits
-from recurlight.errors import CheckpointMismatch, DataError
+from recurlight.data.counter import UInt64, augmentation_keys, puzzle_rows, visits
+from recurlight.data.puzzles import Augmentation, Puzzles, Variants
+from recurlight.errors import DataError
 from recurlight.types import IGNORE, Batch
 
-__all__ = [
-    "Augmentation",
-    "EvaluationBatches",
-    "Puzzles",
-    "ResumableLoader",
-    "Share",
-    "TrainingBatches",
-    "Variants",
-    "answered",
-    "require_integers",
-]
-
-
-class Puzzles(NamedTuple):
-    """Puzzles as numpy arrays of small integers, one row each.
-
-    Attributes:
-        inputs: Question tokens, `(n, L)`.
-        labels: Answer tokens, `(n, L)`, `IGNORE` where not supervised.
-        task: Task of each puzzle, `(n,)`.
-    """
-
-    inputs: NDArray[Any]
-    labels: NDArray[Any]
-    task: NDArray[Any]
-
-    def rows(self, index: NDArray[np.int64] | slice) -> Puzzles:
-        """Return some of the puzzles."""
-        return Puzzles(*(field[index] for field in self))
+__all__ = ["EvaluationBatches", "Share", "TrainingBatches", "answered", "require_integers"]
 
 
 def answered(questions: NDArray[Any], answers: NDArray[Any] | None = None) -> Puzzles:
@@ -70,22 +42,6 @@ class Share(NamedTuple):
             (384, 768)
         """
         return self.rank * rows // self.world_size, (self.rank + 1) * rows // self.world_size
-
-
-Augmentation = Callable[[Puzzles, UInt64], Puzzles]
-"""`(puzzles, keys (B,) uint64) -> puzzles`: a function of the keys alone, picklable for workers."""
-
-
-class Variants(NamedTuple):
-    """Variants in which evaluation asks every puzzle, made when they are needed.
-
-    Attributes:
-        per_puzzle: How many; the first is usually the puzzle itself.
-        apply: `(puzzles, number of the variant (B,)) -> puzzles`, picklable for workers.
-    """
-
-    per_puzzle: int
-    apply: Callable[[Puzzles, NDArray[np.int64]], Puzzles]
 
 
 def require_integers(puzzles: Puzzles, where: str, floats: bool = False) -> None:
@@ -217,47 +173,3 @@ class EvaluationBatches(Dataset[Batch]):
             return _batch(self.puzzles.rows(rows))
         puzzle, variant = np.divmod(rows, self.variants.per_puzzle)
         return _batch(self.variants.apply(self.puzzles.rows(puzzle), variant))
-
-
-class ResumableLoader(DataLoader[Batch]):
-    """A loader that a checkpoint can put back to the batch where it was, through Lightning's protocol.
-
-    Its arguments are those of `torch.utils.data.DataLoader`; the sampler is a `StepSampler`.
-    """
-
-    served = 0
-    epoch = 0
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """Serve an epoch, or the rest of it; the epoch may be set until the first batch is asked for."""
-        steps = self.sampler
-        self.served, self.epoch = (steps.skip(), steps.epoch) if isinstance(steps, StepSampler) else (0, 0)
-        batches = super().__iter__()  # with workers, this asks the sampler twice
-        if isinstance(steps, StepSampler):
-            steps.resume(0, 0)
-        for batch in batches:
-            self.served += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        """Return the epoch, how many batches of it were served, and what their order depends on."""
-        return {"epoch": self.epoch, "served": self.served, **self._order()}
-
-    def _order(self) -> dict[str, int]:
-        return self.dataset.order() if isinstance(self.dataset, TrainingBatches) else {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the batches that were served.
-
-        Raises:
-            CheckpointMismatch: They belong to another order of samples.
-        """
-        for name, now in self._order().items():
-            then = state.get(name, now)
-            if then != now:
-                raise CheckpointMismatch(
-                    f"the checkpoint was written with {name} {then} and this run has {now}, so the order of "
-                    f"its samples cannot go on: use {name} {then} again, or start without the checkpoint"
-                )
-        if isinstance(self.sampler, StepSampler):
-            self.sampler.resume(state["epoch"], state["served"])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
-from recurlight.precision import at_least_float32, full_precision
+from recurlight.numerics import at_least_float32, full_precision
 from recurlight.types import Outcome, Segment
 
 __all__ = ["ConvergenceHalting", "relative_change"]

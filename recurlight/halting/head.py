@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recurlight.precision import at_least_float32, full_precision
+from recurlight.numerics import at_least_float32, full_precision
 from recurlight.types import Sized, Sizes
 
 __all__ = ["HaltingHead"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recurlight.interop.hyper_parameters import Architecture
 from recurlight.interop.layout import Shapes
 from recurlight.interop.reading import PublishedFile
 from recurlight.interop.settings import Resolver, SettingError
-from recurlight.interop.spec import Architecture
 from recurlight.interop.training_data import DataSizes, known_tokens
 
 __all__ = ["resolve"]

@@ -11,18 +11,18 @@ from lightning import __version__ as lightning_version
 from lightning.pytorch.cli import instantiate_module
 from torch import Tensor
 
-from recurlight.checkpoints import MODEL, STAMP, stamp
-from recurlight.fitting import require_same_weights
+from recurlight.checkpoints import files
+from recurlight.checkpoints.contents import MODEL, STAMP, stamp
+from recurlight.checkpoints.weights import require_same_weights
 from recurlight.interop.architecture import resolve
 from recurlight.interop.errors import PublishedError
+from recurlight.interop.hyper_parameters import hyper_parameters
 from recurlight.interop.layout import Entry, check_layout, infer_shapes, layout
 from recurlight.interop.reading import PublishedFile, read_published
 from recurlight.interop.settings import Resolver, SettingError
-from recurlight.interop.spec import hyper_parameters
 from recurlight.interop.training_data import DataSizes
-from recurlight.module import RecursiveModule
-from recurlight.saving import files
 from recurlight.spec.given import checked
+from recurlight.training.module import RecursiveModule
 
 __all__ = ["Imported", "convert", "import_published"]
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import LBFGS, Muon, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler
 
+from recurlight.codec.task_descent import check_schedule
 from recurlight.errors import IncompatibleComponents, RecurlightError
-from recurlight.optim.sparse_sign_sgd import check_schedule
 from recurlight.optim.split import Parameters, SplitOptimizer
 
 __all__ = ["make_optimizer", "make_schedule"]

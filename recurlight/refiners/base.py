@@ -8,7 +8,7 @@ from typing import ClassVar, Generic
 import torch
 from torch import Tensor, nn
 
-from recurlight.initialization import truncated_normal
+from recurlight.numerics import truncated_normal
 from recurlight.spec import Recorded
 from recurlight.types import Sized, Sizes, StateT
 

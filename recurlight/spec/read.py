@@ -36,7 +36,7 @@ def from_spec(spec: Any, find: Callable[[str], Any], hint: Any = None) -> Any:
         CheckpointMismatch: A class has no such arguments.
 
     Example:
-        >>> from recurlight.trust import Trust
+        >>> from recurlight.checkpoints.trust import Trust
         >>> from_spec({"class_path": "torch.nn.GELU", "init_args": {"approximate": "tanh"}}, find=Trust())
         GELU(approximate='tanh')
     """

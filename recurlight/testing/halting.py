@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recurlight.cells import MixerCell
 from recurlight.halting.base import Halting
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
@@ -124,7 +124,7 @@ def _require_score(score: Tensor, wanted: torch.dtype) -> None:
     expect(
         score.ndim == 2 and len(score) == ROWS and score.dtype == wanted,
         f"score returns {tuple(score.shape)} {score.dtype}: make it ({ROWS}, K) {wanted}, "
-        "computed outside of autocast, as recurlight.precision.full_precision does",
+        "computed outside of autocast, as recurlight.numerics.full_precision does",
     )
     expect(bool(score.isfinite().all()), "a score is not finite")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recurlight.callbacks.compile import compile_cells
 from recurlight.halting import CorrectnessHalting
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.refiners.base import Refiner
 from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run

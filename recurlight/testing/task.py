@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_structure as structure
 
 from recurlight import slots
 from recurlight.losses import StablemaxCrossEntropy, exactly_right
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.seeding import generators_kept, seed_batch
 from recurlight.testing.report import expect
 from recurlight.types import Batch, Carry, Segment, Sizes

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recurlight.cells import MixerCell
 from recurlight.halting import FixedHalting
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.refiners import Refiner, TwoLevelRefiner
 from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run

@@ -17,7 +17,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from recurlight.callbacks import CompileCells, compile_cells
 from recurlight.errors import RecurlightError
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import ImplicitGradient, LastCycles, LastUpdates
 

@@ -13,7 +13,7 @@ from recurlight import cells
 from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import EveryUpdate
 from recurlight.types import Sizes

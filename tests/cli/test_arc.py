@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from data.arc import EVALUATION, TRAINING, small, write_kaggle
+from data.arc.made import EVALUATION, TRAINING, small, write_kaggle
 from lightning.pytorch import Trainer
 
 from recurlight.__main__ import main

@@ -19,7 +19,7 @@ from recurlight import (
     TwoLevelRefiner,
 )
 from recurlight.__main__ import main
-from recurlight.checkpoints import DATA, FORMAT, MODEL, STAMP
+from recurlight.checkpoints.contents import DATA, FORMAT, MODEL, STAMP
 
 from .fixtures import built, cache, failure, folder, printed, trained
 

@@ -1,6 +1,6 @@
 import pytest
 
-from recurlight.cli.errors import explain
+from recurlight.cli.explain.rules import explain
 
 
 class Types:

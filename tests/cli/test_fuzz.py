@@ -204,6 +204,6 @@ def test_errors_of_recurlight_itself_keep_their_traceback(composing, monkeypatch
     def broken(*arguments):
         raise TypeError("a bug")
 
-    monkeypatch.setattr("recurlight.module.Recursion", broken)
+    monkeypatch.setattr("recurlight.training.module.Recursion", broken)
     with pytest.raises(TypeError, match="a bug"):
         outcome("{}", composing, "--config", "trm_sudoku", "--config", "small")

@@ -16,8 +16,9 @@ import torch
 import yaml
 
 from recurlight.__main__ import main
-from recurlight.callbacks import StopOnSignal, signals
-from recurlight.saving.files import verify
+from recurlight.callbacks import StopOnSignal
+from recurlight.callbacks.guards import signals
+from recurlight.checkpoints.files import verify
 
 from .fixtures import cache, failure, folder, printed
 from .resumed import differences

@@ -4,7 +4,7 @@
 import pytest
 
 from recurlight.__main__ import main
-from recurlight.data.maze_generate import make_maze
+from recurlight.data.maze.generate import make_maze
 
 from .fixtures import cache, failure, folder
 

@@ -52,7 +52,7 @@ REFUSED = [
     "fresh_package.Own",
     "__main__.Own",
     "torch.hub.load",
-    "recurlight.trust.sys.exit",
+    "recurlight.checkpoints.trust.sys.exit",
     "recurlight.cli.app.os.system",
     "lightning.pytorch.cli.instantiate_module",
     "jsonargparse.set_parsing_settings",

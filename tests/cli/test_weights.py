@@ -6,7 +6,7 @@ import torch
 
 from recurlight import RecursiveModule
 from recurlight.__main__ import main
-from recurlight.checkpoints import FORMAT, STAMP
+from recurlight.checkpoints.contents import FORMAT, STAMP
 
 from .fixtures import built, cache, failure, folder, printed, trained
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recurlight.data.base import PuzzleData, Splits
-from recurlight.data.stream import Puzzles
+from recurlight.data.puzzles import Puzzles
 
 
 def numbered(count: int) -> Puzzles:

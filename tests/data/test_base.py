@@ -9,7 +9,7 @@ from torch.utils.data import DistributedSampler
 
 from recurlight.data import SudokuData
 from recurlight.data.base import PuzzleData
-from recurlight.data.order import counter_hash, puzzle_rows
+from recurlight.data.counter import counter_hash, puzzle_rows
 from recurlight.data.stream import Share, TrainingBatches
 from recurlight.errors import DataError
 from recurlight.types import IGNORE, Batch

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from recurlight.data import PuzzleData, Puzzles, Splits, checks, hold_out
-from recurlight.data.stream import EvaluationBatches, Share, Variants
+from recurlight.data.puzzles import Variants
+from recurlight.data.stream import EvaluationBatches, Share
 from recurlight.errors import DataError
 from recurlight.types import IGNORE
 

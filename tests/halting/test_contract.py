@@ -9,13 +9,7 @@ import torch
 from helpers import SIZES, batch, bound, seeded, segment_of, trm
 
 from recurlight import halting
-from recurlight.halting import (
-    ConvergenceHalting,
-    CorrectnessHalting,
-    FixedHalting,
-    Halting,
-    QLearningHalting,
-)
+from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalting, Halting, QLearningHalting
 from recurlight.types import Outcome
 
 POLICIES = {

@@ -23,7 +23,7 @@ from recurlight import (
 )
 from recurlight.errors import IncompatibleComponents
 from recurlight.optim import Parameters, make_schedule
-from recurlight.recursion import Recursion
+from recurlight.recursion.driver import Recursion
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

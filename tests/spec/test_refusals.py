@@ -12,9 +12,9 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 
 from recurlight import Recorded, SingleRefiner, TwoLevelRefiner, Unrecordable, UntrustedCode
+from recurlight.checkpoints.trust import Trust
 from recurlight.errors import CheckpointMismatch
 from recurlight.spec import from_spec, to_spec
-from recurlight.trust import Trust
 
 
 class Shared(Recorded):

@@ -30,8 +30,8 @@ from recurlight import (
     SudokuData,
     TwoLevelRefiner,
 )
+from recurlight.checkpoints.trust import Trust
 from recurlight.spec import arguments, describe, from_spec, to_spec
-from recurlight.trust import Trust
 
 
 def round_trip(thing, hint=None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recurlight.initialization import linear
+from recurlight.numerics import linear
 from recurlight.refiners import Refiner, SingleRefiner, TwoLevelRefiner
 from recurlight.types import Sized, Sizes
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recurlight.data.order import UInt64, draws
+from recurlight.data.counter import UInt64, draws
 from recurlight.data.sequences.base import Questions, SequenceData
 from recurlight.types import IGNORE
 

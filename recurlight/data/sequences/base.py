@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recurlight.data.base import PuzzleData, Splits
-from recurlight.data.order import UInt64, counter_hash
+from recurlight.data.counter import UInt64, counter_hash
+from recurlight.data.looks import text_grid
+from recurlight.data.puzzles import Augmentation, Puzzles
 from recurlight.data.sequences.draw import NumberedPuzzles, joined
 from recurlight.data.sequences.shift import shift as shift_puzzles
-from recurlight.data.stream import Augmentation, Puzzles
-from recurlight.data.text_grid import text_grid
 from recurlight.errors import DataError
-from recurlight.exact_by_group import ExactByGroup
-from recurlight.task_metric import TaskMetric
+from recurlight.metrics.by_group import ExactByGroup
+from recurlight.metrics.task import TaskMetric
 from recurlight.types import IGNORE, Batch
 
 __all__ = ["Questions", "SequenceData"]
@@ -113,7 +113,7 @@ class SequenceData(PuzzleData):
 
         Args:
             length: Length of all of them.
-            keys: Source of all randomness, `(n,)` uint64, for `recurlight.data.order.draws`.
+            keys: Source of all randomness, `(n,)` uint64, for `recurlight.data.counter.draws`.
         """
 
     def shape(self, length: int) -> tuple[int, int]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.order import UInt64
+from recurlight.data.counter import UInt64
+from recurlight.data.puzzles import Puzzles
 from recurlight.data.split import fingerprints
-from recurlight.data.stream import Puzzles
 from recurlight.errors import DataError
 
 __all__ = ["NumberedPuzzles", "joined"]

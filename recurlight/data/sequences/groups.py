@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.order import UInt64, draws
+from recurlight.data.counter import UInt64, draws
 from recurlight.data.sequences.base import Questions, SequenceData
 from recurlight.errors import DataError
 

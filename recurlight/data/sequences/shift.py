@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recurlight.data.order import UInt64, draws
-from recurlight.data.stream import Puzzles
+from recurlight.data.counter import UInt64, draws
+from recurlight.data.puzzles import Puzzles
 
 __all__ = ["shift"]
 

@@ -7,14 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from recurlight.data import (
-    AdditionData,
-    ParityData,
-    PermutationData,
-    QueensData,
-    ReversalData,
-    SortingData,
-)
+from recurlight.data import AdditionData, ParityData, PermutationData, QueensData, ReversalData, SortingData
 from recurlight.types import IGNORE
 
 COUNTS = {"num_train": 60, "num_val": 10, "num_test": 10}

@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recurlight.data import (
-    AdditionData,
-    ParityData,
-    PermutationData,
-    QueensData,
-    ReversalData,
-    SortingData,
-)
+from recurlight.data import AdditionData, ParityData, PermutationData, QueensData, ReversalData, SortingData
 from recurlight.errors import DataError
 from recurlight.types import Prediction
 

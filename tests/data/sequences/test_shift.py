@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from recurlight.data.puzzles import Puzzles
 from recurlight.data.sequences.shift import shift
-from recurlight.data.stream import Puzzles
 from recurlight.types import IGNORE
 
 

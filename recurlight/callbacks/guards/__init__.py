@@ -1,0 +1,1 @@
+"""Guards: what keeps a run from saving or losing what it should not."""

@@ -1,0 +1,139 @@
+"""Stopping at the first NaN or infinity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import Tensor
+from torch.optim import Optimizer
+
+from recurlight.callbacks.guards.agreement import Agreement
+from recurlight.callbacks.guards.evidence import Evidence, gradients, silence
+from recurlight.callbacks.guards.saved import last_saved
+from recurlight.errors import NonFiniteError
+from recurlight.training.module import RecursiveModule
+
+__all__ = ["StopOnNonFinite"]
+
+
+class StopOnNonFinite(Callback):
+    """Ends training at the first step whose loss, gradient or carry holds NaN or infinity.
+
+    The error names the step, the rank, the tensors and the last checkpoint. The step's update is not applied,
+    and no checkpoint is written after it; all ranks end together.
+
+    On a CUDA device no step waits for the check. A flaw zeroes the step's gradients on the device, so that
+    weights and optimizer states stay finite, and ends training one step later; a step without one keeps every
+    bit. Elsewhere the optimizer is not called.
+
+    With `16-mixed` precision, overflowing gradients belong to the search for the loss scale and are left to
+    it; losses and carries are watched as ever. The command line adds this callback to `fit`.
+
+    Raises:
+        NonFiniteError: A value is not finite.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(callbacks=[StopOnNonFinite()], accelerator="cpu", logger=False)
+    """
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.evidence: list[Evidence] = []
+        self.agreement = Agreement(1)
+        self.scaled = False
+        self.flawed = ""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget what an earlier run met."""
+        self.losses, self.evidence, self.flawed = [], [], ""
+        self.agreement = Agreement(1)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        precision = trainer.precision_plugin
+        self.scaled = isinstance(precision, MixedPrecision) and precision.scaler is not None
+        self.losses, self.evidence, self.flawed = [], [], ""
+        self.agreement = Agreement(trainer.world_size)
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Remember the loss of a micro-batch."""
+        self.losses.append(loss.detach())
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Look at this step, and stop if it or one before it has a flaw that is known by now."""
+        assert isinstance(pl_module, RecursiveModule)
+        grads = {} if self.scaled else gradients(pl_module)
+        states = [carry.state for carry in pl_module.carries.values()]
+        found = Evidence.of(trainer.global_step + 1, self.losses, grads, states)
+        self.losses = []
+        self.evidence.append(found)
+        flaw = self.agreement.ask(found.flaw())
+        self._stop_on_flaw(trainer, self.agreement.answers())
+        if self.agreement.late:  # the optimizer is called before anyone here knows
+            silence(grads.values(), flaw)
+
+    def _stop_on_flaw(self, trainer: Trainer, answers: list[int]) -> None:
+        """Raise for the first step that has a flaw; steps without one are forgotten."""
+        for flaw in answers:
+            if flaw:
+                self.flawed = _message(trainer, self.evidence[0])
+                raise NonFiniteError(self.flawed)
+            del self.evidence[0]
+
+    def _settle(self, trainer: Trainer) -> None:
+        """Wait for the check of the newest step."""
+        if self.flawed:  # other callbacks may still want to save, now that training has failed
+            raise NonFiniteError(self.flawed)
+        self._stop_on_flaw(trainer, self.agreement.answers(all_of_them=True))
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse to save what a flawed step has left, and weights that overflowed in the optimizer itself."""
+        self._settle(trainer)
+        if broken := _broken(pl_module):
+            self.flawed = (
+                f"{broken} are not finite after training step {trainer.global_step}; {_last(trainer)}"
+            )
+            raise NonFiniteError(self.flawed)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Evaluate only what is sound."""
+        self._settle(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do not end on a flaw."""
+        self._settle(trainer)
+
+
+def _message(trainer: Trainer, evidence: Evidence) -> str:
+    """Say what is not finite, and where; every rank learns what the others found."""
+    broken = _broken(trainer.lightning_module)
+    findings = [f"{broken} even before it"] if broken else evidence.findings()
+    ranks: list[list[str]] = [findings]
+    if trainer.world_size > 1:
+        ranks = [[]] * trainer.world_size
+        torch.distributed.all_gather_object(ranks, findings)
+    told = [f"on rank {rank} {', '.join(found)}" for rank, found in enumerate(ranks) if found]
+    where = "; ".join(told)
+    return (
+        f"training step {evidence.step} is not finite: {where}. Its update was not applied; {_last(trainer)}"
+    )
+
+
+def _broken(module: LightningModule) -> str:
+    """Name the first weights that are not finite; an empty string when all are."""
+    names = [name for name, weight in module.named_parameters() if not weight.isfinite().all()]
+    return f"the weights {', '.join(names[:3])}" if names else ""
+
+
+def _last(trainer: Trainer) -> str:
+    """Say what there is to go on from."""
+    saved = last_saved(trainer)
+    return f"the last checkpoint is {saved}" if saved else "no checkpoint was written before"

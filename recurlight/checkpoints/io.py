@@ -1,0 +1,108 @@
+"""The trainer's way to checkpoint files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.utilities import rank_zero_warn
+from typing_extensions import override
+
+from recurlight.checkpoints import files
+
+__all__ = ["DurableCheckpointIO", "is_local", "make_durable", "verify_source"]
+
+
+def is_local(path: str | Path) -> bool:
+    """Return whether a path lies in this machine's file system, and is no address such as `s3://...`."""
+    return "://" not in str(path)
+
+
+class DurableCheckpointIO(TorchCheckpointIO):
+    """Writes checkpoints that survive a kill at any moment, and checks them when they are loaded.
+
+    A checkpoint is written beside its target, brought to the disk and renamed, so that its name holds either
+    the old or the new one, complete. It carries a SHA-256 of itself, which every load checks; `torch.load`
+    reads it as ever. Lightning's own plugin moves the file from the temporary folder, which is not atomic
+    when that lies on another file system, and notices no damage inside the weights.
+
+    The command line uses it on its own. For addresses such as `s3://...`, whose stores replace objects whole,
+    it does what Lightning's plugin does.
+
+    Raises:
+        CheckpointError: A file cannot be written, is damaged or is no checkpoint.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(plugins=[DurableCheckpointIO()], accelerator="cpu", logger=False)
+        >>> type(trainer.strategy.checkpoint_io).__name__
+        'DurableCheckpointIO'
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: Path | None = None
+        """The newest file that was completed."""
+        self.swept: set[Path] = set()
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what a killed run left half written there, once."""
+        if folder not in self.swept:
+            files.sweep(folder)
+            self.swept.add(folder)
+
+    @override
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint; what `path` held before stays until the new one is complete."""
+        if storage_options is not None or not is_local(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        self._sweep(Path(path).parent)
+        files.write(checkpoint, path)
+        self.written = Path(path)
+
+    @override
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = lambda storage, location: storage,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Load a checkpoint after checking it."""
+        if not os.path.isfile(path):  # an address, or missing
+            return super().load_checkpoint(path, map_location, weights_only)
+        self._sweep(Path(path).parent)
+        content: dict[str, Any] = files.read(path, map_location, weights_only)
+        return content
+
+
+def make_durable(strategy: Strategy) -> None:
+    """Let a strategy write through `DurableCheckpointIO`, unless it was given a plugin of its own."""
+    current = strategy.checkpoint_io
+    if type(current) is TorchCheckpointIO:
+        strategy.checkpoint_io = DurableCheckpointIO()
+    elif not isinstance(current, DurableCheckpointIO):
+        rank_zero_warn(
+            f"checkpoints are written by {type(current).__name__}: whether they survive a kill is up to it, "
+            "and damage to them is not noticed; leave it out of trainer.plugins to have both"
+        )
+
+
+def verify_source(module: LightningModule) -> None:
+    """Check the file that a trainer is loading, unless its plugin has done so.
+
+    Raises:
+        CheckpointError: The file was cut off or changed.
+    """
+    trainer = module._trainer
+    if trainer is None or isinstance(trainer.strategy.checkpoint_io, DurableCheckpointIO):
+        return
+    if trainer.ckpt_path is not None and Path(trainer.ckpt_path).is_file():
+        files.verify(trainer.ckpt_path)

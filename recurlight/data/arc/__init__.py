@@ -1,0 +1,1 @@
+"""ARC: grids, tasks, augmentation, votes."""

@@ -1,0 +1,1 @@
+"""Mazes: rules, generation, files, the paths that a model predicts."""

@@ -1,0 +1,47 @@
+"""Puzzles as arrays, and what may vary them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurlight.data.counter import UInt64
+
+__all__ = ["Augmentation", "Puzzles", "Variants"]
+
+
+class Puzzles(NamedTuple):
+    """Puzzles as numpy arrays of small integers, one row each.
+
+    Attributes:
+        inputs: Question tokens, `(n, L)`.
+        labels: Answer tokens, `(n, L)`, `IGNORE` where not supervised.
+        task: Task of each puzzle, `(n,)`.
+    """
+
+    inputs: NDArray[Any]
+    labels: NDArray[Any]
+    task: NDArray[Any]
+
+    def rows(self, index: NDArray[np.int64] | slice) -> Puzzles:
+        """Return some of the puzzles."""
+        return Puzzles(*(field[index] for field in self))
+
+
+Augmentation = Callable[[Puzzles, UInt64], Puzzles]
+"""`(puzzles, keys (B,) uint64) -> puzzles`: a function of the keys alone, picklable for workers."""
+
+
+class Variants(NamedTuple):
+    """Variants in which evaluation asks every puzzle, made when they are needed.
+
+    Attributes:
+        per_puzzle: How many; the first is usually the puzzle itself.
+        apply: `(puzzles, number of the variant (B,)) -> puzzles`, picklable for workers.
+    """
+
+    per_puzzle: int
+    apply: Callable[[Puzzles, NDArray[np.int64]], Puzzles]

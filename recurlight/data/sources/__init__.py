@@ -1,0 +1,1 @@
+"""Where puzzles come from: files, the hub, a generator; and the cache."""

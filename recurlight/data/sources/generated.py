@@ -1,0 +1,138 @@
+"""Generated data sets: many puzzles on all cores, none twice, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
+from numpy.typing import NDArray
+
+from recurlight.data.base import Splits
+from recurlight.data.puzzles import Puzzles
+from recurlight.data.sources.cache import cache_folder, load_arrays, save_arrays
+from recurlight.errors import DataError
+
+__all__ = ["Tokens", "cached_splits", "check_counts", "distinct", "make_texts"]
+
+Tokens = NDArray[np.uint8]
+_WORTH_PROCESSES = 32
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse negative numbers of puzzles; None stands for all there are.
+
+    Raises:
+        DataError: With the setting to change.
+    """
+    for name, count in counts.items():
+        if count is not None and count < 0:
+            raise DataError(f"{name} is {count}: set data.{name} to 0 or more")
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _worker(script: str, arguments: Sequence[int], indices: range) -> list[list[str]]:
+    """Make the puzzles of `indices` in another process.
+
+    It runs the generator's file rather than a `multiprocessing` pool: that would import the caller's script
+    again (and torch), and fork is not safe beside threads.
+    """
+    words = (*arguments, indices.start, indices.stop, indices.step)
+    command = [sys.executable, "-I", script, *map(str, words)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [line.split(",") for line in lines]
+
+
+def make_texts(
+    script: str,
+    arguments: Sequence[int],
+    make: Callable[[int], Sequence[str]],
+    indices: range,
+    cores: int | None = None,
+) -> list[list[str]]:
+    """Make the puzzles with the given numbers, in their order, whatever the number of cores.
+
+    Args:
+        script: File of the generator, standard library only. Called with `arguments` and start, stop and
+            step of a range, it prints a line for each puzzle, its texts divided by commas.
+        arguments: What it needs beside the numbers.
+        make: What it does for one number, for this process.
+        indices: Numbers of the puzzles, step 1.
+        cores: Processes to use; None for all cores.
+    """
+    cores = _cores() if cores is None else cores
+    if cores == 1 or len(indices) < _WORTH_PROCESSES:
+        return [list(make(index)) for index in indices]
+    parts = [indices[core::cores] for core in range(cores)]
+    with ThreadPoolExecutor(cores) as pool:
+        made = list(pool.map(lambda part: _worker(script, arguments, part), parts))
+    return [made[place % cores][place // cores] for place in range(len(indices))]
+
+
+def distinct(
+    make: Callable[[range], tuple[Tokens, Tokens]],
+    identity: Callable[[Tokens], NDArray[Any]],
+    count: int,
+    cells: int,
+    what: str,
+    advice: str,
+) -> dict[str, Tokens]:
+    """Make `count` puzzles of which no two are the same.
+
+    Args:
+        make: Makes questions and answers with the given numbers.
+        identity: What must not repeat, one value for each question.
+        count: Number of puzzles.
+        cells: Cells of a puzzle.
+        what: What they are, such as `puzzles of size 4`.
+        advice: What to change where there are not so many.
+
+    Raises:
+        DataError: There are not so many.
+    """
+    questions = answers = np.zeros((0, cells), dtype=np.uint8)
+    done = 0
+    while len(questions) < count:
+        missing = count - len(questions)
+        indices = range(done, done + missing + missing // 8 + 1)
+        done = indices.stop
+        if done > 50 * count + 1000:
+            raise DataError(f"only {len(questions)} different {what} were found for {count}: {advice}")
+        made = make(indices)
+        questions, answers = np.concatenate([questions, made[0]]), np.concatenate([answers, made[1]])
+        first = np.sort(np.unique(identity(questions), return_index=True)[1])
+        questions, answers = questions[first], answers[first]
+    return {"questions": questions[:count], "answers": answers[:count]}
+
+
+def cached_splits(
+    name: str, key: tuple[object, ...], counts: tuple[int, int, int], make: Callable[[int], dict[str, Tokens]]
+) -> Splits:
+    """Return generated splits, from the cache if they were made before.
+
+    Args:
+        name: Begins the file's name, such as `sudoku-9x9`.
+        key: All that the puzzles depend on, beside the counts.
+        counts: Training, validation and test puzzles.
+        make: Makes that many `questions` and `answers`.
+    """
+    digest = hashlib.sha256(repr((*key, counts)).encode())
+    path = cache_folder() / f"{name}-{digest.hexdigest()[:16]}.npz"
+    if not path.exists():
+        rank_zero_info(f"Making {sum(counts):,} puzzles ({name}), kept in {path}")
+        save_arrays(path, **make(sum(counts)))
+    arrays = load_arrays(path)
+    task = np.zeros(sum(counts), dtype=np.uint8)
+    puzzles = Puzzles(arrays["questions"], arrays["answers"], task)
+    ends = np.cumsum(counts)
+    return Splits(*(puzzles.rows(slice(end - count, end)) for end, count in zip(ends, counts, strict=True)))

@@ -1,0 +1,1 @@
+"""Sudoku: rules, generation, files, symmetries."""

@@ -1,0 +1,71 @@
+"""Symmetries of Sudoku, drawn from one key for each sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurlight.data.counter import UInt64, draws
+from recurlight.data.puzzles import Puzzles
+from recurlight.data.sudoku.generate import BOXES
+
+__all__ = ["augment"]
+
+_DIGITS, _BANDS, _ROWS, _STACKS, _COLUMNS, _TRANSPOSE = range(6)
+
+
+def augment(puzzles: Puzzles, keys: UInt64, *, size: int, digits: int | None = None) -> Puzzles:
+    """Relabel the digits, move bands, rows, stacks and columns, and transpose where boxes are square.
+
+    `new[i, j] = names[old[rows[i], columns[j]]]`, and its transpose for half of the keys
+
+    Args:
+        puzzles: `(B, size * size)` tokens.
+        keys: `(B,)` uint64; equal keys draw equal symmetries.
+        size: 4, 6, 9 or 16.
+        digits: Digits of the vocabulary, None for `size`. Of more than `size`, those of a puzzle are drawn
+            if its clues show all of them; the others keep to the first `size`, or nobody could know which
+            digit is missing.
+
+    Returns:
+        Puzzles of the same shapes and dtypes. Solutions stay solutions, clues stay clues.
+
+    Example:
+        >>> grid = np.array([[2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2]], dtype=np.uint8)
+        >>> puzzles = Puzzles(grid, grid, np.zeros(1, dtype=np.uint8))
+        >>> augment(puzzles, np.array([7], dtype=np.uint64), size=4).labels.shape
+        (1, 16)
+    """
+    height, width = BOXES[size]
+    rows = _lines(keys, size, height, _BANDS, _ROWS)
+    columns = _lines(keys, size, width, _STACKS, _COLUMNS)
+    across, down = rows[:, :, None], columns[:, None, :]
+    if height == width:
+        turned = (draws(keys, _TRANSPOSE, 1) >> np.uint64(63)).astype(bool)[:, :, None]
+        across, down = np.where(turned, rows[:, None, :], across), np.where(turned, columns[:, :, None], down)
+    cells = (across * size + down).reshape(len(keys), -1)  # (B, L)
+    moved = (np.take_along_axis(tokens, cells, axis=1) for tokens in puzzles[:2])
+    names = _names(puzzles.inputs, keys, size, size if digits is None else digits)
+    inputs, labels = (np.take_along_axis(names, tokens.astype(np.intp), axis=1) for tokens in moved)
+    return Puzzles(inputs, labels, puzzles.task)
+
+
+def _names(inputs: NDArray[Any], keys: UInt64, size: int, digits: int) -> NDArray[Any]:
+    """New token of each token, `(B, size + 2)`; pad and blank keep theirs."""
+    names = np.tile(np.arange(size + 2, dtype=inputs.dtype), (len(keys), 1))
+    drawn = draws(keys, _DIGITS, digits)
+    if digits > size:
+        shown = (inputs[:, :, None] == names[:, None, 2:]).any(axis=1).all(axis=1)  # (B,)
+        drawn[~shown, size:] = np.iinfo(np.uint64).max  # last in the order
+    names[:, 2:] = drawn.argsort(axis=1)[:, :size] + 2
+    return names
+
+
+def _lines(keys: UInt64, size: int, together: int, outer: int, inner: int) -> NDArray[np.int64]:
+    """Order of the rows (or columns): bands move as wholes, lines within their band; `(B, size)`."""
+    bands = size // together
+    order = draws(keys, outer, bands).argsort(axis=1)
+    within = draws(keys, inner, size).reshape(-1, bands, together).argsort(axis=2)
+    return (order[:, :, None] * together + within).reshape(-1, size)

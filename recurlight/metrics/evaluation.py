@@ -1,0 +1,112 @@
+"""What validation and test measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from recurlight.losses import SequenceLoss, exactly_right
+from recurlight.metrics.counters import ExactBySegments, ReasoningMetrics, format_table, table_points
+from recurlight.metrics.task import TaskMetric
+from recurlight.types import IGNORE, Batch, Prediction
+
+__all__ = ["Evaluation", "Measured"]
+
+
+class Measured(NamedTuple):
+    """What one pass over a split came to, on all ranks together."""
+
+    split: str
+    """`val` or `test`."""
+    puzzles: int
+    """Rows that were counted."""
+    figures: dict[str, float]
+    """Every figure by name."""
+    table: str
+    """Exact accuracy after 1, 2, 4, ... segments, as text."""
+
+
+class Evaluation(nn.Module):
+    """The metrics of one pass over held-out samples; their states are summed over ranks.
+
+    Args:
+        segments: Segments that evaluation runs.
+        task: The data's own metric, None for none; it may also be set later.
+
+    Example:
+        >>> Evaluation(segments=16).points
+        (1, 2, 4, 8, 16)
+    """
+
+    def __init__(self, segments: int, task: TaskMetric | None = None) -> None:
+        super().__init__()
+        self.segments = segments
+        self.points = table_points(segments)
+        self.exact = ExactBySegments(self.points)
+        self.reasoning = ReasoningMetrics()
+        self.loss = MeanMetric()
+        self.task = task
+
+    def update(self, predictions: Iterator[Prediction], batch: Batch, loss: SequenceLoss) -> None:
+        """Take in one batch.
+
+        Args:
+            predictions: As `Recursion.unroll` yields them; where they end early, the last one stands.
+            batch: Questions and answers; rows without a supervised token are not counted.
+            loss: Measured on the last prediction.
+        """
+        labels = batch.labels
+        valid = (labels != IGNORE).any(dim=1)
+        prediction = next(predictions)
+        for count in range(1, self.segments + 1):
+            if count > 1:
+                prediction = next(predictions, prediction)
+            if count in self.points:
+                correct = exactly_right(prediction.logits, labels)
+                self.exact.update(self.points.index(count), correct, valid)
+                if self.task is not None and (self.task.every_point or count == self.segments):
+                    self.task.update(batch, prediction, count)
+        self.reasoning.update(prediction.logits, labels, prediction.segments, prediction.halted)
+        self.loss.update(loss(prediction.logits, labels), valid.float())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return every figure by name, accuracies in 0..1; `exact_at_k` is the exact accuracy after `k`."""
+        exact = zip(self.points, self._exact_values(), strict=True)
+        return {
+            "loss": self.loss.compute(),
+            **self.reasoning.compute(),
+            **{f"exact_at_{count}": value for count, value in exact},
+            **(self.task.compute() if self.task is not None else {}),
+        }
+
+    def figures(self) -> list[str]:
+        """Return the names of the figures, as far as they are known before an evaluation."""
+        own = self.task.figures(self.points) if self.task is not None else []
+        return ["loss", *self.reasoning.names, *(f"exact_at_{count}" for count in self.points), *own]
+
+    def table(self) -> str:
+        """Format the exact accuracy after 1, 2, 4, ... segments, and what the task adds."""
+        own = self.task.table() if self.task is not None else ""
+        return "\n".join(filter(None, (format_table(self.points, self._exact_values()), own)))
+
+    def _exact_values(self) -> Tensor:
+        values: Tensor = self.exact.compute()
+        return values.reshape(-1)  # torchmetrics drops the axis of a single value
+
+    def measured(self, split: str) -> Measured:
+        """Return everything measured so far; every rank must call it, for it sums over them."""
+        figures = {name: value.item() for name, value in self.compute().items()}
+        with self.reasoning.sync_context():
+            puzzles = int(self.reasoning.rows)
+        return Measured(split, puzzles, figures, self.table())
+
+    @torch.inference_mode(False)  # counters made in inference mode could not be added to in training
+    def reset(self) -> None:
+        """Forget every batch; the counters are new ones, which no other process shares."""
+        for metric in (self.exact, self.reasoning, self.loss, self.task):
+            if metric is not None:
+                metric.reset()

@@ -1,0 +1,5 @@
+"""The driver of the recursion, in plain PyTorch, and what is checked before it runs."""
+
+from recurlight.recursion.driver import Recursion, minimum_age
+
+__all__ = ["Recursion", "minimum_age"]

@@ -1,0 +1,254 @@
+"""The driver: slots that reason segment by segment. Plain PyTorch; `RecursiveModule` adds Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurlight import slots
+from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
+from recurlight.halting.base import Halting
+from recurlight.numerics import floats
+from recurlight.recursion.checks import (
+    at_least_one,
+    bind,
+    check_limits,
+    check_precision,
+    check_refiner,
+    check_sizes,
+)
+from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting
+from recurlight.refiners.base import Refiner
+from recurlight.seeding import generators_kept
+from recurlight.spec.given import checked
+from recurlight.truncation.base import GradientTruncation
+from recurlight.truncation.reach import check_question
+from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sizes
+
+__all__ = ["Recursion", "minimum_age"]
+
+
+def minimum_age(
+    slots: int, max_segments: int, exploration: float, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """Draw before which age a slot may not halt: 0, or with probability `exploration` uniform in 2..max.
+
+    Returns:
+        `(slots,)` int32.
+
+    Reference:
+        HRM (arXiv:2506.21734), section 2: the minimum number of segments of Q-learning.
+    """
+    # in a type of its own: Lightning's precision plugins change the default, and with it every later draw
+    explore = torch.rand(slots, generator=generator, device=device, dtype=torch.float32) < exploration
+    age = torch.randint(
+        2, max(max_segments, 2) + 1, (slots,), generator=generator, device=device, dtype=torch.int32
+    )
+    return age * explore
+
+
+class Recursion(nn.Module):
+    """A recursive reasoner: encoder, refiner and decoder, with its gradient truncation and halting policy.
+
+    A *segment* refills the slots that halted, encodes their questions, applies `cycles` cycles of the
+    refiner, reads the answer out and scores it. Between segments a `Carry` keeps state, sample and age of
+    each slot, without gradient.
+
+    Args:
+        sizes: Sizes that the parts share; every `Sized` part is built here.
+        refiner: How the state is refined.
+        truncation: Which updates carry gradient.
+        halting: When to stop.
+        encoder: Question to injection; None for `TokenEncoder()`.
+        decoder: Answer to logits; None for `TokenDecoder()`.
+        cycles: Cycles in a segment, at least 1.
+        max_segments: Cap on the segments spent on one sample in training, at least 1.
+        exploration: Probability that a slot must go on for a drawn number of segments, in [0, 1].
+        seed: Seed of the weights and of the exploration.
+
+    Raises:
+        IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
+
+    Example:
+        >>> from recurlight.cells import MixerCell
+        >>> from recurlight.halting import CorrectnessHalting
+        >>> from recurlight.refiners import TwoLevelRefiner
+        >>> from recurlight.truncation import LastCycles
+        >>> recursion = Recursion(
+        ...     Sizes(vocab=6, tokens=16, width=32),
+        ...     TwoLevelRefiner(MixerCell(), latent_steps=2),
+        ...     LastCycles(1),
+        ...     CorrectnessHalting(),
+        ... )
+        >>> zeros = torch.zeros(4, 16, dtype=torch.int64)
+        >>> recursion.solve(Batch(zeros, zeros, zeros[:, 0]), max_segments=2).logits.shape
+        torch.Size([4, 16, 6])
+    """
+
+    @checked
+    def __init__(
+        self,
+        sizes: Sizes,
+        refiner: Refiner[Any],
+        truncation: GradientTruncation,
+        halting: Halting,
+        encoder: Encoder | None = None,
+        decoder: Decoder | None = None,
+        cycles: int = 3,
+        max_segments: int = 16,
+        exploration: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check_sizes(sizes)
+        check_limits(cycles, max_segments, exploration, halting.needs_lookahead)
+        self.sizes, self.cycles, self.max_segments = sizes, cycles, max_segments
+        self.exploration, self.seed = exploration, seed
+        self.encoder = encoder or TokenEncoder()
+        self.refiner = refiner
+        self.decoder = decoder or TokenDecoder()
+        self.halting = halting
+        self.truncation = truncation
+        bind(self, sizes, seed)
+        check_precision(self)
+        dtype = next(floats(self), torch.zeros(())).dtype
+        with generators_kept(), torch.autocast("cpu", enabled=False):
+            check_encoder(self.encoder, sizes, dtype)
+            check_refiner(refiner, sizes)
+            check_decoder(self.decoder, sizes, dtype)
+            check_halting(halting, sizes, dtype)
+            truncation.check(refiner, cycles)
+            check_question(self.encoder, refiner, truncation, sizes, cycles)
+
+    @torch.no_grad()
+    def start(self, batch: Batch) -> Carry:
+        """Make a carry whose slots have all halted, so that the first segment fills every one.
+
+        Nothing is taken from the global generators, so that a run that is resumed draws what it would have.
+
+        Args:
+            batch: Any samples of the right shapes; only the shapes matter.
+
+        Raises:
+            IncompatibleComponents: The weights have a precision below float32.
+        """
+        check_precision(self)
+        with generators_kept(batch.inputs.device):
+            state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
+        age = torch.zeros_like(batch.task, dtype=torch.int32)
+        return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool))
+
+    def segment(self, carry: Carry, fresh: Batch, cycles: int | None = None) -> tuple[Carry, Segment, Tensor]:
+        """Run one segment; with gradient as the truncation allows, unless the caller disabled it.
+
+        Args:
+            carry: What the slots kept; halted slots take a sample from `fresh`.
+            fresh: One sample for each slot, `(B, ...)`; those of busy slots are not used.
+            cycles: Cycles to run; None for the model's own.
+
+        Returns:
+            The carry, detached, one segment older and with no slot halted yet; the segment; and the halting
+            scores, `(B, K)`.
+
+        Raises:
+            IncompatibleComponents: `cycles` is below 1.
+        """
+        cycles = at_least_one("cycles", cycles, self.cycles)
+        batch = slots.choose(carry.halted, fresh, carry.batch)
+        injection = self.encoder(batch.inputs, batch.task)  # (B, N, D)
+        state = slots.choose(carry.halted, self.refiner.initial_state(injection), carry.state)
+        before = state.answer.detach()
+        state = self.truncation.run(self.refiner, state, injection, cycles)
+        segment = Segment(before, state.answer, self.decoder(state.answer))
+        age = carry.age.masked_fill(carry.halted, 0) + 1
+        carry = Carry(slots.detach(state), batch, age, torch.zeros_like(carry.halted))
+        return carry, segment, self.halting.score(segment)
+
+    def outcome(self, carry: Carry, correct: Tensor) -> Outcome:
+        """Say what the halting loss may learn from, looking one segment ahead for policies that need it.
+
+        Args:
+            carry: As returned by `segment`.
+            correct: Whether each slot's answer is right, `(B,)` bool.
+        """
+        next_score = None
+        if self.halting.needs_lookahead:
+            with torch.no_grad():
+                next_score = self.segment(carry, carry.batch)[2]
+        return Outcome(correct, carry.age >= self.max_segments, next_score)
+
+    @torch.no_grad()
+    def halt(self, carry: Carry, score: Tensor, step: int, rank: int = 0, ranks: int = 1) -> Carry:
+        """Decide in training which slots take a fresh sample next.
+
+        A slot halts when its policy says so or at the cap, but not before its drawn minimum age. The draw is
+        a function of (seed, step, slot of the global batch), so that any number of ranks draws the same.
+
+        Args:
+            carry: As returned by `segment`.
+            score: Halting scores, `(B, K)`.
+            step: Number of the training step.
+            rank: This process's number.
+            ranks: Number of processes.
+        """
+        rows, device = len(carry.age), carry.age.device
+        generator = torch.Generator(device).manual_seed((self.seed * 1_000_003 + step) % 2**63)
+        drawn = minimum_age(rows * ranks, self.max_segments, self.exploration, generator, device)
+        wants = self.halting.should_halt(score, carry.age) & (carry.age >= drawn[rank * rows :][:rows])
+        return carry._replace(halted=wants | (carry.age >= self.max_segments))
+
+    @torch.no_grad()
+    def unroll(
+        self, batch: Batch, max_segments: int | None = None, adaptive: bool = False, cycles: int | None = None
+    ) -> Iterator[Prediction]:
+        """Evaluate, yielding where every row stands after each segment.
+
+        Args:
+            batch: Questions, `(B, ...)`.
+            max_segments: Segments to run; None for the model's own cap.
+            adaptive: Rows whose policy says halt keep their answer and leave the batch, which saves their
+                compute; the iteration ends when no row is left. Otherwise all rows run all segments, as
+                published, and `halted` only tells what the policy says.
+            cycles: Cycles in a segment; None for the model's own.
+
+        Yields:
+            One prediction for all rows, after 1, 2, ... segments.
+
+        Raises:
+            IncompatibleComponents: A number is below 1.
+        """
+        carry = self.start(batch)
+        rows = torch.arange(len(carry.age), device=carry.age.device)
+        live = len(rows)  # the rows after these are padding
+        whole: Prediction | None = None
+        for _ in range(at_least_one("max_segments", max_segments, self.max_segments)):
+            carry, segment, score = self.segment(carry, carry.batch, cycles)
+            halted = self.halting.should_halt(score, carry.age)
+            part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
+            whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)
+            yield whole
+            if adaptive:
+                stay = (~halted[:live]).nonzero().squeeze(1)
+                live = len(stay)
+                if not live:
+                    return
+                stay = slots.pad(stay, min(slots.bucket(live), len(rows)))
+                rows, carry = rows[stay], slots.take(stay, carry)
+
+    def solve(
+        self,
+        batch: Batch,
+        max_segments: int | None = None,
+        adaptive: bool = True,
+        cycles: int | None = None,
+    ) -> Prediction:
+        """Answer a batch of questions; see `unroll` for the arguments.
+
+        Returns:
+            Where each row stopped.
+        """
+        *_, prediction = self.unroll(batch, max_segments, adaptive, cycles)
+        return prediction

@@ -1,0 +1,128 @@
+"""What encoder, decoder, halting policy and loss return, tried once on two rows when a model is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurlight.codec.tokens import Decoder, Encoder
+from recurlight.errors import IncompatibleComponents
+from recurlight.halting.base import Halting
+from recurlight.losses import SequenceLoss
+from recurlight.types import IGNORE, Outcome, Segment, Sizes
+
+__all__ = ["check_decoder", "check_encoder", "check_halting", "check_loss"]
+
+ROWS, TOKENS = 2, 4
+
+
+def check_encoder(encoder: Encoder, sizes: Sizes, dtype: torch.dtype) -> None:
+    """Encode two questions of zeros.
+
+    Args:
+        encoder: Built for the sizes.
+        sizes: Sizes of the composition.
+        dtype: Of its weights.
+
+    Raises:
+        IncompatibleComponents: Not a finite `(B, N, D)` in that dtype comes out.
+    """
+    tokens = torch.zeros(ROWS, sizes.tokens, dtype=torch.int64)
+    with torch.no_grad():
+        found = _tried(encoder, "forward", tokens, tokens[:, 0])
+    _require(found, (ROWS, sizes.positions, sizes.width), dtype, encoder, "forward", "(B, N, D)")
+
+
+def check_decoder(decoder: Decoder, sizes: Sizes, dtype: torch.dtype) -> None:
+    """Read out two answers.
+
+    Raises:
+        IncompatibleComponents: Not a finite `(B, L, V)` in that dtype comes out.
+    """
+    with torch.no_grad():
+        found = _tried(decoder, "forward", _ramp(ROWS, sizes.positions, sizes.width, dtype=dtype))
+    _require(found, (ROWS, sizes.tokens, sizes.vocab), dtype, decoder, "forward", "(B, L, V)")
+
+
+def check_halting(halting: Halting, sizes: Sizes, dtype: torch.dtype) -> None:
+    """Score two answers, decide, and take the loss of one that is right and one that is wrong.
+
+    Raises:
+        IncompatibleComponents: A method returns another shape or dtype, or something that is not finite.
+    """
+    answer = _ramp(ROWS, sizes.positions, sizes.width, dtype=dtype)
+    segment = Segment(answer.flip(0), answer, _ramp(ROWS, sizes.tokens, sizes.vocab, dtype=dtype))
+    score = _tried(halting, "score", segment)
+    scores = score.shape[1] if isinstance(score, Tensor) and score.ndim == 2 else 1
+    _require(score, (ROWS, scores), dtype, halting, "score", "(B, K)")
+    stop = _tried(halting, "should_halt", score.detach(), torch.ones(ROWS, dtype=torch.int32))
+    _require(stop, (ROWS,), torch.bool, halting, "should_halt", "(B,)")
+    _require(_tried(halting, "confidence", score), (ROWS,), dtype, halting, "confidence", "(B,)")
+    right = torch.arange(ROWS) == 0
+    outcome = Outcome(right, ~right, score.detach() if halting.needs_lookahead else None)
+    _require(_tried(halting, "loss", score, outcome), (ROWS,), dtype, halting, "loss", "(B,)")
+
+
+def check_loss(loss: SequenceLoss, sizes: Sizes) -> None:
+    """Take the loss of three samples: half supervised, wholly, and not at all.
+
+    Raises:
+        IncompatibleComponents: Not a finite `(B,)` comes out, `IGNORE` counts, or a sample sees another.
+    """
+    logits = _ramp(3, TOKENS, sizes.vocab, dtype=torch.float32).requires_grad_()
+    labels = torch.zeros(3, TOKENS, dtype=torch.int64)
+    labels[0, TOKENS // 2 :] = labels[2] = IGNORE
+    with torch.enable_grad():
+        found = _tried(loss, "forward", logits, labels)
+    _require(found, (3,), torch.float32, loss, "forward", "(B,)")
+    name = type(loss).__name__
+    if not found.requires_grad:
+        raise IncompatibleComponents(f"{name} has no gradient: compute it from the logits, without detach()")
+    (grad,) = torch.autograd.grad(found[0], logits, retain_graph=True)
+    if grad[0, TOKENS // 2 :].any() or found[2] != 0:
+        raise IncompatibleComponents(
+            f"{name} counts tokens whose label is IGNORE: return one loss for each token from token_loss, "
+            "with reduction='none', and leave masking and the mean to SequenceLoss.forward"
+        )
+    if grad[1:].any():
+        raise IncompatibleComponents(f"{name} of one sample depends on others: treat each row alone")
+
+
+def _ramp(*shape: int, dtype: torch.dtype) -> Tensor:
+    """Numbers from -1 to 1, no two alike: at zero a policy may divide by nothing."""
+    return torch.linspace(-1, 1, torch.Size(shape).numel(), dtype=dtype).reshape(shape)
+
+
+def _tried(part: nn.Module, method: str, *given: Any) -> Any:
+    """Call a method; an error of torch is told with the shapes that it got."""
+    call: Callable[..., Any] = getattr(part, method)
+    try:
+        return call(*given)
+    except (RuntimeError, IndexError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        shapes = ", ".join(f"{tuple(x.shape)} {x.dtype}" for x in given if isinstance(x, Tensor))
+        raise IncompatibleComponents(
+            f"{type(part).__name__}.{method} fails on {shapes or 'a segment'} ({reason}): "
+            "make it take what its base class says"
+        ) from error
+
+
+def _require(
+    found: Any, shape: tuple[int, ...], dtype: torch.dtype, part: nn.Module, method: str, letters: str
+) -> None:
+    """Insist on a tensor of that shape and dtype that is finite."""
+    where = f"{type(part).__name__}.{method}"
+    if not isinstance(found, Tensor):
+        raise IncompatibleComponents(
+            f"{where} returns a {type(found).__name__}: return a tensor {letters} {dtype}"
+        )
+    if found.shape != shape or found.dtype != dtype:
+        raise IncompatibleComponents(
+            f"{where} returns {tuple(found.shape)} {found.dtype} where {letters} is {shape}: "
+            f"return {letters} {dtype}"
+        )
+    if not found.isfinite().all():
+        raise IncompatibleComponents(f"{where} returns NaN or infinity for moderate values: mend its formula")

@@ -1,0 +1,1 @@
+"""How samples look: as text in the terminal, as pictures in a sheet."""

@@ -1,0 +1,176 @@
+"""What a figure was measured on: the lines under every table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+
+from recurlight.data.base import PuzzleData
+from recurlight.data.puzzles import Puzzles
+from recurlight.metrics.evaluation import Measured
+from recurlight.training.attached import attached_data
+from recurlight.version import installed_version
+
+if TYPE_CHECKING:
+    from recurlight.training.module import RecursiveModule
+
+__all__ = ["Fingerprint", "Weights", "data_digest", "fingerprint", "weights_of"]
+
+_ROWS = 1 << 16
+"""Rows that are hashed at once."""
+
+
+def data_digest(puzzles: Puzzles) -> str:
+    """Hash puzzles to 64 hexadecimal digits: their tokens in their order, whatever integers hold them.
+
+    Example:
+        >>> import numpy as np
+        >>> small, large = (np.arange(6, dtype=kind).reshape(2, 3) for kind in (np.uint8, np.int64))
+        >>> data_digest(Puzzles(small, small, small[:, 0])) == data_digest(Puzzles(large, large, large[:, 0]))
+        True
+    """
+    digest = hashlib.sha256()
+    for field in puzzles:
+        digest.update(repr(field.shape).encode())
+        for first in range(0, len(field), _ROWS):
+            digest.update(field[first : first + _ROWS].astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+class Weights(NamedTuple):
+    """Which weights a model has."""
+
+    kind: str = "given"
+    """`averaged`, `raw`, or `given` where nothing tells where they come from."""
+    step: int | None = None
+    """Optimizer steps behind them."""
+
+
+def weights_of(checkpoint: Mapping[str, Any]) -> Weights:
+    """Tell which weights a Lightning checkpoint has in its `state_dict`.
+
+    Example:
+        >>> weights_of({"global_step": 7, "averaging_state": {}})
+        Weights(kind='averaged', step=7)
+    """
+    return Weights("averaged" if "averaging_state" in checkpoint else "raw", checkpoint.get("global_step"))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What figures were measured on, with and how: two that are equal belong to the same measurement.
+
+    Args:
+        split: `val` or `test`.
+        data: Hash of the split's puzzles, see `data_digest`; None for data that is no `PuzzleData`.
+        size: Puzzles in the split, in as many variants as evaluation asks; None likewise.
+        puzzles: Puzzles that were counted.
+        seeds: Seed of the model and of the data.
+        segments: Mean number of segments that a puzzle was given.
+        cycles: Cycles in a segment.
+        schedule: Updates in a cycle.
+        updates: Applications of a cell to a puzzle in the mean: `segments * cycles * schedule`.
+        adaptive: Whether puzzles stopped when the halting policy said so.
+        weights: `averaged`, `raw`, or `given`.
+        step: Optimizer steps behind the weights, where known.
+        checkpoint: File that holds the weights, where known.
+        precision: Precision of the trainer.
+        recurlight: Version of this package.
+        torch: Version of torch.
+    """
+
+    split: str
+    data: str | None
+    size: int | None
+    puzzles: int
+    seeds: dict[str, int]
+    segments: float
+    cycles: int
+    schedule: int
+    updates: float
+    adaptive: bool
+    weights: str
+    step: int | None
+    checkpoint: str | None
+    precision: str
+    recurlight: str
+    torch: str
+
+    def __str__(self) -> str:
+        part = "" if self.size in (None, self.puzzles) else f" of {self.size:,}"
+        data = f"data {self.data[:8]}" if self.data else "data unknown"
+        work = f"{self.segments:.4g} segments x {self.cycles} cycles x {self.schedule} updates"
+        step = "" if self.step is None else f", step {self.step:,}"
+        file = f", {Path(self.checkpoint).name}" if self.checkpoint else ""
+        seeds = ", ".join(f"{name} {seed}" for name, seed in self.seeds.items())
+        first = f"{self.split}: {self.puzzles:,}{part} puzzles, {data}; {work} = {self.updates:.4g} each"
+        made = f"{self.precision}, recurlight {self.recurlight}, torch {self.torch}"
+        return f"{first}\n{self.weights} weights{step}{file}; seeds: {seeds}; {made}"
+
+
+def fingerprint(module: RecursiveModule, measured: Measured) -> Fingerprint:
+    """Describe the last evaluation of a module by its trainer.
+
+    Args:
+        module: Attached to the trainer that evaluated it.
+        measured: What it measured.
+    """
+    trainer: Any = module.trainer
+    recursion = module.recursion
+    data = attached_data(trainer)
+    puzzles = getattr(data.splits, measured.split) if data else None
+    cycles, schedule = module.eval_cycles or recursion.cycles, len(recursion.refiner.schedule())
+    weights, checkpoint = _weights(module)
+    return Fingerprint(
+        split=measured.split,
+        data=data_digest(puzzles) if puzzles else None,
+        size=_asked(data, measured.split),
+        puzzles=measured.puzzles,
+        seeds={"model": recursion.seed} | ({"data": data.seed} if data else {}),
+        segments=measured.figures["segments"],
+        cycles=cycles,
+        schedule=schedule,
+        updates=measured.figures["segments"] * cycles * schedule,
+        adaptive=module.eval_adaptive,
+        weights=weights.kind,
+        step=weights.step,
+        checkpoint=checkpoint,
+        precision=str(trainer.precision),
+        recurlight=installed_version(),
+        torch=torch.__version__,
+    )
+
+
+def _asked(data: PuzzleData | None, split: str) -> int | None:
+    """Count what evaluation asks of a split."""
+    if data is None:
+        return None
+    variants = data.variants(split)
+    return len(getattr(data.splits, split).inputs) * (variants.per_puzzle if variants else 1)
+
+
+def _weights(module: RecursiveModule) -> tuple[Weights, str | None]:
+    """Tell which weights were evaluated, and the file that holds them."""
+    trainer: Any = module.trainer
+    if trainer.ckpt_path and trainer.state.fn != "fit":
+        return module.loaded, str(trainer.ckpt_path)
+    if trainer.global_step and (trainer.state.fn == "fit" or module.run.ended_in(trainer)):
+        averaged = any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)
+        return Weights("averaged" if averaged else "raw", trainer.global_step), _saved(trainer)
+    return Weights(), None
+
+
+def _saved(trainer: Trainer) -> str | None:
+    """Return the checkpoint that the run wrote at its last step, if it did."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback._last_global_step_saved == trainer.global_step:
+            newest = "" if callback.monitor else callback.best_model_path
+            return callback.last_model_path or newest or None
+    return None

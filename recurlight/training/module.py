@@ -1,0 +1,349 @@
+"""The LightningModule: one training step is one segment, one loss, one backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+
+from recurlight.checkpoints.contents import STAMP, names_in
+from recurlight.checkpoints.weights import require_fitting
+from recurlight.codec import add_tables, forget_gradients
+from recurlight.codec.tokens import Decoder, Encoder
+from recurlight.errors import IncompatibleComponents
+from recurlight.halting.base import Halting
+from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
+from recurlight.metrics.evaluation import Evaluation, Measured
+from recurlight.optim import AdamATan2, make_optimizer, make_schedule
+from recurlight.recursion.checks import check_batch, check_evaluation, check_tasks
+from recurlight.recursion.driver import Recursion
+from recurlight.recursion.outputs import check_loss
+from recurlight.refiners.base import Refiner
+from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
+from recurlight.spec.given import within
+from recurlight.training.attached import attached_data
+from recurlight.training.fingerprint import Weights, fingerprint, weights_of
+from recurlight.training.naming import digests, settled
+from recurlight.training.reloadable import Reloadable
+from recurlight.training.results import publish
+from recurlight.training.run import Run
+from recurlight.training.start import (
+    check_monitors,
+    check_trainer,
+    may_log_others,
+    require_companions,
+    when_stepped,
+)
+from recurlight.truncation.base import GradientTruncation
+from recurlight.truncation.implicit import warn_unconverged
+from recurlight.types import Batch, Carry, Prediction, Sizes
+
+__all__ = ["RecursiveModule"]
+
+
+class RecursiveModule(Reloadable):
+    """Trains and evaluates a recursive reasoner.
+
+    A training step runs one segment on every slot and takes one optimiser step on the mean over slots of
+    `cross-entropy per supervised token + halting_weight * halting loss`; the carry is detached and kept, and
+    only slots that halted take a new sample. Gradient accumulation keeps one carry for each micro-batch, so
+    that it equals a larger batch. Evaluation runs every sample for all segments, as published.
+
+    Args:
+        vocab_size: Vocabulary `V`; from the data on the command line.
+        seq_len: Tokens `L` of a sample; from the data on the command line.
+        refiner: How the state is refined.
+        truncation: Which updates carry gradient.
+        halting: When to stop.
+        num_tasks: Tasks in the data; from the data on the command line.
+        encoder: Question to injection; null for `TokenEncoder`.
+        decoder: Answer to logits; null for `TokenDecoder`.
+        loss: Loss of a sample; null for `StablemaxCrossEntropy`.
+        width: Width `D`.
+        prefix: Task-prefix positions `P`.
+        cycles: Cycles in a segment.
+        max_segments: Cap on the segments spent on one sample in training.
+        exploration: Probability that a slot must go on for a drawn number of segments.
+        halting_weight: Weight of the halting loss.
+        eval_cycles: Cycles in evaluation; null for `cycles`.
+        eval_segments: Segments in evaluation; null for `max_segments`.
+        eval_adaptive: Let samples stop in evaluation when the halting policy says so.
+        optimizer: Makes the optimiser from the parameters.
+        scheduler: Makes the learning-rate schedule from the optimiser, stepped every step; null for constant.
+        seed: Seed of the weights, of the exploration, and of the global generators, from which parts may
+            draw, at each batch of training and evaluation; null for that of `seed_everything`, 0 where
+            nothing set it.
+        save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
+            exactly; otherwise a resumed run begins with fresh samples.
+
+    Raises:
+        IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
+
+    Example:
+        >>> import torch
+        >>> from recurlight import FixedHalting, EveryUpdate, MixerCell, SingleRefiner
+        >>> refiner = SingleRefiner(MixerCell())
+        >>> model = RecursiveModule(6, 16, refiner, EveryUpdate(), FixedHalting(), width=32, cycles=4)
+        >>> zeros = torch.zeros(2, 16, dtype=torch.int64)
+        >>> model(Batch(zeros, zeros, zeros[:, 0])).logits.shape
+        torch.Size([2, 16, 6])
+
+    Reference:
+        TRM (arXiv:2510.04871), section 4, and HRM (arXiv:2506.21734), section 2, as their code trains.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        seq_len: int,
+        refiner: Refiner,  # type: ignore[type-arg]  # the command line resolves plain classes only
+        truncation: GradientTruncation,
+        halting: Halting,
+        num_tasks: int = 1,
+        encoder: Encoder | None = None,
+        decoder: Decoder | None = None,
+        loss: SequenceLoss | None = None,
+        width: int = 512,
+        prefix: int = 0,
+        cycles: int = 3,
+        max_segments: int = 16,
+        exploration: float = 0.1,
+        halting_weight: float = 0.5,
+        eval_cycles: int | None = None,
+        eval_segments: int | None = None,
+        eval_adaptive: bool = False,
+        optimizer: OptimizerCallable = AdamATan2,
+        scheduler: LRSchedulerCallable | None = None,
+        seed: int | None = None,
+        save_carry: bool = True,
+    ) -> None:
+        super().__init__()
+        check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
+        seed = seed_of(self, seed)
+        sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
+        self.recursion = Recursion(
+            sizes, refiner, truncation, halting, encoder, decoder, cycles, max_segments, exploration, seed
+        )
+        self.loss = loss or StablemaxCrossEntropy()
+        with generators_kept():
+            check_loss(self.loss, sizes)
+        within("RecursiveModule", "halting_weight", halting_weight, 0)
+        self.halting_weight = halting_weight
+        self.eval_cycles, self.eval_adaptive = eval_cycles, eval_adaptive
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
+        self.run = Run(seed, save_carry)
+        self.carries, self.progress = self.run.carries, self.run.progress
+        self.validated_step: int | None = None
+        self.measured: Measured | None = None
+        self.loaded = Weights()
+        self.names: dict[str, str] = {}
+
+    def forward(self, batch: Batch) -> Prediction:
+        """Answer a batch of questions; see `Recursion.solve`."""
+        return self.recursion.solve(batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Run one segment and return its loss, the mean over slots."""
+        micro = batch_idx % self.trainer.accumulate_grad_batches
+        before = self._carry(micro, batch)
+        carry, segment, score = self.recursion.segment(before, batch)
+        labels = carry.batch.labels
+        correct = exactly_right(segment.logits, labels)
+        outcome = self.recursion.outcome(carry, correct)
+        halting_loss = self.recursion.halting.loss(score, outcome)
+        loss: Tensor = (self.loss(segment.logits, labels) + self.halting_weight * halting_loss).mean()
+        draw = self.global_step * self.trainer.accumulate_grad_batches + micro
+        carry = self.recursion.halt(carry, score.detach(), draw, self.global_rank, self.trainer.world_size)
+        self.run.keep(micro, carry)
+        self._log_progress(loss, before, carry, correct)
+        return loss
+
+    def _carry(self, micro: int, batch: Batch) -> Carry:
+        """Return the carry of this micro-batch, a new one at the start of training."""
+        if micro not in self.carries:
+            check_batch(batch, self.recursion.sizes, self._apart())
+            self._check_names()
+            self.run.open(micro, self.recursion.start(batch), self.trainer)
+        carry = self.carries[micro]
+        if carry.batch.inputs.shape != batch.inputs.shape:
+            raise IncompatibleComponents(
+                f"a training batch of shape {tuple(batch.inputs.shape)} follows one of shape "
+                f"{tuple(carry.batch.inputs.shape)}: give the training loader drop_last=True"
+            )
+        return carry
+
+    def _apart(self) -> bool:
+        """Tell whether the numbers of tasks are for the model; data that do not tell have them for it."""
+        data = attached_data(self.trainer)
+        return data is None or data.tasks_apart
+
+    def _check_first(self, batch: Batch, batch_idx: int) -> None:
+        """Insist in the first batch of an evaluation that every task has a vector, and the right one."""
+        if batch_idx == 0:
+            self._check_names()
+            if self._apart():
+                check_tasks(int(batch.task.max()) + 1, self.recursion.sizes)
+
+    def _check_names(self) -> None:
+        """Insist that numbers stand for what they did in training; a new training begins with its own."""
+        anew = self.trainer.state.fn == "fit" and not self.trainer.ckpt_path
+        here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
+        self.names = settled(self.recursion, {} if anew else self.names, here, told_apart=prefix > 0)
+
+    def _log_progress(self, loss: Tensor, before: Carry, after: Carry, correct: Tensor) -> None:
+        """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
+        self.progress.update(loss, before, after, correct)
+        self.log_dict(self.progress.figures(), prog_bar=True)
+        self.log("samples", self.progress.samples.float())
+        self.log_dict(self.recursion.truncation.diagnostics())
+
+    def setup(self, stage: str) -> None:
+        """Show the loggers how the model was made, and measure what the data's task measures.
+
+        Raises:
+            IncompatibleComponents: The data have more tasks than the model has vectors for.
+        """
+        super().setup(stage)
+        data = attached_data(self.trainer)
+        if data is not None and data.tasks_apart:
+            check_tasks(data.num_tasks, self.recursion.sizes)
+        self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
+        if stage == "fit":
+            check_trainer(self.trainer)
+            check_monitors(self.trainer, self.figures())
+
+    def figures(self) -> set[str] | None:
+        """Return the names of what training logs; None where a part of the user's own may log others."""
+        if may_log_others(self.trainer, self, self.recursion.truncation, self.evaluation.task):
+            return None
+        validates = self.trainer.limit_val_batches != 0
+        measured = {f"val/{name}" for name in self.evaluation.figures()} if validates else set()
+        return {*self.progress.figures(), "samples", *self.recursion.truncation.figures(), *measured}
+
+    def on_train_start(self) -> None:
+        """Begin with slots that a loaded carry or fresh samples fill; what was validated before is stale."""
+        self.run.carries.clear()  # here, not in `run`: Lightning's tuner trains without callbacks
+        self.validated_step = None
+
+    def on_train_epoch_end(self) -> None:
+        """Say loudly when a fixed point was not found."""
+        warn_unconverged(self.recursion.truncation.diagnostics())
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Bring the callback that keeps what a resumed run needs.
+
+        Raises:
+            IncompatibleComponents: The trainer has a callback that cannot train this model.
+        """
+        there: list[Callback] = getattr(self.trainer, "callbacks", [])
+        if self.trainer.state.fn == "fit":
+            require_companions(there, self)
+        return [] if self.run in there else [self.run]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Make the optimiser, and a schedule that is stepped with it."""
+        optimizer = add_tables(make_optimizer(self.optimizer, self), self)
+        if self.scheduler is None:
+            return optimizer
+        scheduler = make_schedule(self.scheduler, optimizer, self)
+        return {"optimizer": optimizer, "lr_scheduler": when_stepped(scheduler, self.figures)}
+
+    def on_before_zero_grad(self, optimizer: Optimizer) -> None:
+        """Drop gradients of rows as those of parameters are dropped."""
+        forget_gradients(self)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate one batch on slots of its own; the training carry is not touched."""
+        self._check_first(batch, batch_idx)
+        predictions = self.recursion.unroll(
+            batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
+        )
+        with self._seeded(batch_idx):
+            self.evaluation.update(predictions, batch, self.loss)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate one batch."""
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        """Answer one batch."""
+        self._check_first(batch, batch_idx)
+        with self._seeded(batch_idx):
+            prediction: Prediction = self(batch)
+        return prediction
+
+    def _seeded(self, batch_idx: int) -> AbstractContextManager[None]:
+        """Let parts that draw do so as a function of the seed and the batch, and leave training alone."""
+        return seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count anew, whatever became of the evaluation before."""
+        self.evaluation.reset()
+        self.measured = None
+
+    def on_test_epoch_start(self) -> None:
+        """Begin to count anew."""
+        self.on_validation_epoch_start()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures, and print the table unless training goes on."""
+        self._summarize("val", show=self.trainer.state.fn == "validate")
+        if not self.trainer.sanity_checking:
+            self.validated_step = self.global_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log the figures and print the table."""
+        self._summarize("test", show=True)
+
+    def _summarize(self, stage: str, show: bool) -> None:
+        figures = {
+            f"{stage}/{name}": value.to(self.device) for name, value in self.evaluation.compute().items()
+        }
+        self.log_dict(figures, sync_dist=True, reduce_fx="max")  # every rank has summed and has the same
+        self.measured = self.evaluation.measured(stage)  # on every rank: it sums over them
+        self.evaluation.reset()  # what was counted, such as votes, takes memory
+        if show:
+            self.show_table()
+
+    def show_table(self, say: Callable[[str], None] | None = None) -> None:
+        """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`."""
+        if self.measured and self.trainer.is_global_zero:
+            publish(self.measured, fingerprint(self, self.measured), say or self.print)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled; a spawned process would share all tensors with the others."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call,unused-ignore]
+        self._apply(_unshared)  # type: ignore[no-untyped-call,unused-ignore]  # metrics and tables know theirs
+
+    def summary_is_stale(self) -> bool:
+        """Tell whether the weights have changed since the last complete validation."""
+        return self.validated_step != self.global_step
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a damaged checkpoint, and one of another architecture.
+
+        Raises:
+            CheckpointError: The file is damaged.
+            CheckpointMismatch: Listing keys that differ.
+        """
+        super().on_load_checkpoint(checkpoint)
+        require_fitting(self, checkpoint, self.recursion.sizes)
+        self.loaded, self.names = weights_of(checkpoint), names_in(checkpoint)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write what the numbers of tasks and tokens stand for, too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[STAMP]["names"] = dict(self.names)
+
+
+def _unshared(tensor: Tensor) -> Tensor:
+    """Return a tensor that no other process writes to."""
+    shared = tensor.device.type == "cpu" and tensor.is_shared()  # type: ignore[no-untyped-call,unused-ignore]
+    return tensor.clone() if shared else tensor

@@ -1,0 +1,170 @@
+"""Checkpoints that are enough: they tell how the model and its data were made, by whichever program."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
+
+from recurlight.checkpoints import files
+from recurlight.checkpoints.contents import (
+    MODEL,
+    STAMP,
+    data_settings,
+    made_with,
+    require_readable,
+    stamp,
+    unrecorded,
+)
+from recurlight.checkpoints.io import is_local, verify_source
+from recurlight.checkpoints.trust import Trust
+from recurlight.errors import CheckpointError, CheckpointMismatch, Unrecordable, UntrustedCode
+from recurlight.spec import Description, Recorded, describe, from_spec, to_spec
+from recurlight.spec.names import hints, import_path
+from recurlight.spec.read import require_arguments
+from recurlight.training.attached import attached_module
+
+__all__ = ["Reloadable", "read_trusting_nothing"]
+
+
+class Reloadable(Recorded, LightningModule):
+    """A LightningModule whose checkpoints are loaded in one call, wherever they were written.
+
+    A checkpoint holds the constructor's arguments as plain data, the same whether Python or the command line
+    made the model, and the data module's beside them; so it loads without pickle, and again after training a
+    model that was itself loaded.
+    """
+
+    @functools.cached_property
+    def description(self) -> Description:
+        """The constructor's arguments as plain data; what cannot be written is warned of, once."""
+        try:
+            found = describe(self)
+        except Unrecordable as error:
+            found = Description({}, {"the model": str(error)})
+        for name, reason in found.unrecorded.items():
+            rank_zero_warn(
+                f"{type(self).__name__}: checkpoints will not hold {name} ({reason}); "
+                f"give it again when you load one: load_from_checkpoint(path, {name}=...)"
+            )
+        return found
+
+    _trained_on: dict[str, Any] | None = None
+    """How the data of the last training were made; None before one."""
+
+    def setup(self, stage: str) -> None:
+        """Note which data it is trained on, and show the loggers how the model was made."""
+        if stage == "fit":
+            self._trained_on = _data_settings(attached_module(self.trainer))
+        if stage == "fit" and (self.trainer.loggers or self.trainer.checkpoint_callbacks):
+            self.save_hyperparameters(self.description.arguments)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write how the model and its data were made, and by which versions."""
+        checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_NAME, None)
+        checkpoint[MODEL] = dict(self.description.arguments)
+        checkpoint[STAMP] = stamp() | {"model": _path(type(self)), "unrecorded": self.description.unrecorded}
+        noted = self._trained_on
+        checkpoint |= _data_settings(attached_module(self.trainer)) if noted is None else noted
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a damaged checkpoint, and one of a newer format.
+
+        Raises:
+            CheckpointError: The file is damaged.
+            CheckpointMismatch: It is of a newer format; with the versions.
+        """
+        verify_source(self)
+        require_readable(checkpoint)
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's, without what only pickles need
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = "cpu",
+        strict: bool | None = None,
+        trust: Sequence[str] = (),
+        **changes: Any,
+    ) -> Self:
+        """Make the model that a checkpoint describes, with its weights.
+
+        No code is read from the file, and the classes that it names must be recurlight's or torch's, those
+        of your program or of the current folder, or of a package that you trust.
+
+        Args:
+            checkpoint_path: Path of the file.
+            map_location: Where the weights go, as in `torch.load`.
+            strict: Insist on the same weights; None for the model's `strict_loading`.
+            trust: Packages whose classes the checkpoint may name as well.
+            **changes: Arguments of the constructor that are not taken from the checkpoint.
+
+        Raises:
+            CheckpointError: The file was cut off or changed; the message names the newest good one beside it.
+            UntrustedCode: The file holds Python objects, or names code that it may not import.
+            CheckpointMismatch: It is of a newer version, or does not fit this one.
+        """
+        checkpoint = read_trusting_nothing(checkpoint_path, map_location)
+        try:
+            model: Self = _make(cls, checkpoint, Trust(trust), changes)
+        except (CheckpointMismatch, UntrustedCode) as error:
+            raise type(error)(f"{checkpoint_path}: {error}") from error
+        model.on_load_checkpoint(checkpoint)
+        weights = checkpoint["state_dict"]
+        model.load_state_dict(weights, strict=model.strict_loading if strict is None else strict)
+        device = next((weight.device for weight in weights.values()), None)
+        return model if device is None else model.to(device)
+
+
+def _data_settings(data: LightningDataModule | None) -> dict[str, Any]:
+    """Return how the data were made, as Lightning keeps it; empty where they do not tell."""
+    if not isinstance(data, Recorded):
+        return {}
+    try:
+        return data_settings(to_spec(data))
+    except Unrecordable as error:
+        rank_zero_warn(f"{type(data).__name__}: checkpoints will not hold the settings of the data ({error})")
+        return {}
+
+
+def _path(kind: type) -> str:
+    """Return the class path of a model, or what comes closest."""
+    try:
+        return import_path(kind)
+    except Unrecordable:
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def read_trusting_nothing(path: str | Path, map_location: Any) -> Any:
+    """Read a checkpoint as tensors and plain data.
+
+    Raises:
+        CheckpointError: The file was cut off or changed.
+        UntrustedCode: It holds Python objects; none of them was made.
+    """
+    if not is_local(path):
+        return TorchCheckpointIO().load_checkpoint(path, map_location, weights_only=True)
+    try:
+        return files.read(path, map_location)
+    except CheckpointError as error:
+        if isinstance(error.__cause__, pickle.UnpicklingError):
+            raise UntrustedCode(f"{error}; none of them was made") from error
+        raise
+
+
+def _make(kind: type[Any], checkpoint: dict[str, Any], trust: Trust, changes: dict[str, Any]) -> Any:
+    """Call the constructor with the checkpoint's arguments and the changes."""
+    require_readable(checkpoint)
+    missing = {name: why for name, why in unrecorded(checkpoint).items() if name not in changes}
+    if missing:
+        name, why = next(iter(missing.items()))
+        raise CheckpointMismatch(f"{name} could not be written into it ({why}): pass {name}=...")
+    given = {name: value for name, value in made_with(checkpoint).items() if name not in changes}
+    require_arguments(kind.__name__, kind, given)
+    types = hints(kind)
+    return kind(**{name: from_spec(spec, trust, types.get(name)) for name, spec in given.items()}, **changes)

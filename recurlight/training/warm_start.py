@@ -1,0 +1,143 @@
+"""Weights alone, taken by name and shape: the start of a new run on other data or with other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from recurlight.checkpoints.contents import require_readable
+from recurlight.checkpoints.weights import mismatches
+from recurlight.codec.task_table import tables_of
+from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
+from recurlight.training.fingerprint import Weights, weights_of
+from recurlight.training.reloadable import read_trusting_nothing
+
+__all__ = ["WarmStart", "take_weights", "warm_start"]
+
+SHOWN = 3
+
+
+class WarmStart(NamedTuple):
+    """What a model took of a checkpoint's weights; as a text, the list that the command line prints.
+
+    Attributes:
+        taken: Numbers in each weight that was loaded, by name.
+        means: Rows in the checkpoint of each table of tasks whose every row became their mean, by name.
+        left_out: Why a weight keeps its initial value, or has no place here, by name.
+        weights: Which of the run's weights they are.
+
+    Example:
+        >>> print(WarmStart({"a.b": 4}, {}, {"c": "is unknown here"}, Weights("averaged", 7)))
+        1 weight of 4 numbers taken, averaged, of step 7
+          taken     a.b
+          left out  c is unknown here
+    """
+
+    taken: dict[str, int]
+    means: dict[str, int]
+    left_out: dict[str, str]
+    weights: Weights
+
+    def __str__(self) -> str:
+        count, numbers = len(self.taken), sum(self.taken.values())
+        step = f", of step {self.weights.step:,}" if self.weights.step else ""
+        kind = ", averaged" if self.weights.kind == "averaged" else ""
+        lines = [f"{count} weight{'s'[: count > 1]} of {numbers:,} numbers taken{kind}{step}"]
+        lines += [f"  taken     {part}" for part in _parts(dict.fromkeys(self.taken, ""))]
+        lines += [f"  taken     {name}, as the mean of {rows:,} rows" for name, rows in self.means.items()]
+        lines += [f"  left out  {part}" for part in _parts(self.left_out)]
+        return "\n".join(lines)
+
+
+def _parts(weights: Mapping[str, str]) -> Iterator[str]:
+    """Name weights that belong to one part of a model and have one reason together.
+
+    Example:
+        >>> list(_parts({"recursion.refiner.latent.a": "is new", "recursion.refiner.latent.b": "is new"}))
+        ['refiner.latent (2 weights) is new']
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, reason in weights.items():
+        name = name.removeprefix("recursion.")
+        found.setdefault((".".join(name.split(".")[:2]), reason), []).append(name)
+    for (part, reason), names in found.items():
+        yield f"{names[0] if len(names) == 1 else f'{part} ({len(names)} weights)'} {reason}".rstrip()
+
+
+def warm_start(model: nn.Module, checkpoint_path: str | Path) -> WarmStart:
+    """Begin with the weights of a checkpoint, as far as names and shapes agree, and with nothing else of it.
+
+    For other data, another batch size or another optimizer: what the checkpoint says of its run is not read,
+    and training from here is a new run at step 0. To go on with a run use `fit(ckpt_path=...)`, and to use a
+    model as it was trained `RecursiveModule.load_from_checkpoint`. Averaged weights are taken where there are
+    any. No code is read from the file, and no class that it names is imported.
+
+    A weight is taken whole or not at all: where the vocabulary differs the embedding and the read-out begin
+    anew, where the number of tasks differs their table does, and where the length differs what a mixer or
+    learned positions keep for each position.
+
+    Args:
+        model: Whose weights are replaced in place, such as a `RecursiveModule`.
+        checkpoint_path: Path of a checkpoint of recurlight's, trained or imported.
+
+    Returns:
+        What was taken and what was left out; print it.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or no checkpoint.
+        CheckpointMismatch: No matrix fits, or the file is of a newer version.
+        UntrustedCode: It holds Python objects.
+
+    Example:
+        >>> from recurlight import CorrectnessHalting, LastCycles, MixerCell, RecursiveModule, TwoLevelRefiner
+        >>> parts = TwoLevelRefiner(MixerCell(), latent_steps=2), LastCycles(1), CorrectnessHalting()
+        >>> model = RecursiveModule(11, 81, *parts, width=32)
+        >>> warm_start(model, "last.ckpt")
+        Traceback (most recent call last):
+        recurlight.errors.CheckpointError: last.ckpt: there is no such file
+    """
+    if not Path(checkpoint_path).is_file() and "://" not in str(checkpoint_path):
+        raise CheckpointError(f"{checkpoint_path}: there is no such file")
+    checkpoint = read_trusting_nothing(checkpoint_path, "cpu")
+    try:
+        return take_weights(model, checkpoint)
+    except (CheckpointError, CheckpointMismatch, UntrustedCode) as error:
+        raise type(error)(f"{checkpoint_path}: {error}") from error
+
+
+def take_weights(model: nn.Module, checkpoint: Any) -> WarmStart:
+    """Do the same with a checkpoint that has been read; see `warm_start`."""
+    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("state_dict"), Mapping):
+        raise CheckpointError(
+            "no checkpoint of recurlight, it has no 'state_dict': a published file is imported first, "
+            "recurlight import FILE --from trm"
+        )
+    require_readable(checkpoint)
+    ours = model.state_dict()
+    theirs = {name: value for name, value in checkpoint["state_dict"].items() if isinstance(value, Tensor)}
+    means = _means(model, theirs)
+    left_out = mismatches(ours, theirs | {name: ours[name] for name in means})
+    fitting = {name: value for name, value in theirs.items() if name not in left_out}
+    matrices = [name for name, value in fitting.items() if value.ndim > 1 and name not in means]
+    if not matrices:  # a bias of one number fits everywhere
+        shown = ", ".join(f"{name} {reason}" for name, reason in [*left_out.items()][:SHOWN])
+        raise CheckpointMismatch(
+            f"nothing of it fits the model by name and shape: {shown} and so on; give a checkpoint of the "
+            "same cells and width"
+        )
+    model.load_state_dict(fitting, strict=False)
+    taken = {name: value.numel() for name, value in fitting.items() if name not in means}
+    return WarmStart(taken, means, left_out, weights_of(checkpoint))
+
+
+def _means(model: nn.Module, theirs: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return the tables that load another number of rows as their mean, with that number."""
+    found = {f"{name}.rows": table for name, table in tables_of(model).items()}
+    return {
+        key: len(theirs[key])
+        for key, table in found.items()
+        if key in theirs and theirs[key].shape != table.rows.shape and table.fits(theirs[key])
+    }

@@ -1,0 +1,245 @@
+"""Metrics against counts made row by row in plain Python."""
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.metrics.counters import ExactBySegments, ReasoningMetrics, format_table, table_points
+from recurlight.training.progress import RunningRatio
+from recurlight.types import IGNORE
+
+KEYS = ["token_accuracy", "exact_accuracy", "segments", "halting_precision", "halting_recall"]
+
+
+def batch(rows, seed, tokens=4, vocab=3):
+    """Random rows; every fourth is often right, and some have no supervised token at all."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(vocab, (rows, tokens), generator=generator)
+    logits = torch.randn(rows, tokens, vocab, generator=generator)
+    easy = torch.rand(rows, generator=generator) < 0.4
+    logits[easy] += 5 * torch.nn.functional.one_hot(labels[easy], vocab)
+    labels[torch.rand(rows, tokens, generator=generator) < 0.3] = IGNORE
+    labels[torch.rand(rows, generator=generator) < 0.2] = IGNORE
+    segments = torch.randint(1, 17, (rows,), generator=generator, dtype=torch.int32)
+    return logits, labels, segments, torch.rand(rows, generator=generator) < 0.5
+
+
+def brute_force(batches):
+    """Count with Python loops."""
+    tokens = tokens_right = rows = rows_right = spent = stopped = stopped_right = 0
+    for logits, labels, segments, halted in batches:
+        for row in range(len(labels)):
+            pairs = [(x.argmax().item(), y.item()) for x, y in zip(logits[row], labels[row], strict=True)]
+            pairs = [(x, y) for x, y in pairs if y != IGNORE]
+            if not pairs:
+                continue
+            right = all(x == y for x, y in pairs)
+            tokens, tokens_right = tokens + len(pairs), tokens_right + sum(x == y for x, y in pairs)
+            rows, rows_right, spent = rows + 1, rows_right + right, spent + segments[row].item()
+            stopped += halted[row].item()
+            stopped_right += right and halted[row].item()
+    return {
+        "token_accuracy": tokens_right / tokens,
+        "exact_accuracy": rows_right / rows,
+        "segments": spent / rows,
+        "halting_precision": stopped_right / stopped,
+        "halting_recall": stopped_right / rows_right,
+    }
+
+
+def test_reasoning_metrics_count_as_brute_force_does():
+    batches = [batch(40, seed) for seed in range(3)]
+    metrics = ReasoningMetrics()
+    for each in batches:
+        metrics.update(*each)
+    result = metrics.compute()
+    assert list(result) == KEYS
+    assert {key: value.item() for key, value in result.items()} == pytest.approx(
+        brute_force(batches), rel=1e-6
+    )
+    assert all(value.dtype == torch.float32 and value.ndim == 0 for value in result.values())
+
+
+def test_a_padding_row_changes_nothing_even_if_halted():
+    logits, labels, segments, halted = batch(20, 7)
+    plain, padded = ReasoningMetrics(), ReasoningMetrics()
+    plain.update(logits, labels, segments, halted)
+    padded.update(
+        torch.cat([logits, logits[:1]]),
+        torch.cat([labels, torch.full((1, 4), IGNORE)]),
+        torch.cat([segments, torch.tensor([16], dtype=torch.int32)]),
+        torch.cat([halted, torch.tensor([True])]),
+    )
+    assert plain.compute() == padded.compute()
+
+
+def test_a_policy_that_never_halts_gets_no_credit_for_wrong_rows():
+    metrics = ReasoningMetrics()
+    logits = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
+    metrics.update(logits, torch.tensor([[0], [0]]), torch.tensor([16, 16]), torch.tensor([False, False]))
+    result = metrics.compute()
+    assert (result["halting_precision"], result["halting_recall"]) == (0, 0)
+
+
+def test_nothing_counted_gives_zeros_not_nan():
+    metrics = ReasoningMetrics()
+    metrics.update(
+        torch.zeros(1, 2, 3), torch.full((1, 2), IGNORE), torch.ones(1).int(), torch.ones(1).bool()
+    )
+    assert [value.item() for value in metrics.compute().values()] == [0.0] * 5
+
+
+def test_forward_returns_the_batch_keeps_the_whole_and_reset_forgets():
+    first, second = batch(30, 1), batch(30, 2)
+    metrics = ReasoningMetrics()
+    metrics(*first)
+    assert metrics(*second)["segments"].item() == pytest.approx(brute_force([second])["segments"])
+    assert metrics.compute()["segments"].item() == pytest.approx(brute_force([first, second])["segments"])
+    metrics.reset()
+    metrics.update(*first)
+    assert metrics.compute()["segments"].item() == pytest.approx(brute_force([first])["segments"])
+
+
+def test_counters_stay_exact_where_float32_would_stick():
+    metrics, by_segments = ReasoningMetrics(), ExactBySegments((1,))
+    metrics.rows += 2**25
+    metrics.rows_right += 2**25
+    by_segments.rows += 2**25
+    by_segments.right += 2**25
+    one = torch.tensor([True])
+    for _ in range(3):
+        metrics.update(torch.tensor([[[0.0, 1.0]]]), torch.tensor([[1]]), torch.tensor([1]), one)
+        by_segments.update(0, one, one)
+    assert metrics.rows == metrics.rows_right == 2**25 + 3
+    assert by_segments.rows == by_segments.right == 2**25 + 3
+
+
+def _rank(rank, init, results):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
+    metrics, by_segments = ReasoningMetrics(), ExactBySegments((1, 2))
+    metrics.update(*batch(20 + 5 * rank, seed=rank))
+    by_segments.update(rank, torch.tensor([True, False, True]), torch.tensor([True, True, rank == 0]))
+    whole = {key: value.item() for key, value in metrics.compute().items()}
+    torch.save((whole, by_segments.compute()), f"{results}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_report_the_whole(tmp_path):
+    mp.spawn(_rank, args=(f"file://{tmp_path}/init", str(tmp_path)), nprocs=2)
+    expected = brute_force([batch(20, seed=0), batch(25, seed=1)])
+    for rank in range(2):
+        whole, points = torch.load(tmp_path / f"{rank}.pt")
+        assert whole == pytest.approx(expected, rel=1e-6)
+        torch.testing.assert_close(points, torch.tensor([2 / 3, 1 / 2]))
+
+
+def test_exact_by_segments_counts_each_point_apart():
+    metric = ExactBySegments((1, 2, 4))
+    valid = torch.tensor([True, True, True, False])
+    metric.update(0, torch.tensor([True, False, False, True]), valid)
+    metric.update(2, torch.tensor([True, True, False, True]), valid)
+    metric.update(2, torch.tensor([True, True, True, True]), ~valid)
+    assert metric.rows.tolist() == [3, 0, 4]
+    torch.testing.assert_close(metric.compute(), torch.tensor([1 / 3, 0.0, 3 / 4]))
+
+
+def test_exact_by_segments_needs_points():
+    with pytest.raises(IncompatibleComponents, match="table_points"):
+        ExactBySegments(())
+
+
+@pytest.mark.parametrize(
+    ("segments", "points"),
+    [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (8, (1, 2, 4, 8)), (42, (1, 2, 4, 8, 16, 32, 42))],
+)
+def test_table_points(segments, points):
+    assert table_points(segments) == points
+
+
+def test_table_points_refuses_no_segments():
+    with pytest.raises(IncompatibleComponents, match="max_segments=0"):
+        table_points(0)
+
+
+def test_table_is_aligned_and_rounds_to_one_decimal():
+    lines = format_table((1, 2, 1024), torch.tensor([0.0, 0.12345, 1.0])).split("\n")
+    assert lines[0] == "exact accuracy after segments"
+    assert lines[1].split() == ["segments", "1", "2", "1024"]
+    assert lines[2].split() == ["exact", "0.0%", "12.3%", "100.0%"]
+    assert len(lines[1]) == len(lines[2])
+
+
+def test_table_needs_a_value_for_each_point():
+    with pytest.raises(IncompatibleComponents, match="2 points and 1 values"):
+        format_table((1, 2), [0.5])
+
+
+def test_running_ratio_weighs_batches_by_size_and_forgets_geometrically():
+    ratio, batches = RunningRatio(decay=0.9), [(3, 4), (0, 10), (7, 8)]
+    for part, whole in batches:
+        ratio.update(torch.tensor(part), torch.tensor(whole))
+    expected = (3 * 0.81 + 7) / (4 * 0.81 + 10 * 0.9 + 8)
+    assert ratio.value().item() == pytest.approx(expected)
+
+
+def test_running_ratio_remembers_about_a_hundred_updates_unless_told():
+    ratio = RunningRatio()
+    ratio.update(torch.tensor(1.0), torch.tensor(1.0))
+    ratio.update(torch.tensor(0.0), torch.tensor(1.0))
+    assert ratio.value().item() == pytest.approx(0.99 / 1.99)
+
+
+def test_running_ratio_of_nothing_is_zero():
+    ratio = RunningRatio()
+    assert ratio.value() == 0
+    ratio.update(torch.tensor(0), torch.tensor(0))
+    assert ratio.value() == 0
+
+
+def test_running_ratio_cuts_the_graph_and_accepts_inference_tensors():
+    ratio = RunningRatio()
+    with torch.inference_mode():
+        ratio.update(torch.tensor(1.0), torch.tensor(2.0))
+    ratio.update(torch.tensor(1.0, requires_grad=True), torch.tensor(2.0))
+    assert not ratio.value().requires_grad
+    assert ratio.value().item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_running_ratio_refuses_a_decay_out_of_range(decay):
+    with pytest.raises(IncompatibleComponents, match="decay"):
+        RunningRatio(decay=decay)
+
+
+class Watch(TorchDispatchMode):
+    """Note every operation and every dtype that it makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.dtypes = set(), set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.operations.add(func.overloadpacket)
+        self.dtypes.update(leaf.dtype for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor))
+        return out
+
+
+def test_updates_neither_read_values_back_nor_make_float64():
+    metrics, by_segments, ratio = ReasoningMetrics(), ExactBySegments((1, 2)), RunningRatio()
+    rows, flags = batch(5, 1), torch.ones(5, dtype=torch.bool)
+    with Watch() as watch:
+        metrics.update(*rows)
+        by_segments.update(1, flags, flags)
+        for _ in range(2):
+            ratio.update(flags.sum(), flags.sum())
+        outcome = metrics.compute(), by_segments.compute(), ratio.value()
+    assert torch.ops.aten.sum in watch.operations
+    assert not watch.operations & {torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero}
+    assert torch.float64 not in watch.dtypes
+    assert {leaf.dtype for leaf in tree_leaves(outcome)} == {torch.float32}

@@ -1,0 +1,163 @@
+"""A part that returns something else than its contract says is refused when the model is made."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from helpers import SIZES, batch, mixer, module
+from odd_refiners import compose
+from torch import Tensor, nn
+
+from recurlight.codec.tokens import TokenDecoder, TokenEncoder
+from recurlight.errors import IncompatibleComponents
+from recurlight.halting import CorrectnessHalting, QLearningHalting
+from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy
+from recurlight.refiners import SingleRefiner, SingleState
+
+
+def encoder(change):
+    class Odd(TokenEncoder):
+        def forward(self, tokens, task):
+            return change(super().forward(tokens, task))
+
+    return Odd()
+
+
+def decoder(change):
+    class Odd(TokenDecoder):
+        def forward(self, answer):
+            return change(super().forward(answer))
+
+    return Odd()
+
+
+def halting(kind=CorrectnessHalting, **methods):
+    def changed(name, change):
+        return lambda self, *given: change(getattr(kind, name)(self, *given))
+
+    return type("Odd", (kind,), {name: changed(name, change) for name, change in methods.items()})()
+
+
+def refiner(start=lambda x: x, update=lambda x: x):
+    class Odd(SingleRefiner):
+        def initial_state(self, injection):
+            return SingleState(start(super().initial_state(injection).answer))
+
+        def update(self, state, injection, level):
+            return SingleState(update(super().update(state, injection, level).answer))
+
+    return Odd(mixer())
+
+
+class Counted(NamedTuple):
+    answer: Tensor
+    steps: object
+
+
+class Counting(SingleRefiner):
+    def initial_state(self, injection):
+        return Counted(super().initial_state(injection).answer, 0)
+
+
+class Loss(SequenceLoss):
+    """The cross-entropy of torch, changed."""
+
+    def __init__(self, change=lambda x: x, reduction: str = "none") -> None:
+        super().__init__()
+        self.change, self.reduction = change, reduction
+
+    def token_loss(self, logits, labels):
+        return self.change(nn.functional.cross_entropy(logits.mT, labels, reduction=self.reduction))
+
+
+class Whole(SoftmaxCrossEntropy):
+    """Forgets `IGNORE`."""
+
+    def forward(self, logits, labels):
+        return self.token_loss(logits, labels.clamp(min=0)).mean(1)
+
+
+class Averaged(SoftmaxCrossEntropy):
+    def forward(self, logits, labels):
+        return super().forward(logits, labels).mean()
+
+
+REFUSED = {
+    "encoder shape": (
+        lambda: compose(encoder=encoder(lambda x: x[:, 1:])),
+        "Odd.forward returns (2, 15, 16)",
+    ),
+    "encoder dtype": (lambda: compose(encoder=encoder(Tensor.double)), "return (B, N, D) torch.float32"),
+    "encoder nan": (lambda: compose(encoder=encoder(lambda x: x / 0)), "returns NaN or infinity"),
+    "encoder None": (lambda: compose(encoder=encoder(lambda x: None)), "returns a NoneType"),
+    "encoder fails": (
+        lambda: compose(encoder=encoder(lambda x: x @ x[:, 1:])),
+        "Odd.forward fails on (2, 16) torch.int64",
+    ),
+    "decoder shape": (lambda: compose(decoder=decoder(lambda x: x.mT)), "where (B, L, V) is (2, 16, 6)"),
+    "decoder dtype": (lambda: compose(decoder=decoder(Tensor.bfloat16)), "torch.bfloat16"),
+    "decoder nan": (lambda: compose(decoder=decoder(Tensor.log)), "returns NaN or infinity"),
+    "score shape": (lambda: compose(halting=halting(score=lambda x: x[:, 0])), "where (B, K) is (2, 1)"),
+    "score dtype": (lambda: compose(halting=halting(score=Tensor.half)), "Odd.score returns (2, 1)"),
+    "score nan": (lambda: compose(halting=halting(score=Tensor.log)), "Odd.score returns NaN"),
+    "decision dtype": (lambda: compose(halting=halting(should_halt=Tensor.float)), "return (B,) torch.bool"),
+    "decision shape": (
+        lambda: compose(halting=halting(should_halt=Tensor.any)),
+        "Odd.should_halt returns ()",
+    ),
+    "confidence shape": (
+        lambda: compose(halting=halting(confidence=lambda x: x[:, None])),
+        "Odd.confidence returns (2, 1)",
+    ),
+    "halting loss shape": (lambda: compose(halting=halting(loss=Tensor.mean)), "Odd.loss returns ()"),
+    "halting loss shape, looking ahead": (
+        lambda: compose(halting=halting(QLearningHalting, loss=Tensor.mean)),
+        "Odd.loss returns ()",
+    ),
+    "halting loss nan": (lambda: compose(halting=halting(loss=lambda x: x / 0)), "Odd.loss returns NaN"),
+    "answer shape": (lambda: compose(refiner(start=lambda x: x[:, 1:])), "start it like the injection"),
+    "answer dtype": (lambda: compose(refiner(start=Tensor.double)), "start it like the injection"),
+    "state field": (lambda: compose(Counting(mixer())), "the field 'steps' of the state of Counting is int"),
+    "update nan": (lambda: compose(refiner(update=lambda x: x / 0)), "makes NaN or infinity"),
+    "loss scalar": (lambda: module(loss=Loss(reduction="mean")), "token_loss returns () for labels (3, 4)"),
+    "loss of samples": (lambda: module(loss=Loss(lambda x: x.mean(1))), "with reduction='none'"),
+    "loss of a batch": (lambda: module(loss=Averaged()), "Averaged.forward returns ()"),
+    "loss relative": (lambda: module(loss=Loss(lambda x: x / x.sum(1, True))), "counts tokens whose label"),
+    "loss without IGNORE": (lambda: module(loss=Whole()), "Whole counts tokens whose label is IGNORE"),
+    "loss across rows": (lambda: module(loss=Loss(lambda x: x - x.mean(0))), "depends on others"),
+    "loss detached": (lambda: module(loss=Loss(Tensor.detach)), "Loss has no gradient"),
+    "loss nan": (lambda: module(loss=Loss(lambda x: x / 0)), "Loss.forward returns NaN"),
+    "loss dtype": (lambda: module(loss=Loss(Tensor.bfloat16)), "return (B,) torch.float32"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_when_it_is_made(name):
+    """Fails if what the part returns is not looked at."""
+    build, reason = REFUSED[name]
+    with pytest.raises(IncompatibleComponents) as caught:
+        build()
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scalar_is_no_loss_of_tokens_outside_of_a_model_either():
+    """Fails if a mean over all tokens, ignored ones among them, passes for the loss of each."""
+    labels = batch(2).labels
+    with pytest.raises(IncompatibleComponents, match=r"token_loss returns \(\) for labels \(2, 16\)"):
+        Loss(reduction="mean")(torch.zeros(*labels.shape, SIZES.vocab), labels)
+
+
+def test_the_right_ones_pass_in_other_precisions():
+    """Fails if the checks insist on float32 for a model that is made in float64, or follow autocast."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        compose(halting=QLearningHalting())
+    finally:
+        torch.set_default_dtype(before)
+    with torch.autocast("cpu", torch.bfloat16):
+        compose(halting=CorrectnessHalting())
+        module(loss=Loss())

@@ -1,0 +1,139 @@
+"""Whether the tasks and symbols that a model learnt are those of the data that it is given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from data.arc.made import EVALUATION, TRAINING, small, write_kaggle
+from helpers import mixer, trainer
+
+from recurlight.codec.task_table import SparseTable
+from recurlight.codec.tokens import TokenEncoder
+from recurlight.data import ArcData, SudokuData, TableData
+from recurlight.errors import CheckpointMismatch
+from recurlight.halting import FixedHalting
+from recurlight.refiners import SingleRefiner
+from recurlight.training.module import RecursiveModule
+from recurlight.training.naming import digests
+from recurlight.truncation import EveryUpdate
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def table(path, symbols="ab", tasks=("one", "two"), **settings) -> TableData:
+    """Twelve questions of four symbols, their answers turned around, in turn of each task."""
+    first, second = symbols
+    words = [f"{number:04b}".replace("0", first).replace("1", second) for number in range(12)]
+    rows = [f"{word},{word[::-1]},{tasks[place % 2]}" for place, word in enumerate(words)]
+    path.write_text("\n".join(["question,answer,task", *rows]))
+    return TableData(str(path), num_val=2, num_test=2, **({"batch_size": 4} | settings))
+
+
+def made(prefix=1, resize=None) -> RecursiveModule:
+    encoder = TokenEncoder(task_table=None if resize is None else SparseTable(resize=resize))
+    parts = (SingleRefiner(mixer()), EveryUpdate(), FixedHalting())
+    return RecursiveModule(
+        3, 4, *parts, num_tasks=2, encoder=encoder, width=8, prefix=prefix, cycles=1, max_segments=1
+    )
+
+
+def run(**settings):
+    return trainer(max_steps=2, **settings)
+
+
+def fitted(data, path=None, **settings):
+    """Return a model trained on data, and its checkpoint's path."""
+    model, loop = made(**settings), run()
+    loop.fit(model, data)
+    if path is not None:
+        loop.save_checkpoint(path)
+    return model
+
+
+OTHERS = {
+    "other tasks": ({"tasks": ("one", "three")}, "tasks"),
+    "other symbols": ({"symbols": "ac"}, "symbols"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_a_model_is_not_evaluated_under_other_names(tmp_path, case, stage):
+    """Fails if vectors of other tasks, or of other symbols, are scored because there are as many."""
+    other, kind = OTHERS[case]
+    data, apart = table(tmp_path / "a.csv"), table(tmp_path / "b.csv", **other)
+    path = tmp_path / "x.ckpt"
+    model = fitted(data, path)
+    message = f"the model was trained on other {kind} than these data have"
+    loaded = RecursiveModule.load_from_checkpoint(path)
+    for one, settings in ((model, {}), (loaded, {}), (made(), {"ckpt_path": path, "weights_only": True})):
+        with pytest.raises(CheckpointMismatch, match=message):
+            getattr(run(), stage)(one, apart, **settings)
+        getattr(run(), stage)(one, data, **settings)
+
+
+def test_training_is_not_resumed_under_other_names_but_may_begin_anew(tmp_path):
+    """Fails if a resumed run goes on with other tasks, or weights cannot be a start on other data."""
+    path = tmp_path / "x.ckpt"
+    model = fitted(table(tmp_path / "a.csv"), path)
+    apart = table(tmp_path / "b.csv", tasks=("one", "three"))
+    with pytest.raises(CheckpointMismatch, match="trained on other tasks"):
+        trainer(max_steps=3).fit(made(), apart, ckpt_path=path, weights_only=True)
+    run().fit(model, apart)
+    run().test(model, apart, verbose=False)
+
+
+def test_a_model_that_tells_no_tasks_apart_takes_any_of_them(tmp_path):
+    """Fails if names that no weight depends on are held against the data."""
+    model = fitted(table(tmp_path / "a.csv"), prefix=0)
+    run().test(model, table(tmp_path / "b.csv", tasks=("one", "three")), verbose=False)
+    with pytest.raises(CheckpointMismatch, match="other symbols"):
+        run().test(model, table(tmp_path / "c.csv", symbols="xy"), verbose=False)
+
+
+def test_a_table_that_may_forget_begins_as_many_other_tasks_at_the_mean(tmp_path):
+    """Fails if rows of other tasks are kept because their number is the same."""
+    data, apart = table(tmp_path / "a.csv"), table(tmp_path / "b.csv", tasks=("one", "three"))
+    model = fitted(data, resize=True)
+    rows = model.recursion.encoder.task_table.rows.clone()
+    assert not torch.equal(rows[0], rows[1])
+    run().test(model, data, verbose=False)
+    assert torch.equal(model.recursion.encoder.task_table.rows, rows)
+    run().test(model, apart, verbose=False)
+    torch.testing.assert_close(model.recursion.encoder.task_table.rows, rows.mean(0).expand(2, -1))
+    with pytest.raises(CheckpointMismatch, match="or set resize of the encoder's task_table to true"):
+        run().test(fitted(data, resize=False), apart, verbose=False)
+
+
+def test_a_checkpoint_that_does_not_tell_is_taken_at_its_word(tmp_path):
+    """Fails if checkpoints of before are refused."""
+    path = tmp_path / "x.ckpt"
+    fitted(table(tmp_path / "a.csv"), path)
+    content = torch.load(path, weights_only=True)
+    assert content["recurlight"].pop("names").keys() == {"tasks", "symbols"}
+    torch.save(content, path)
+    apart = table(tmp_path / "b.csv", tasks=("one", "three"))
+    run().test(RecursiveModule.load_from_checkpoint(path), apart, verbose=False)
+
+
+def test_arc_is_named_by_ids_order_variants_and_seed(tmp_path):
+    """Fails if one of them does not count, or what changes no vector does."""
+
+    def named(folder="a", **settings):
+        usual = {"source": "json", "augmentations": 2, "val_augmentations": 0, "canvas": 6}
+        return digests(ArcData(path=str(tmp_path / folder), **(usual | settings)))
+
+    small(tmp_path / "a")
+    renamed = {"zz" if name == "cc" else name: one for name, one in EVALUATION.items()}
+    write_kaggle(write_kaggle(tmp_path / "b", "training", TRAINING), "evaluation", renamed)
+    assert named() == named(translate=False, batch_size=3) == named(canvas=8)
+    others = [named("b"), named(seed=1), named(augmentations=3), named(max_tasks=1)]
+    others.append(named(train_sets=("evaluation",), eval_set="training"))
+    assert all(one["tasks"] != named()["tasks"] for one in others)
+    assert named(augmentations=0, seed=1) == named(augmentations=0)
+    assert named(held_out=True) == digests(None) == {}
+
+
+def test_digits_need_no_names():
+    """Fails if a hash of nothing is kept."""
+    assert digests(SudokuData(size=4)) == {}

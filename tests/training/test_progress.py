@@ -1,0 +1,109 @@
+"""The running figures of training, from one carry to the next."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import batch
+
+from recurlight.training.progress import Progress
+from recurlight.types import Carry
+
+ROWS = 4
+
+
+def carry(ages, halted) -> Carry:
+    flags = torch.tensor(halted, dtype=torch.bool)
+    return Carry(None, batch(ROWS), torch.tensor(ages, dtype=torch.int32), flags)
+
+
+def figures(progress: Progress) -> dict[str, float]:
+    return {name: value.item() for name, value in progress.figures().items() if name != "loss"}
+
+
+LOSS = torch.tensor(2.5, requires_grad=True)
+
+
+START = carry([0, 0, 0, 0], [1, 1, 1, 1])
+NOTHING_RIGHT = torch.zeros(ROWS, dtype=torch.bool)
+
+
+def test_only_samples_that_are_finished_count():
+    progress = Progress()
+    right = torch.tensor([True, True, False, False])
+    progress.update(LOSS, START, carry([5, 2, 7, 3], [1, 0, 1, 0]), right)
+    assert figures(progress) == pytest.approx({"exact": 1 / 2, "segments": (5 + 7) / 2})
+
+
+def test_a_right_answer_counts_when_its_slot_halts_and_not_before():
+    progress = Progress()
+    progress.update(LOSS, START, carry([1, 1, 1, 1], [0, 0, 0, 0]), ~NOTHING_RIGHT)
+    assert figures(progress) == {"exact": 0.0, "segments": 0.0}
+    progress.update(
+        LOSS, carry([1, 1, 1, 1], [0, 0, 0, 0]), carry([2, 2, 2, 2], [0, 0, 0, 1]), ~NOTHING_RIGHT
+    )
+    assert figures(progress) == {"exact": 1.0, "segments": 2.0}
+
+
+def test_samples_are_those_that_slots_took():
+    progress = Progress()
+    first, second = carry([1, 1, 1, 1], [0, 1, 0, 0]), carry([2, 1, 2, 2], [1, 1, 1, 0])
+    progress.update(LOSS, START, first, NOTHING_RIGHT)
+    assert progress.samples.item() == 4
+    progress.update(LOSS, first, second, NOTHING_RIGHT)
+    progress.update(LOSS, second, carry([1, 1, 1, 3], [0, 0, 0, 0]), NOTHING_RIGHT)
+    assert progress.samples.item() == 4 + 1 + 3
+    assert progress.samples.dtype == torch.int64  # float32 stops counting at 16,777,216
+
+
+def test_finished_samples_weigh_by_number_and_the_past_fades():
+    progress = Progress()
+    progress.update(LOSS, START, carry([4, 4, 4, 4], [1, 1, 1, 1]), ~NOTHING_RIGHT)
+    progress.update(LOSS, START, carry([1, 2, 9, 9], [1, 1, 0, 0]), NOTHING_RIGHT)
+    whole = 0.99 * 4 + 2
+    assert figures(progress) == pytest.approx(
+        {"exact": 0.99 * 4 / whole, "segments": (0.99 * 16 + 3) / whole}
+    )
+    for _ in range(2000):
+        progress.update(LOSS, START, carry([3, 3, 3, 3], [1, 0, 0, 0]), NOTHING_RIGHT)
+    assert figures(progress) == pytest.approx({"exact": 0.0, "segments": 3.0}, abs=1e-5)
+
+
+def test_figures_are_tensors_without_history():
+    progress = Progress()
+    progress.update(LOSS, START, carry([4, 4, 4, 4], [1, 1, 1, 1]), ~NOTHING_RIGHT)
+    for value in (*progress.figures().values(), progress.samples):
+        assert value.shape == ()
+        assert not value.requires_grad
+
+
+def test_the_loss_is_shown_without_its_history():
+    """Fails if the loss of a step keeps its graph alive until the next."""
+    progress = Progress()
+    progress.update(LOSS * 2, START, carry([4, 4, 4, 4], [1, 1, 1, 1]), NOTHING_RIGHT)
+    assert progress.figures()["loss"].item() == 5.0
+    assert not progress.figures()["loss"].requires_grad
+
+
+def test_figures_go_on_from_a_saved_state():
+    """Fails if a sum is left out of it, or if later steps change what was saved."""
+    first, second = Progress(), Progress()
+    steps = [([4, 3, 4, 2], [1, 0, 1, 0]), ([1, 2, 9, 9], [1, 1, 0, 0]), ([3, 3, 1, 1], [0, 0, 0, 1])]
+    first.update(LOSS, START, carry(*steps[0]), ~NOTHING_RIGHT)
+    saved = first.state_dict()
+    for step in steps[1:]:
+        first.update(LOSS, START, carry(*step), NOTHING_RIGHT)
+    second.load_state_dict(saved)
+    for step in steps[1:]:
+        second.update(LOSS, START, carry(*step), NOTHING_RIGHT)
+    assert figures(first) == figures(second)
+    assert first.samples.item() == second.samples.item() == 12
+
+
+def test_a_fresh_state_is_that_of_a_fresh_run():
+    """Fails if a second run goes on from the figures of the first."""
+    progress = Progress()
+    progress.update(LOSS, START, carry([4, 3, 4, 2], [1, 0, 1, 0]), ~NOTHING_RIGHT)
+    progress.load_state_dict(Progress().state_dict())
+    assert figures(progress) == {"exact": 0.0, "segments": 0.0}
+    assert progress.samples.item() == 0

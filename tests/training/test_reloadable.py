@@ -1,0 +1,206 @@
+"""A checkpoint is enough: every public part, and users' own, come back from the file alone."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from functools import partial
+
+import own_parts as own
+import pytest
+import torch
+from helpers import SIZES, attention, batch, loader, mixer, trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.cli import ReduceLROnPlateau
+from lightning.pytorch.loggers import CSVLogger
+from saved_models import answers, made, require_equal, trained
+from torch import nn
+
+from recurlight import (
+    AdamATan2,
+    AndersonSolver,
+    ConvergenceHalting,
+    ConvTransformerCell,
+    CorrectnessHalting,
+    EveryUpdate,
+    FixedHalting,
+    ImplicitGradient,
+    LastCycles,
+    LastPerLevel,
+    LastUpdates,
+    LinearWarmup,
+    LinearWarmupCosine,
+    MixerCell,
+    PhantomGradient,
+    PicardSolver,
+    QLearningHalting,
+    Recorded,
+    RecursiveModule,
+    SingleRefiner,
+    SoftmaxCrossEntropy,
+    SplitOptimizer,
+    StablemaxCrossEntropy,
+    StartVector,
+    SudokuData,
+    TokenDecoder,
+    TokenEncoder,
+    TransformerCell,
+    TwoLevelRefiner,
+)
+from recurlight.checkpoints.contents import FORMAT
+from recurlight.errors import CheckpointMismatch
+
+
+def two_level():
+    return TwoLevelRefiner(mixer(), attention(), latent_steps=2)
+
+
+PUBLIC = {  # none with its defaults where it has arguments: a forgotten one must show
+    SingleRefiner: lambda: made(refiner=SingleRefiner(attention())),
+    TwoLevelRefiner: lambda: made(refiner=two_level()),
+    MixerCell: lambda: made(refiner=SingleRefiner(MixerCell(1, expansion=2.0, multiple=8))),
+    TransformerCell: lambda: made(refiner=SingleRefiner(TransformerCell(1, heads=4, multiple=8))),
+    ConvTransformerCell: lambda: made(refiner=SingleRefiner(ConvTransformerCell(1, heads=4, kernel=3))),
+    EveryUpdate: lambda: made(truncation=EveryUpdate()),
+    LastUpdates: lambda: made(truncation=LastUpdates(1)),
+    LastCycles: lambda: made(truncation=LastCycles(2)),
+    LastPerLevel: lambda: made(refiner=two_level(), truncation=LastPerLevel({"latent": 1, "answer": 2})),
+    PhantomGradient: lambda: made(truncation=PhantomGradient(1, 0.25)),
+    ImplicitGradient: lambda: made(truncation=ImplicitGradient(backward_steps=3), cycles=3),
+    AndersonSolver: lambda: made(truncation=ImplicitGradient(AndersonSolver(history=2)), cycles=3),
+    PicardSolver: lambda: made(truncation=ImplicitGradient(PicardSolver(damping=0.5)), cycles=3),
+    FixedHalting: lambda: made(halting=FixedHalting()),
+    CorrectnessHalting: lambda: made(halting=CorrectnessHalting()),
+    QLearningHalting: lambda: made(halting=QLearningHalting()),
+    ConvergenceHalting: lambda: made(halting=ConvergenceHalting(0.25)),
+    TokenEncoder: lambda: made(encoder=TokenEncoder(learned_positions=True, task_width=4), prefix=1),
+    TokenDecoder: lambda: made(decoder=TokenDecoder()),
+    SoftmaxCrossEntropy: lambda: made(loss=SoftmaxCrossEntropy(0.25)),
+    StablemaxCrossEntropy: lambda: made(loss=StablemaxCrossEntropy()),
+    SplitOptimizer: lambda: made(
+        optimizer=partial(SplitOptimizer, matrices=partial(torch.optim.Muon, lr=0.02), rest=torch.optim.AdamW)
+    ),
+    AdamATan2: lambda: made(optimizer=partial(AdamATan2, lr=0.5, betas=(0.5, 0.75))),
+    LinearWarmup: lambda: made(scheduler=partial(LinearWarmup, warmup=3)),
+    LinearWarmupCosine: lambda: made(scheduler=partial(LinearWarmupCosine, warmup=3, total=9)),
+}
+
+OWN = {
+    "refiner": lambda: made(
+        refiner=own.OwnRefiner({"a": own.OwnCell(4), "b": nn.Tanh()}, own.Record(0.5), up=1.5, down=-0.5)
+    ),
+    "halting": lambda: made(halting=own.OwnHalting(0.5)),
+    "truncation": lambda: made(truncation=own.OwnTruncation(LastCycles(1), note=["x", {"y": (1, 2)}])),
+    "window": lambda: made(truncation=own.OwnWindow(1, share=0.75)),
+    "encoder": lambda: made(encoder=own.OwnEncoder(0.5)),
+    "decoder": lambda: made(decoder=own.OwnDecoder(bias=False)),
+    "loss": lambda: made(loss=own.OwnLoss(0.5)),
+    "cell": lambda: made(refiner=SingleRefiner(own.OwnCell(4, nn.functional.gelu))),
+    "plain cell": lambda: made(refiner=SingleRefiner(own.PlainCell(SIZES.width, 4, bias=True))),
+    "torch cell": lambda: made(refiner=SingleRefiner(nn.Linear(SIZES.width, SIZES.width, bias=False))),
+    "chain": lambda: made(refiner=SingleRefiner(nn.Sequential(nn.Linear(16, 16), nn.Softsign()))),
+    "torch optimizer": lambda: made(optimizer=partial(torch.optim.AdamW, lr=0.1, weight_decay=0.5)),
+    "plateau": lambda: made(scheduler=partial(ReduceLROnPlateau, monitor="loss", patience=3)),
+    "module": lambda: own.OwnModule(SIZES.tokens, steps=3),
+    "sizes": lambda: made(num_tasks=2, seed=3, eval_cycles=3, eval_segments=3, halting_weight=0.25),
+}
+
+
+@pytest.mark.parametrize("axis", ["refiners", "truncation", "halting", "cells", "codec", "losses", "optim"])
+def test_no_public_part_is_left_out(axis):
+    """Fails when a strategy is exported without a line above."""
+    home = importlib.import_module(f"recurlight.{axis}")
+    bases = (Recorded, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+    kinds = {kind for name in home.__all__ if inspect.isclass(kind := getattr(home, name))}
+    parts = {kind for kind in kinds if issubclass(kind, bases) and not inspect.isabstract(kind)}
+    assert parts - {StartVector} <= PUBLIC.keys()  # every refiner has start vectors
+    assert parts
+
+
+@pytest.mark.parametrize("make", [*PUBLIC.values(), *OWN.values()], ids=[*map(str, PUBLIC), *OWN])
+def test_loaded_from_the_file_alone_and_again_after_training_it(make, tmp_path):
+    """Fails if live objects are saved, if an argument is dropped, or if only the first save is plain."""
+    model = make()
+    saved = trained(model, tmp_path / "first.ckpt")
+    loaded = type(model).load_from_checkpoint(tmp_path / "first.ckpt")
+    require_equal(loaded, model)
+    again = trained(loaded, tmp_path / "second.ckpt")
+    assert not torch.equal(answers(loaded), answers(model)) or not list(model.parameters())
+    require_equal(type(model).load_from_checkpoint(tmp_path / "second.ckpt"), loaded)
+    assert again["hyper_parameters"] == saved["hyper_parameters"]
+    assert again["recurlight"] == saved["recurlight"]
+
+
+def test_the_file_names_public_paths_and_versions(tmp_path):
+    """Fails if private module paths, or the defaults that were left out, are what a checkpoint holds."""
+    saved = trained(made(), tmp_path / "x.ckpt")
+    assert saved["hyper_parameters"]["truncation"] == {"class_path": "recurlight.EveryUpdate"}
+    assert saved["hyper_parameters"]["scheduler"] is None
+    assert saved["hyper_parameters"]["seq_len"] == SIZES.tokens
+    assert saved["recurlight"]["format"] == FORMAT == 1
+    assert saved["recurlight"]["torch"] == torch.__version__
+    assert saved["recurlight"]["lightning"] == importlib.metadata.version("lightning")
+    assert saved["recurlight"]["model"] == "recurlight.RecursiveModule"
+
+
+def test_settings_can_be_changed_on_loading(tmp_path):
+    """Fails if the checkpoint wins over what the caller asks for."""
+    trained(made(), tmp_path / "x.ckpt")
+    loaded = RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt", eval_segments=5, loss=own.OwnLoss(2.0))
+    assert loaded.evaluation.segments == 5
+    assert loaded.loss._factor == 2.0
+    assert loaded.description.arguments["eval_segments"] == 5
+
+
+def test_what_cannot_be_written_is_said_and_must_be_given_again(tmp_path):
+    """Fails if a lambda is pickled into the file, or silently replaced by the default on loading."""
+
+    def optimizer(parameters):
+        return torch.optim.SGD(parameters, lr=0.25)
+
+    path = tmp_path / "x.ckpt"
+    with pytest.warns(UserWarning, match=r"will not hold optimizer \(optimizer cannot be imported"):
+        saved = trained(made(optimizer=optimizer), path)
+    assert "optimizer" not in saved["hyper_parameters"]
+    with pytest.raises(CheckpointMismatch, match=r"optimizer could not be written .*: pass optimizer="):
+        RecursiveModule.load_from_checkpoint(path)
+    loaded = RecursiveModule.load_from_checkpoint(path, optimizer=optimizer)
+    assert loaded.configure_optimizers().defaults["lr"] == 0.25
+
+
+def test_the_process_that_wrote_a_checkpoint_resumes_it_whatever_it_could_not_write(tmp_path):
+    """Fails if the file cannot be read back under `weights_only`."""
+    model = made(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.25))
+    with pytest.warns(UserWarning, match="a lambda has no name"):
+        trained(model, tmp_path / "x.ckpt")
+    run = trainer(max_steps=3)
+    run.fit(model, loader([batch(seed=1)] * 3), ckpt_path=tmp_path / "x.ckpt")
+    assert run.global_step == 3
+
+
+def test_loggers_are_shown_plain_settings(tmp_path):
+    """Fails if live parts reach the logger."""
+    logger = CSVLogger(tmp_path)
+    trainer(max_steps=1, logger=logger).fit(made(), loader([batch()]))
+    text = (tmp_path / "lightning_logs/version_0/hparams.yaml").read_text()
+    assert "class_path: recurlight.SingleRefiner" in text
+
+
+def test_averaged_weights_keep_the_description(tmp_path):
+    """Fails if the copy that averaging makes is described in place of the model."""
+    run = trainer(max_steps=2, callbacks=[EMAWeightAveraging(decay=0.5, use_buffers=False)])
+    model = made()
+    run.fit(model, loader([batch(seed=1)] * 2))
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    require_equal(RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt"), model)
+
+
+def test_python_runs_record_their_data(tmp_path, monkeypatch):
+    """Fails if only the command line writes the section."""
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path))
+    data = SudokuData(size=4, num_train=8, num_val=4, num_test=3, batch_size=4)
+    run = trainer(max_steps=1)
+    run.fit(made(), data)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    loaded = SudokuData.load_from_checkpoint(tmp_path / "x.ckpt")
+    assert (loaded.size, loaded.num_test, loaded.batch_size) == (4, 3, 4)

@@ -1,0 +1,153 @@
+"""Weights by name and shape, in Python."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import trm
+from torch import nn
+
+from recurlight import (
+    CorrectnessHalting,
+    LastCycles,
+    MixerCell,
+    RecursiveModule,
+    SparseTable,
+    TokenEncoder,
+    TransformerCell,
+    TwoLevelRefiner,
+    warm_start,
+)
+from recurlight.checkpoints import files
+from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
+from recurlight.training.warm_start import take_weights
+
+PREFIX = "recursion."
+
+
+def model(vocab=6, tokens=9, tasks=1, seed=0, cell=TransformerCell, table=None):
+    arguments = {"layers": 1, "multiple": 16} | ({"heads": 2} if cell is TransformerCell else {})
+    refiner = TwoLevelRefiner(cell(**arguments), latent_steps=1)
+    encoder = TokenEncoder(task_table=table)
+    parts = (refiner, LastCycles(1), CorrectnessHalting(), tasks, encoder)
+    made = RecursiveModule(vocab, tokens, *parts, width=16, prefix=1, seed=seed)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.add_(seed)
+    return made
+
+
+def checkpoint(source, **more):
+    return {"state_dict": {name: value.clone() for name, value in source.state_dict().items()}} | more
+
+
+def taken(into, source):
+    """Return the names of the weights that were left out, after checking every value."""
+    before, content = checkpoint(into)["state_dict"], checkpoint(source)
+    found = take_weights(into, content)
+    for name, value in into.state_dict().items():
+        expected = content["state_dict"][name] if name in found.taken else before[name]
+        assert torch.equal(value, expected)
+    assert found.taken.keys() | {*found.left_out} >= into.state_dict().keys()
+    return {name.removeprefix(PREFIX) for name in found.left_out}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "left_out"),
+    [
+        ({}, {}, set()),
+        ({"vocab": 8}, {}, {"encoder.token", "decoder.head.weight"}),
+        ({"tasks": 3}, {"tasks": 5}, {"encoder.task"}),
+        ({"tokens": 16}, {}, set()),
+        (
+            {"tokens": 30, "cell": MixerCell},
+            {"cell": MixerCell},
+            {f"refiner.latent.blocks.0.positions.{part}.weight" for part in ("gate_up", "down")},
+        ),
+    ],
+)
+def test_what_fits_is_taken_and_the_rest_begins_anew(there, here, left_out):
+    """Fails when a weight that differs is an error, or takes others with it."""
+    assert taken(model(**here), model(seed=1, **there)) == left_out
+
+
+def test_another_network_lends_what_has_the_same_name():
+    """Fails when missing and unknown names are errors, or go unsaid."""
+    into, other = model(), model(seed=1, cell=MixerCell)
+    left_out = taken(into, other)
+    assert "refiner.latent.blocks.0.attention.qkv.weight" in left_out
+    assert "refiner.latent.blocks.0.channels.down.weight" in left_out
+    assert "encoder.token" not in left_out
+
+
+def test_a_table_that_resizes_takes_the_mean_of_its_rows():
+    """Fails when such a table is left out, or another is filled by its first rows."""
+    source = model(tasks=3, table=SparseTable(), seed=1)
+    rows = torch.arange(48.0).view(3, 16)
+    source.recursion.encoder.task_table.rows.copy_(rows)
+    for resize in (True, False):
+        into = model(tasks=5, table=SparseTable(resize=resize))
+        found = take_weights(into, checkpoint(source))
+        expected = rows.mean(0).expand(5, 16) if resize else torch.zeros(5, 16)
+        assert torch.equal(into.recursion.encoder.task_table.rows, expected)
+        name = f"{PREFIX}encoder.task_table.rows"
+        assert (found.means == {name: 3}) == resize
+        assert (name in found.left_out) != resize
+
+
+def test_nothing_that_fits_is_an_error_and_changes_nothing():
+    """Fails when a bias of one number counts, or is loaded before the refusal."""
+    into = model()
+    before = checkpoint(into)["state_dict"]
+    halting = {f"{PREFIX}halting.head.bias": torch.ones(1), "a": torch.ones(2, 2)}
+    for weights in (halting, {}, {"a": torch.ones(2, 2)}):
+        with pytest.raises(
+            CheckpointMismatch, match="nothing of it fits the model by name and shape: recursion"
+        ):
+            take_weights(into, {"state_dict": weights})
+    assert all(torch.equal(value, before[name]) for name, value in into.state_dict().items())
+
+
+def test_averaged_weights_are_taken_and_the_step_is_told(tmp_path):
+    """Fails when the plain weights are taken, or the file's checksum is not read."""
+    averaged, plain, into = model(seed=2), model(seed=1), model()
+    content = checkpoint(
+        averaged, averaging_state={}, current_model_state=plain.state_dict(), global_step=1234
+    )
+    files.write(content, tmp_path / "last.ckpt")
+    found = warm_start(into, tmp_path / "last.ckpt")
+    assert torch.equal(into.recursion.encoder.token, averaged.recursion.encoder.token)
+    count, numbers = len(found.taken), sum(weight.numel() for weight in into.state_dict().values())
+    assert (
+        str(found).splitlines()[0] == f"{count} weights of {numbers:,} numbers taken, averaged, of step 1,234"
+    )
+    assert "  taken     refiner.latent (4 weights)" in str(found).splitlines()
+
+
+def test_any_module_may_take_weights():
+    """Fails when the driver, which is no LightningModule, cannot be given the weights of another."""
+    into, other = trm(seed=0), trm(seed=1)
+    assert not take_weights(into, checkpoint(other)).left_out
+    assert all(map(torch.equal, into.state_dict().values(), other.state_dict().values()))
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "part"),
+    [
+        (None, CheckpointError, "there is no such file"),
+        ({"weights": torch.ones(2, 2)}, CheckpointError, "it has no 'state_dict'"),
+        ([torch.ones(2, 2)], CheckpointError, "it has no 'state_dict'"),
+        ({"state_dict": {}, "object": nn.Linear(1, 1)}, UntrustedCode, "Python objects"),
+        ({"state_dict": {}, "recurlight": {"format": 99}}, CheckpointMismatch, "in format 99"),
+        ({"state_dict": {"model.inner.a": torch.ones(2, 2)}}, CheckpointMismatch, "nothing of it fits"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*checksum")
+def test_files_that_are_no_start_are_named(tmp_path, content, error, part):
+    """Fails when code in a file is run, or the message does not say which file."""
+    path = tmp_path / "other.ckpt"
+    if content is not None:
+        torch.save(content, path)
+    with pytest.raises(error, match=part) as caught:
+        warm_start(model(), path)
+    assert str(caught.value).startswith(str(path))
