@@ -23,7 +23,7 @@ class SubmissionWriter(Callback):
 
     Args:
         folder: Where `submission.json`, in Kaggle's format, and `tasks.csv` are written; older ones are
-            replaced.
+            replaced. None for the data's `report`, or the current folder where that is None too.
 
     Raises:
         IncompatibleComponents: On prediction with other data.
@@ -34,7 +34,7 @@ class SubmissionWriter(Callback):
     """
 
     @checked
-    def __init__(self, folder: str = ".") -> None:
+    def __init__(self, folder: str | None = None) -> None:
         self.folder = folder
         self.votes: ArcVotes | None = None
 
@@ -46,7 +46,7 @@ class SubmissionWriter(Callback):
                 f"SubmissionWriter counts votes on ArcData, not {type(data).__name__}: use PredictionWriter"
             )
         self.votes = data.task_metric("predict")
-        self.votes.folder = self.folder
+        self.votes.folder = self.folder or data.report or "."
 
     def on_predict_batch_end(
         self,

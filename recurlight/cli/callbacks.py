@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from typing import Any
 
@@ -19,7 +20,7 @@ from typing_extensions import override
 
 from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal, SubmissionWriter
 from recurlight.cli.parser import UsageError
-from recurlight.data import ArcData, PuzzleData
+from recurlight.data import PuzzleData
 
 __all__ = ["SaveRun", "default_callbacks", "require_runnable"]
 
@@ -37,7 +38,7 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData
     """Return a `ModelCheckpoint` and a progress bar for settings of the trainer that name neither.
 
     The checkpoint is of the last step, written at the end of every epoch and of the run; `fit` gets what ends
-    it well, and `predict` a writer of predictions, or of a submission.
+    it well, and `predict` the writer of predictions that the data name.
     """
     given = trainer.get("callbacks") or []
     given = given if isinstance(given, list) else [given]
@@ -52,9 +53,8 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData
         added.append(TQDMProgressBar(refresh_rate=10))
     writers = (BasePredictionWriter, PredictionWriter, SubmissionWriter)
     if subcommand == "predict" and not any(isinstance(c, writers) for c in given):
-        added.append(
-            SubmissionWriter(data.report or ".") if isinstance(data, ArcData) else PredictionWriter()
-        )
+        home, _, name = data.prediction_writer.rpartition(".")
+        added.append(getattr(importlib.import_module(home), name)())
     return added
 
 

@@ -128,6 +128,9 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
     tasks_apart: bool = True
     """Whether a model tells tasks apart by their numbers; otherwise these are for metrics alone."""
 
+    prediction_writer: ClassVar[str] = "recurlight.callbacks.PredictionWriter"
+    """Class path of the callback that writes what `recurlight predict` answers."""
+
     boxes: tuple[int, int] | None = None
     """Rows and columns of the boxes that pictures rule; None for no boxes."""
 

@@ -84,6 +84,7 @@ class ArcData(PuzzleData):
     """
 
     by_task = True
+    prediction_writer = "recurlight.callbacks.SubmissionWriter"
 
     def __init__(
         self,

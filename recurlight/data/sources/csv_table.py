@@ -85,7 +85,7 @@ def _error(path: Path, content: NDArray[np.uint8], at: int, reason: str) -> Data
 def open_table(path: Path, length: int) -> GridTable:
     """Find the questions and answers of a CSV file and check the shape of every row.
 
-    Columns are found by the names in the header, see `recurlight.data.sources.source_files`, or where there is none
+    Columns are found by the names in the header, see `source_files`, or where there is none
     by their lengths: the first that is as long as a grid has the questions, the next one the answers. Fields
     may be quoted. A file without answers is opened all the same. Files are mapped, not read, unless they are
     packed: memory is 8 bytes for each comma, line and quote.
