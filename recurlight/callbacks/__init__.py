@@ -1,12 +1,13 @@
 """Callbacks of the trainer."""
 
-from recurlight.callbacks.compile import CompileCells, compile_cells
+from recurlight.callbacks.compile import CompileCells
 from recurlight.callbacks.guards.failure import SaveOnFailure
 from recurlight.callbacks.guards.finite import StopOnNonFinite
 from recurlight.callbacks.guards.signals import StopOnSignal
 from recurlight.callbacks.pictures import SamplePictures
 from recurlight.callbacks.predictions import PredictionWriter
 from recurlight.callbacks.submission import SubmissionWriter
+from recurlight.recursion import compile_cells
 
 __all__ = [
     "CompileCells",

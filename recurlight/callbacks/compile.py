@@ -5,44 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from typing import Any
-from weakref import WeakSet
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
 
 from recurlight.errors import RecurlightError
-from recurlight.refiners.base import Refiner
+from recurlight.recursion import compile_cells
 from recurlight.spec.given import checked
 from recurlight.training.module import RecursiveModule
 
-__all__ = ["CompileCells", "compile_cells"]
-
-_COMPILED: WeakSet[nn.Module] = WeakSet()
-
-
-@checked
-def compile_cells(refiner: Refiner[Any], backend: str | Callable[..., Any] = "inductor") -> None:
-    """Compile each cell of a refiner in place, a shared one once and none a second time.
-
-    The loop over updates stays in Python, so one graph serves any number of cycles. A cell that cannot be
-    compiled as one graph, or that needs more graphs than `torch._dynamo.config.recompile_limit`, raises;
-    nothing falls back to eager execution unheard.
-
-    Args:
-        refiner: Supplies the cells; their weights keep their names.
-        backend: Any of `torch.compiler.list_backends()`, or what torch takes in place of a name.
-
-    Example:
-        >>> from recurlight import SingleRefiner
-        >>> compile_cells(SingleRefiner(nn.Tanh()), backend="eager")
-    """
-    for cell in refiner.cells().values():
-        if cell not in _COMPILED:
-            cell.compile(backend=backend, fullgraph=True)
-            _COMPILED.add(cell)
+__all__ = ["CompileCells"]
 
 
 class CompileCells(Callback):

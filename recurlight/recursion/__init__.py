@@ -1,5 +1,6 @@
 """The driver of the recursion, in plain PyTorch, and what is checked before it runs."""
 
+from recurlight.recursion.compile import compile_cells
 from recurlight.recursion.driver import Recursion, minimum_age
 
-__all__ = ["Recursion", "minimum_age"]
+__all__ = ["Recursion", "compile_cells", "minimum_age"]

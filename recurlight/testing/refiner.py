@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurlight.callbacks.compile import compile_cells
 from recurlight.halting import CorrectnessHalting
+from recurlight.recursion.compile import compile_cells
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners.base import Refiner
 from recurlight.seeding import seed_batch
