@@ -18,10 +18,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 import recurlight as rl
-from recurlight.losses import exactly_right
 from recurlight.types import Batch, Sizes
 
 
@@ -69,7 +67,7 @@ class Step:
         if options.compile:
             for cell in set(self.recursion.refiner.cells().values()):
                 cell.compile()
-        self.loss: nn.Module = rl.StablemaxCrossEntropy()
+        self.loss = rl.StablemaxCrossEntropy()
         self.optimizer = rl.AdamATan2(self.recursion.parameters(), lr=1e-4, weight_decay=1.0)
         tokens = torch.randint(1, 11, (options.batch, options.tokens), generator=torch.manual_seed(0))
         self.batch = Batch(tokens, tokens, torch.zeros(options.batch, dtype=torch.int64))
@@ -85,15 +83,10 @@ class Step:
     def __call__(self) -> None:
         """Run the step and wait for it."""
         with self.autocast():
-            carry, segment, score = self.recursion.segment(self.carry, self.batch)
-            correct = exactly_right(segment.logits, carry.batch.labels)
-            outcome = self.recursion.outcome(carry, correct)
-            losses = self.loss(segment.logits, carry.batch.labels)
-            loss = (losses + 0.5 * self.recursion.halting.loss(score, outcome)).mean()
+            self.carry, loss, _, _ = self.recursion.learn(self.carry, self.batch, self.loss, self.count)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.carry = self.recursion.halt(carry, score.detach(), self.count)
         self.count += 1
         if self.device.type == "cuda":
             torch.cuda.synchronize()

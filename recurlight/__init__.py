@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         PhantomGradient,
         PicardSolver,
     )
-    from recurlight.types import IGNORE, Batch, Carry, Outcome, Prediction, Segment, Sized, Sizes
+    from recurlight.types import IGNORE, Batch, Carry, Learnt, Outcome, Prediction, Segment, Sized, Sizes
 
 _HOMES = {
     "cells": (
@@ -185,6 +185,7 @@ _HOMES = {
         "IGNORE",
         "Batch",
         "Carry",
+        "Learnt",
         "Outcome",
         "Prediction",
         "Segment",

@@ -26,6 +26,7 @@ __all__ = [
     "IGNORE",
     "Batch",
     "Carry",
+    "Learnt",
     "Outcome",
     "Prediction",
     "Segment",
@@ -120,6 +121,22 @@ class Carry(NamedTuple):
     batch: Batch
     age: Tensor
     halted: Tensor
+
+
+class Learnt(NamedTuple):
+    """What a training segment leaves; see `Recursion.learn`.
+
+    Attributes:
+        carry: Carry for the next step; its halted slots take a fresh sample.
+        loss: Loss to differentiate, the mean over slots, 0-d.
+        segment: What the segment computed.
+        correct: Whether each slot's answer is right, `(B,)` bool.
+    """
+
+    carry: Carry
+    loss: Tensor
+    segment: Segment
+    correct: Tensor
 
 
 class Prediction(NamedTuple):

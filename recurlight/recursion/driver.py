@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recurlight import slots
 from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
 from recurlight.halting.base import Halting
+from recurlight.losses import SequenceLoss, exactly_right
 from recurlight.numerics import floats
 from recurlight.recursion.checks import (
     at_least_one,
@@ -26,7 +27,7 @@ from recurlight.seeding import generators_kept
 from recurlight.spec.given import checked
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.reach import check_question
-from recurlight.types import Batch, Carry, Outcome, Prediction, Segment, Sizes
+from recurlight.types import Batch, Carry, Learnt, Outcome, Prediction, Segment, Sizes
 
 __all__ = ["Recursion", "minimum_age"]
 
@@ -105,13 +106,11 @@ class Recursion(nn.Module):
         super().__init__()
         check_sizes(sizes)
         check_limits(cycles, max_segments, exploration, halting.needs_lookahead)
-        self.sizes, self.cycles, self.max_segments = sizes, cycles, max_segments
-        self.exploration, self.seed = exploration, seed
+        self.sizes, self.exploration, self.seed = sizes, exploration, seed
         self.encoder = encoder or TokenEncoder()
         self.refiner = refiner
         self.decoder = decoder or TokenDecoder()
         self.halting = halting
-        self.truncation = truncation
         bind(self, sizes, seed)
         check_precision(self)
         dtype = next(floats(self), torch.zeros(())).dtype
@@ -120,8 +119,46 @@ class Recursion(nn.Module):
             check_refiner(refiner, sizes)
             check_decoder(self.decoder, sizes, dtype)
             check_halting(halting, sizes, dtype)
-            truncation.check(refiner, cycles)
-            check_question(self.encoder, refiner, truncation, sizes, cycles)
+        self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
+        self.reconfigure()
+
+    def reconfigure(
+        self,
+        *,
+        cycles: int | None = None,
+        max_segments: int | None = None,
+        truncation: GradientTruncation | None = None,
+    ) -> None:
+        """Change the composition after it was made: the one way in for curricula and flags.
+
+        All checks of the constructor run again, and a composition that they refuse leaves the old one in
+        place. Weights, optimizer and carry stay as they are.
+
+        Args:
+            cycles: Cycles in a segment, at least 1; None to keep them.
+            max_segments: Cap on the segments of a sample in training, at least 1; None to keep it.
+            truncation: Which updates carry gradient; None to keep it.
+
+        Raises:
+            IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
+
+        Example:
+            >>> from recurlight import FixedHalting, LastCycles, LastUpdates, MixerCell, SingleRefiner
+            >>> refiner = SingleRefiner(MixerCell())
+            >>> recursion = Recursion(Sizes(6, 16, 32), refiner, LastCycles(1), FixedHalting(), cycles=2)
+            >>> recursion.reconfigure(cycles=4, truncation=LastUpdates(3))
+            >>> recursion.cycles, recursion.truncation
+            (4, LastUpdates(count=3))
+        """
+        cycles = self.cycles if cycles is None else cycles
+        max_segments = self.max_segments if max_segments is None else max_segments
+        truncation = self.truncation if truncation is None else truncation
+        check_limits(cycles, max_segments, self.exploration, self.halting.needs_lookahead)
+        device = next(floats(self), torch.zeros(())).device
+        with generators_kept(device), torch.autocast(device.type, enabled=False):
+            truncation.check(self.refiner, cycles)
+            check_question(self.encoder, self.refiner, truncation, self.sizes, cycles)
+        self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
 
     @torch.no_grad()
     def start(self, batch: Batch) -> Carry:
@@ -166,6 +203,54 @@ class Recursion(nn.Module):
         age = carry.age.masked_fill(carry.halted, 0) + 1
         carry = Carry(slots.detach(state), batch, age, torch.zeros_like(carry.halted))
         return carry, segment, self.halting.score(segment)
+
+    def learn(
+        self,
+        carry: Carry,
+        fresh: Batch,
+        loss: SequenceLoss,
+        step: int,
+        *,
+        halting_weight: float = 0.5,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> Learnt:
+        """Run one segment of training: the rule of published HRM and TRM, for any composition.
+
+        `loss = mean over slots of (loss per supervised token + halting_weight * halting loss)`
+
+        The caller differentiates it and steps the optimizer; `RecursiveModule` does just that.
+
+        Args:
+            carry: What the slots kept; `start(batch)` before the first step.
+            fresh: One sample for each slot, `(B, ...)`; those of busy slots are not used.
+            loss: Loss of each sample.
+            step: Number of the training step, from which the exploration is drawn.
+            halting_weight: Weight of the halting loss.
+            rank: This process's number.
+            ranks: Number of processes.
+
+        Example:
+            >>> from recurlight import CorrectnessHalting, LastCycles, MixerCell, SoftmaxCrossEntropy
+            >>> from recurlight import TwoLevelRefiner
+            >>> refiner = TwoLevelRefiner(MixerCell(), latent_steps=2)
+            >>> recursion = Recursion(Sizes(6, 16, 32), refiner, LastCycles(1), CorrectnessHalting())
+            >>> optimizer = torch.optim.AdamW(recursion.parameters(), lr=1e-3)
+            >>> ones = torch.ones(4, 16, dtype=torch.int64)
+            >>> batch = Batch(ones, ones, torch.zeros(4, dtype=torch.int64))
+            >>> carry = recursion.start(batch)
+            >>> for step in range(3):
+            ...     carry, loss, _, _ = recursion.learn(carry, batch, SoftmaxCrossEntropy(), step)
+            ...     optimizer.zero_grad()
+            ...     loss.backward()
+            ...     optimizer.step()
+        """
+        carry, segment, score = self.segment(carry, fresh)
+        labels = carry.batch.labels
+        correct = exactly_right(segment.logits, labels)
+        halting = self.halting.loss(score, self.outcome(carry, correct))
+        total = (loss(segment.logits, labels) + halting_weight * halting).mean()
+        return Learnt(self.halt(carry, score.detach(), step, rank, ranks), total, segment, correct)
 
     def outcome(self, carry: Carry, correct: Tensor) -> Outcome:
         """Say what the halting loss may learn from, looking one segment ahead for policies that need it.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recurlight.cells import MixerCell
 from recurlight.halting.base import Halting
+from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.seeding import seed_batch
@@ -18,7 +19,6 @@ from recurlight.testing.task import (
     TINY,
     answer,
     copied,
-    loss,
     questions,
     reloaded,
     require_no_memory,
@@ -181,14 +181,14 @@ def _gradients(make: Make) -> None:
     carry = recursion.start(questions(TINY, ROWS))
     for step in range(3):
         recursion.zero_grad()
-        value, carry, score = loss(recursion, carry, questions(TINY, ROWS, seed=step))
-        value.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        batch = questions(TINY, ROWS, seed=step)
+        carry, loss, _, _ = recursion.learn(carry, batch, StablemaxCrossEntropy(), step)
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         for name, weight in recursion.halting.named_parameters():
             expect(
                 weight.grad is not None and bool(weight.grad.isfinite().all()),
                 f"{name} has no finite gradient in step {step}: use every weight in each score and its loss",
             )
-        carry = recursion.halt(carry, score.detach(), step)
 
 
 def _randomness(make: Make) -> None:

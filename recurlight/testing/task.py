@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_unflatten
 from torch.utils._pytree import tree_structure as structure
 
 from recurlight import slots
-from recurlight.losses import StablemaxCrossEntropy, exactly_right
+from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.seeding import generators_kept, seed_batch
 from recurlight.testing.report import expect
@@ -28,7 +28,6 @@ __all__ = [
     "copied",
     "draws",
     "gradients",
-    "loss",
     "questions",
     "reloaded",
     "require_no_memory",
@@ -56,16 +55,6 @@ def answer(recursion: Recursion, batch: Batch, cycles: int | None = None) -> Seg
     return recursion.segment(recursion.start(batch), batch, cycles)[1]
 
 
-def loss(recursion: Recursion, carry: Carry, batch: Batch) -> tuple[Tensor, Carry, Tensor]:
-    """Return the loss of a training step, the carry and the halting scores."""
-    carry, segment, score = recursion.segment(carry, batch)
-    outcome = recursion.outcome(carry, exactly_right(segment.logits, carry.batch.labels))
-    each = StablemaxCrossEntropy()(segment.logits, carry.batch.labels) + recursion.halting.loss(
-        score, outcome
-    )
-    return each.mean(), carry, score
-
-
 def train(
     recursion: Recursion, optimizer: torch.optim.Optimizer, carry: Carry, steps: range
 ) -> tuple[Carry, list[Tensor]]:
@@ -73,12 +62,12 @@ def train(
     losses = []
     for step in steps:
         seed_batch(0, step)
-        value, carry, score = loss(recursion, carry, questions(recursion.sizes, len(carry.age), seed=step))
+        batch = questions(recursion.sizes, len(carry.age), seed=step)
+        carry, loss, _, _ = recursion.learn(carry, batch, StablemaxCrossEntropy(), step)
         optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         optimizer.step()
-        carry = recursion.halt(carry, score.detach(), step)
-        losses.append(value.detach())
+        losses.append(loss.detach())
     return carry, losses
 
 
@@ -86,7 +75,8 @@ def gradients(recursion: Recursion, batch: Batch) -> dict[str, Tensor | None]:
     """Return the gradient of each parameter that wants one, after one training step's loss."""
     seed_batch(0, 0)
     recursion.zero_grad()
-    loss(recursion, recursion.start(batch), batch)[0].backward()  # type: ignore[no-untyped-call,unused-ignore]
+    loss = recursion.learn(recursion.start(batch), batch, StablemaxCrossEntropy(), step=0).loss
+    loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
     return {name: weight.grad for name, weight in recursion.named_parameters() if weight.requires_grad}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Self
 
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -16,9 +16,10 @@ from recurlight.checkpoints.contents import STAMP, names_in
 from recurlight.checkpoints.weights import require_fitting
 from recurlight.codec import add_tables, forget_gradients
 from recurlight.codec.tokens import Decoder, Encoder
+from recurlight.data.base import PuzzleData
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
-from recurlight.losses import SequenceLoss, StablemaxCrossEntropy, exactly_right
+from recurlight.losses import SequenceLoss, StablemaxCrossEntropy
 from recurlight.metrics.evaluation import Evaluation, Measured
 from recurlight.optim import AdamATan2, make_optimizer, make_schedule
 from recurlight.recursion.checks import check_batch, check_evaluation, check_tasks
@@ -41,8 +42,7 @@ from recurlight.training.start import (
     when_stepped,
 )
 from recurlight.truncation.base import GradientTruncation
-from recurlight.truncation.implicit import warn_unconverged
-from recurlight.types import Batch, Carry, Prediction, Sizes
+from recurlight.types import Batch, Carry, Learnt, Prediction, Sizes
 
 __all__ = ["RecursiveModule"]
 
@@ -145,6 +145,24 @@ class RecursiveModule(Reloadable):
         self.loaded = Weights()
         self.names: dict[str, str] = {}
 
+    @classmethod
+    def for_data(cls, data: PuzzleData, **settings: Any) -> Self:
+        """Make a model of the sizes of some data, as the command line does.
+
+        Args:
+            data: Tells vocabulary, length and number of tasks.
+            **settings: The other arguments of the constructor.
+
+        Example:
+            >>> from recurlight import EveryUpdate, FixedHalting, MixerCell, SingleRefiner, SudokuData
+            >>> parts = {"truncation": EveryUpdate(), "halting": FixedHalting(), "width": 32}
+            >>> data = SudokuData(size=4)
+            >>> model = RecursiveModule.for_data(data, refiner=SingleRefiner(MixerCell()), **parts)
+            >>> model.recursion.sizes.tokens
+            16
+        """
+        return cls(data.vocab_size, data.seq_len, num_tasks=data.num_tasks, **settings)
+
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
         return self.recursion.solve(batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles)
@@ -153,17 +171,18 @@ class RecursiveModule(Reloadable):
         """Run one segment and return its loss, the mean over slots."""
         micro = batch_idx % self.trainer.accumulate_grad_batches
         before = self._carry(micro, batch)
-        carry, segment, score = self.recursion.segment(before, batch)
-        labels = carry.batch.labels
-        correct = exactly_right(segment.logits, labels)
-        outcome = self.recursion.outcome(carry, correct)
-        halting_loss = self.recursion.halting.loss(score, outcome)
-        loss: Tensor = (self.loss(segment.logits, labels) + self.halting_weight * halting_loss).mean()
-        draw = self.global_step * self.trainer.accumulate_grad_batches + micro
-        carry = self.recursion.halt(carry, score.detach(), draw, self.global_rank, self.trainer.world_size)
-        self.run.keep(micro, carry)
-        self._log_progress(loss, before, carry, correct)
-        return loss
+        learnt = self.recursion.learn(
+            before,
+            batch,
+            self.loss,
+            self.global_step * self.trainer.accumulate_grad_batches + micro,
+            halting_weight=self.halting_weight,
+            rank=self.global_rank,
+            ranks=self.trainer.world_size,
+        )
+        self.run.keep(micro, learnt.carry)
+        self._log_progress(learnt, before)
+        return learnt.loss
 
     def _carry(self, micro: int, batch: Batch) -> Carry:
         """Return the carry of this micro-batch, a new one at the start of training."""
@@ -197,9 +216,9 @@ class RecursiveModule(Reloadable):
         here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
         self.names = settled(self.recursion, {} if anew else self.names, here, told_apart=prefix > 0)
 
-    def _log_progress(self, loss: Tensor, before: Carry, after: Carry, correct: Tensor) -> None:
+    def _log_progress(self, learnt: Learnt, before: Carry) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
-        self.progress.update(loss, before, after, correct)
+        self.progress.update(learnt.loss, before, learnt.carry, learnt.correct)
         self.log_dict(self.progress.figures(), prog_bar=True)
         self.log("samples", self.progress.samples.float())
         self.log_dict(self.recursion.truncation.diagnostics())
@@ -233,8 +252,8 @@ class RecursiveModule(Reloadable):
         self.validated_step = None
 
     def on_train_epoch_end(self) -> None:
-        """Say loudly when a fixed point was not found."""
-        warn_unconverged(self.recursion.truncation.diagnostics())
+        """Let the truncation say what made its gradients wrong."""
+        self.recursion.truncation.warn()
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the callback that keeps what a resumed run needs.

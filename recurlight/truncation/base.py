@@ -47,6 +47,9 @@ class GradientTruncation(Recorded, ABC):
         """Return the names of what `diagnostics` may return."""
         return ()
 
+    def warn(self) -> None:  # most policies have nothing to warn of
+        """Warn where the gradients of late were wrong; called at the end of every epoch."""
+
     def diagnostics(self) -> dict[str, Tensor]:
         """Return 0-d tensors worth logging about the last `run`, by name; empty for most policies."""
         return {}

@@ -163,6 +163,10 @@ class ImplicitGradient(GradientTruncation):
         """Return the names of both residuals."""
         return "forward_residual", "backward_residual"
 
+    def warn(self) -> None:
+        """Warn of solves that did not converge."""
+        warn_unconverged(self.diagnostics())
+
     def diagnostics(self) -> dict[str, Tensor]:
         """Return the mean relative residuals of the last solves, 0-d, as `warn_unconverged` reads them."""
         found = zip(self.figures(), (self.report.forward, self.report.backward), strict=True)

@@ -1,0 +1,132 @@
+"""The training rule of one segment, and changing a composition that is already made."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from helpers import SIZES, batch, equilibrium, mixer, opinionated, single, trm
+from torch import Tensor
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.halting import CorrectnessHalting, QLearningHalting
+from recurlight.losses import SoftmaxCrossEntropy
+from recurlight.recursion import Recursion
+from recurlight.refiners import TwoLevelRefiner
+from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles, LastUpdates, PhantomGradient
+
+
+def cross_entropy(score: Tensor, target: Tensor) -> Tensor:
+    right = score.sigmoid()
+    return -(target * right.log() + (1 - target) * (1 - right).log())
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 3.0])
+def test_the_loss_is_cross_entropy_and_weighted_halting_loss_in_the_mean_over_slots(weight):
+    recursion = opinionated(trm(CorrectnessHalting()).double(), spread=0.5)
+    carry, fresh = recursion.start(batch()), batch()
+    found = recursion.learn(carry, fresh, SoftmaxCrossEntropy(), 0, halting_weight=weight)
+    _, segment, score = recursion.segment(carry, fresh)
+    tokens = -segment.logits.log_softmax(-1).gather(-1, fresh.labels[..., None]).mean(dim=(1, 2))
+    correct = (segment.logits.argmax(-1) == fresh.labels).all(1)
+    halting = cross_entropy(score[:, 0], correct.double())
+    torch.testing.assert_close(found.loss, (tokens + weight * halting).mean(), rtol=1e-12, atol=0)
+    assert torch.equal(found.correct, correct)
+    assert torch.equal(found.segment.logits, segment.logits)
+
+
+def test_the_carry_is_detached_one_segment_older_and_halted_by_the_policy_of_its_step():
+    recursion = opinionated(trm(QLearningHalting(), exploration=0.7, max_segments=5).double())
+    carry = recursion.start(batch(8))
+    for step in range(6):
+        before, score = recursion.segment(carry, batch(8, seed=step))[::2]
+        found = recursion.learn(carry, batch(8, seed=step), SoftmaxCrossEntropy(), step)
+        expected = recursion.halt(before, score.detach(), step)
+        assert torch.equal(found.carry.halted, expected.halted)
+        assert torch.equal(found.carry.age, torch.where(carry.halted, 0, carry.age) + 1)
+        assert not any(field.requires_grad for field in found.carry.state)
+        carry = found.carry
+
+
+def test_two_ranks_halt_as_one_process_does():
+    recursion = opinionated(trm(CorrectnessHalting(), exploration=0.7).double())
+    whole = batch(8)
+    together = recursion.learn(recursion.start(whole), whole, SoftmaxCrossEntropy(), 3).carry.halted
+    parts = []
+    for rank in range(2):
+        share = type(whole)(*(field[4 * rank :][:4] for field in whole))
+        learnt = recursion.learn(recursion.start(share), share, SoftmaxCrossEntropy(), 3, rank=rank, ranks=2)
+        parts.append(learnt.carry.halted)
+    assert torch.equal(torch.cat(parts), together)
+
+
+def steps(recursion: Recursion, count: int) -> list[Tensor]:
+    carry, losses = recursion.start(batch()), []
+    for step in range(count):
+        carry, loss, _, _ = recursion.learn(carry, batch(seed=step), SoftmaxCrossEntropy(), step)
+        losses.append(loss.detach())
+    return losses
+
+
+def gradients(recursion: Recursion) -> list[Tensor]:
+    recursion.zero_grad()
+    recursion.learn(recursion.start(batch()), batch(), SoftmaxCrossEntropy(), 0).loss.backward()
+    return [weight.grad for weight in recursion.parameters()]
+
+
+def test_a_reconfigured_composition_is_the_one_that_was_made_so():
+    made = Recursion(
+        SIZES,
+        TwoLevelRefiner(mixer(), latent_steps=2),
+        LastUpdates(4),
+        CorrectnessHalting(),
+        cycles=3,
+        max_segments=2,
+        exploration=0.0,
+    )
+    changed = trm()
+    assert not all(torch.equal(a, b) for a, b in zip(gradients(changed), gradients(made), strict=True))
+    changed.reconfigure(cycles=3, max_segments=2, truncation=LastUpdates(4))
+    assert (changed.cycles, changed.max_segments, changed.truncation) == (3, 2, LastUpdates(4))
+    for ours, theirs in zip(gradients(changed), gradients(made), strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(steps(changed, 5), steps(made, 5), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_what_is_not_named_is_kept_and_weights_are_not_drawn_anew():
+    recursion = trm()
+    weights = copy.deepcopy(recursion.state_dict())
+    recursion.reconfigure(max_segments=7)
+    assert (recursion.cycles, recursion.max_segments, recursion.truncation) == (2, 7, LastCycles(1))
+    assert all(torch.equal(value, weights[name]) for name, value in recursion.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "message"),
+    [
+        (trm, {"cycles": 0}, "set model.cycles to 1 or more"),
+        (trm, {"max_segments": 0}, "set model.max_segments to 1 or more"),
+        (trm, {"truncation": LastUpdates(1)}, "leaves the cell of level|leaves the encoder untrained"),
+        (trm, {"truncation": LastCycles(3)}, "LastCycles"),
+        (lambda: trm(QLearningHalting()), {"max_segments": 1}, "look-ahead"),
+        (equilibrium, {"cycles": 1}, "set cycles=1 to 2 or more"),
+        (single, {"cycles": 1, "truncation": ImplicitGradient()}, "set cycles=1 to 2 or more"),
+        (lambda: single(cycles=4), {"truncation": PhantomGradient(steps=9)}, "PhantomGradient"),
+    ],
+)
+def test_a_change_that_is_refused_leaves_everything_as_it_was(make, change, message):
+    recursion = make()
+    before = (recursion.cycles, recursion.max_segments, recursion.truncation)
+    with pytest.raises(IncompatibleComponents, match=message):
+        recursion.reconfigure(**{"cycles": 2, "max_segments": 3} | change)
+    assert (recursion.cycles, recursion.max_segments, recursion.truncation) == before
+
+
+def test_evaluation_may_ask_for_other_cycles_than_training_was_changed_to():
+    recursion = single(cycles=3)
+    before = recursion.solve(batch(), 1).logits
+    recursion.reconfigure(cycles=1, truncation=EveryUpdate())
+    assert torch.equal(recursion.solve(batch(), 1, cycles=3).logits, before)
+    assert not torch.equal(recursion.solve(batch(), 1).logits, before)
