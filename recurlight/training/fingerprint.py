@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Trainer
@@ -15,11 +15,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from recurlight.data.base import PuzzleData
 from recurlight.data.puzzles import Puzzles
 from recurlight.metrics.evaluation import Measured
+from recurlight.recursion import Recursion
 from recurlight.training.attached import attached_data
 from recurlight.version import installed_version
-
-if TYPE_CHECKING:
-    from recurlight.training.module import RecursiveModule
 
 __all__ = ["Fingerprint", "Weights", "data_digest", "fingerprint", "weights_of"]
 
@@ -115,19 +113,31 @@ class Fingerprint:
         return f"{first}\n{self.weights} weights{step}{file}; seeds: {seeds}; {made}"
 
 
-def fingerprint(module: RecursiveModule, measured: Measured) -> Fingerprint:
-    """Describe the last evaluation of a module by its trainer.
+def fingerprint(
+    trainer: Any,
+    recursion: Recursion,
+    measured: Measured,
+    loaded: Weights,
+    *,
+    trained: bool,
+    cycles: int,
+    adaptive: bool,
+) -> Fingerprint:
+    """Describe an evaluation.
 
     Args:
-        module: Attached to the trainer that evaluated it.
+        trainer: Trainer that evaluated.
+        recursion: Model that was evaluated.
         measured: What it measured.
+        loaded: Which weights the checkpoint held that the trainer loaded, if it did.
+        trained: Whether the weights are those with which this trainer's last training ended.
+        cycles: Cycles in a segment of the evaluation.
+        adaptive: Whether puzzles stopped when the halting policy said so.
     """
-    trainer: Any = module.trainer
-    recursion = module.recursion
     data = attached_data(trainer)
     puzzles = getattr(data.splits, measured.split) if data else None
-    cycles, schedule = module.eval_cycles or recursion.cycles, len(recursion.refiner.schedule())
-    weights, checkpoint = _weights(module)
+    schedule = len(recursion.refiner.schedule())
+    weights, checkpoint = _weights(trainer, loaded, trained)
     return Fingerprint(
         split=measured.split,
         data=data_digest(puzzles) if puzzles else None,
@@ -138,7 +148,7 @@ def fingerprint(module: RecursiveModule, measured: Measured) -> Fingerprint:
         cycles=cycles,
         schedule=schedule,
         updates=measured.figures["segments"] * cycles * schedule,
-        adaptive=module.eval_adaptive,
+        adaptive=adaptive,
         weights=weights.kind,
         step=weights.step,
         checkpoint=checkpoint,
@@ -156,12 +166,11 @@ def _asked(data: PuzzleData | None, split: str) -> int | None:
     return len(getattr(data.splits, split).inputs) * (variants.per_puzzle if variants else 1)
 
 
-def _weights(module: RecursiveModule) -> tuple[Weights, str | None]:
-    """Tell which weights were evaluated, and the file that holds them."""
-    trainer: Any = module.trainer
+def _weights(trainer: Any, loaded: Weights, trained: bool) -> tuple[Weights, str | None]:
+    """Say which weights were evaluated, and the file that holds them."""
     if trainer.ckpt_path and trainer.state.fn != "fit":
-        return module.loaded, str(trainer.ckpt_path)
-    if trainer.global_step and (trainer.state.fn == "fit" or module.run.ended_in(trainer)):
+        return loaded, str(trainer.ckpt_path)
+    if trainer.global_step and (trainer.state.fn == "fit" or trained):
         averaged = any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)
         return Weights("averaged" if averaged else "raw", trainer.global_step), _saved(trainer)
     return Weights(), None

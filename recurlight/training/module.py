@@ -29,7 +29,7 @@ from recurlight.refiners.base import Refiner
 from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
 from recurlight.spec.given import within
 from recurlight.training.attached import attached_data
-from recurlight.training.fingerprint import Weights, fingerprint, weights_of
+from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint, weights_of
 from recurlight.training.naming import digests, settled
 from recurlight.training.reloadable import Reloadable
 from recurlight.training.results import publish
@@ -334,7 +334,18 @@ class RecursiveModule(Reloadable):
     def show_table(self, say: Callable[[str], None] | None = None) -> None:
         """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`."""
         if self.measured and self.trainer.is_global_zero:
-            publish(self.measured, fingerprint(self, self.measured), say or self.print)
+            publish(self.measured, self._fingerprint(self.measured), say or self.print)
+
+    def _fingerprint(self, measured: Measured) -> Fingerprint:
+        return fingerprint(
+            self.trainer,
+            self.recursion,
+            measured,
+            self.loaded,
+            trained=self.run.ended_in(self.trainer),
+            cycles=self.eval_cycles or self.recursion.cycles,
+            adaptive=self.eval_adaptive,
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what was pickled; a spawned process would share all tensors with the others."""

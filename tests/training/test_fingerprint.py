@@ -36,7 +36,9 @@ def model(**settings) -> RecursiveModule:
 
 
 def mark(made: RecursiveModule) -> Fingerprint:
-    return fingerprint(made, made.measured)
+    settings = {"cycles": made.eval_cycles or made.recursion.cycles, "adaptive": made.eval_adaptive}
+    settings |= {"trained": made.run.ended_in(made.trainer)}
+    return fingerprint(made.trainer, made.recursion, made.measured, made.loaded, **settings)
 
 
 def puzzles(rows=4) -> Puzzles:
