@@ -202,6 +202,23 @@ def test_a_page_says_nothing_twice_and_keeps_its_blocks_apart(page):
     assert re.findall(r"^    \w.*\n\S.*$", text, re.M) == []
 
 
+def test_the_map_names_every_folder_and_no_other():
+    """Folders, and modules beside them; what only Python looks for is left out."""
+    package = Path(recurlight.__file__).parent
+    there = {f"{p.name}/" for p in package.iterdir() if (p / "__init__.py").exists()}
+    there |= {path.name for path in package.glob("*.py") if not path.name.startswith("__")} - {"version.py"}
+    rows = re.findall(r"^\|.*\|(.*)\|$", (DOCS / "house.md").read_text("utf-8"), re.M)
+    named = {name for row in rows for name in re.findall(r"`([\w/.]+)`", row)}
+    assert named == there
+
+
+def test_no_folder_outgrows_the_map():
+    package = Path(recurlight.__file__).parent
+    folders = [package, *(path.parent for path in package.rglob("__init__.py"))]
+    assert {folder.name for folder in folders if len(list(folder.glob("*.py"))) > 16} == set()
+    assert len(list(package.glob("*.py"))) <= 10
+
+
 def test_the_menu_names_every_page():
     menu = (ROOT / "mkdocs.yml").read_text("utf-8")
     pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]

@@ -1,0 +1,71 @@
+"""Sizes that a composition shares, and parts that make their parameters when they learn them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from recurlight.errors import IncompatibleComponents
+from recurlight.spec import Recorded
+
+__all__ = ["Sized", "Sizes"]
+
+
+class Sizes(NamedTuple):
+    """The sizes that a composition shares.
+
+    Attributes:
+        vocab: Vocabulary `V`.
+        tokens: Tokens of a sample, `L`.
+        width: Width `D`.
+        prefix: Task-prefix positions `P`.
+        tasks: Number of tasks in the data.
+
+    Example:
+        >>> Sizes(vocab=11, tokens=81, width=512, prefix=16).positions
+        97
+    """
+
+    vocab: int
+    tokens: int
+    width: int
+    prefix: int = 0
+    tasks: int = 1
+
+    @property
+    def positions(self) -> int:
+        """Positions `N = P + L`."""
+        return self.prefix + self.tokens
+
+
+class Sized(Recorded, nn.Module, ABC):
+    """A module that makes its parameters when the composition tells it the sizes.
+
+    Cells, codecs, halting heads and start vectors do not repeat the width or the number of positions:
+    `Recursion` calls `bind` once on every `Sized` submodule. Weights are drawn from the generator that it
+    passes, never from global random state.
+    """
+
+    sizes: Sizes | None = None
+
+    @abstractmethod
+    def build(self, sizes: Sizes, generator: torch.Generator) -> None:
+        """Make the parameters and buffers, drawing from `generator` (on the CPU) alone."""
+
+    def bind(self, sizes: Sizes, generator: torch.Generator) -> None:
+        """Build on first use; on later use keep the weights and insist on the same sizes.
+
+        Raises:
+            IncompatibleComponents: The module was built for other sizes.
+        """
+        if self.sizes is None:
+            self.build(sizes, generator)
+            self.sizes = sizes
+        elif self.sizes != sizes:
+            name = type(self).__name__
+            raise IncompatibleComponents(
+                f"{name} was already built for {self.sizes} and cannot serve {sizes}: make a new {name}"
+            )
