@@ -5,6 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import pytest
 import torch
+from data.numbers import Numbers
 from helpers import batch, loader, mixer, module, plain_sgd, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor
@@ -14,8 +15,8 @@ from recurlight.halting import CorrectnessHalting, QLearningHalting
 from recurlight.optim import LinearWarmup
 from recurlight.refiners import SingleRefiner
 from recurlight.training.module import RecursiveModule
-from recurlight.truncation import ImplicitGradient
-from recurlight.types import Batch
+from recurlight.truncation import ImplicitGradient, LastCycles
+from recurlight.types import Batch, Sizes
 
 ROWS = 6
 
@@ -177,3 +178,9 @@ def test_averaged_weights_are_evaluated_and_kept():
     assert distance(weights(made), average) < 1e-12
     starts = [made.recursion.refiner.answer_start.vector, module().recursion.refiner.answer_start.vector]
     assert torch.equal(*starts)
+
+
+def test_a_model_for_data_has_their_vocabulary_length_and_tasks():
+    parts = {"truncation": LastCycles(1), "halting": CorrectnessHalting(), "width": 16, "prefix": 2}
+    made = RecursiveModule.for_data(Numbers(num_tasks=5), refiner=SingleRefiner(mixer()), **parts)
+    assert made.recursion.sizes == Sizes(vocab=300, tokens=4, width=16, prefix=2, tasks=5)
