@@ -1,12 +1,21 @@
-"""What the ranks tell each other: sums, and rows in the order of the global batch."""
+"""What the ranks tell each other; no other module calls torch's collectives."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["gather", "total", "world_size"]
+__all__ = ["gather", "gather_objects", "is_first", "total", "world_size"]
+
+T = TypeVar("T")
+
+
+def is_first() -> bool:
+    """Return whether this is the first rank, the one that writes files."""
+    return world_size() == 1 or dist.get_rank() == 0
 
 
 def world_size() -> int:
@@ -42,3 +51,15 @@ def gather(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(world_size())]
     dist.all_gather(parts, rows)
     return torch.cat(parts)
+
+
+def gather_objects(own: T) -> list[T]:
+    """Return the objects of every rank, in the order of the ranks; every rank must call it.
+
+    They are pickled, so this is for what is told now and then, not in every step.
+    """
+    if world_size() == 1:
+        return [own]
+    everyone: list[T] = [own] * world_size()
+    dist.all_gather_object(everyone, own)
+    return everyone

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recurlight.codec.task_table import SparseTable, tables_of
 from recurlight.errors import IncompatibleComponents
+from recurlight.ranks import gather
 
 __all__ = ["add_tables", "check_schedule", "forget_gradients", "sparse_sign_sgd_"]
 
@@ -111,14 +111,5 @@ def _step(tables: dict[str, SparseTable], optimizer: Optimizer, args: Any, kwarg
         table = tables.get(group.get("table", ""))
         taken = None if table is None else table.take()
         if table is not None and taken is not None:
-            index, grads = (_of_all_ranks(part) for part in taken)
+            index, grads = (gather(part) for part in taken)  # as one process would have them
             sparse_sign_sgd_(table.rows, index, grads, lr=group["lr"], weight_decay=group["weight_decay"])
-
-
-def _of_all_ranks(part: Tensor) -> Tensor:
-    """Join equal shares of the ranks, in the order of ranks, as one process would have them."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return part
-    shares = [torch.empty_like(part) for _ in range(dist.get_world_size())]
-    dist.all_gather(shares, part.contiguous())
-    return torch.cat(shares)

@@ -6,16 +6,15 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from recurlight.data.arc.files import Grid, Task
 from recurlight.data.arc.grid import restore, symmetries
 from recurlight.data.arc.ranking import Candidate, Vote, pack, rank_candidates, solved, unpack
 from recurlight.metrics.task import TaskMetric
+from recurlight.ranks import gather_objects, is_first
 from recurlight.types import IGNORE, Batch, Prediction
 
 __all__ = ["ATTEMPTS", "ArcVotes"]
@@ -23,18 +22,8 @@ __all__ = ["ATTEMPTS", "ArcVotes"]
 ATTEMPTS = (1, 2, 5, 10, 100, 1000)
 SUBMITTED = 2
 
-T = TypeVar("T")
 Votes = dict[tuple[int, int], dict[int, Vote]]
 """`(task, test pair) -> variant -> (packed grid, confidence)`."""
-
-
-def _gathered(own: T) -> list[T]:
-    """Return the objects of every rank, in the order of ranks."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [own]
-    everyone: list[T] = [own] * dist.get_world_size()
-    dist.all_gather_object(everyone, own)
-    return everyone
 
 
 class ArcVotes(TaskMetric):
@@ -106,7 +95,7 @@ class ArcVotes(TaskMetric):
         """Return the candidates for each test pair of each task, best first; every rank must call it."""
         if self.ranking is None:
             merged: Votes = {}
-            for own in _gathered(self.votes):
+            for own in gather_objects(self.votes):
                 for pair, votes in own.items():
                     merged[pair] = votes | merged.get(pair, {})
             self.ranking = [
@@ -152,7 +141,7 @@ class ArcVotes(TaskMetric):
     def save(self, folder: Path, places: list[list[int | None]]) -> list[Path]:
         """Write the submission and the report of each test pair, on the first rank."""
         files = [folder / "submission.json", folder / "tasks.csv"]
-        if not (dist.is_available() and dist.is_initialized() and dist.get_rank()):
+        if is_first():
             folder.mkdir(parents=True, exist_ok=True)
             files[0].write_text(json.dumps(self.submission()))
             with files[1].open("w", newline="") as file:
