@@ -218,7 +218,7 @@ def test_questions_without_answers_can_be_asked(here, name):
         data = TableData(".", num_val=1)
         assert len(data.splits.train.inputs) == 3
     else:
-        (here / name).write_bytes(gzip.compress(b"puzzle\nbc\nc\n"))
+        (here / name).write_bytes(gzip.compress(b"puzzle\nbc\nc\n", mtime=0))
         data = TableData(**settings | {"path": name})
         with pytest.raises(DataError, match="TableData has no training puzzles"):
             data.setup("fit")
@@ -237,7 +237,7 @@ def test_columns_have_their_usual_names_and_files_may_be_packed(here, name):
         content = lines(*({"Input": question, "output": answer} for question, answer in rows)).encode()
     else:
         content = WORDS.replace("question,answer", "quizzes, Solutions").encode()
-    (here / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (here / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     expected = here / "plain.csv"
     expected.write_text(WORDS)
     found = TableData(name).parts["train"]
