@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from recurlight.cli.help import page, topic
 from recurlight.errors import Interrupted, RecurlightError, suggestion
 from recurlight.version import installed_version
 
@@ -36,7 +37,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
   recurlight import FILE --from trm                then test or fit it with --ckpt_path
   recurlight test --ckpt_path FILE --trust PACKAGE   the same if it uses classes of another package
-  recurlight fit --help                            every setting
+  recurlight fit --help                            which settings there are
   recurlight --version
 """
 
@@ -90,6 +91,8 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.importing import run as import_published
 
             import_published(rest)
+        case [command, *rest] if command in RUNS and topic(rest) == "":
+            sys.stdout.write(page(command, RUNS[command]))
         case [command, *rest] if command in RUNS:
             _quiet(command)
             from recurlight.cli.app import run

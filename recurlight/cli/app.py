@@ -30,6 +30,7 @@ from recurlight.cli.checkpoint import LINKS, doubts
 from recurlight.cli.explain.blame import Run, blame
 from recurlight.cli.explain.lookup import TypeLookup
 from recurlight.cli.explain.nulls import wrong_nulls
+from recurlight.cli.help import section, topic
 from recurlight.cli.merge import classes
 from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
@@ -114,6 +115,9 @@ class RecurlightCLI(LightningCLI):
         subparser = self._subcommand_parsers[self.request.subcommand]
         assert isinstance(parser, Parser)
         assert isinstance(subparser, Parser)
+        if asked := topic(self.request.rest):
+            sys.stdout.write(section(subparser.format_help(), asked))
+            raise SystemExit(0)
         parser.lookup = subparser.lookup
         self.config = parser.parse_args(args)
         config = self.config[self.request.subcommand].as_dict()

@@ -40,6 +40,7 @@ def test_checkpoints_that_cannot_be_read_are_named(folder, capsys, name):
         (["--model.optimizer.llr", "1"], ["model.optimizer.llr", "AdamATan2"]),
         (["--data.sizee", "4"], ["data.sizee", "SudokuData", "did you mean 'size'"]),
         (["--model.width", "wide"], ["model.width: expected int, got 'wide'"]),
+        (["--model.width="], ["model.width: expected int, got ''"]),
         (["--model.halting", "null"], ["model.halting: expected Halting, got null"]),
         (["--model.refiner.latent", "mine.Cell"], ["there is no module 'mine'"]),
         (["--model.truncation.count", "0"], ["LastCycles"]),
@@ -51,6 +52,15 @@ def test_mistakes_are_one_line(capsys, arguments, parts):
     text = failure(capsys, "fit", "--config", "tiny", *arguments)
     for part in parts:
         assert part in text
+
+
+def test_a_cell_is_none_of_the_other_modules(capsys):
+    """Breaks when halting policies, which are modules too, are offered as cells."""
+    text = failure(capsys, "fit", "--config", "tiny", "--model.refiner.latent", "3")
+    assert "'3' is not a known Module; known: ConvTransformerCell, MixerCell, TransformerCell" in text
+    assert "Halting" not in text
+    text = failure(capsys, "fit", "--config", "tiny", "--model.refiner.latent", "Linaer")
+    assert text.endswith("did you mean 'Linear'?")
 
 
 def test_mistakes_in_a_file_name_the_file(folder, capsys):

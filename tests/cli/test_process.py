@@ -18,7 +18,7 @@ def process(*arguments, **kwargs):
 def test_help_version_and_recipes_do_without_torch():
     code = (
         "import sys\nfrom recurlight.__main__ import main\n"
-        "for words in ([], ['--help'], ['--version'], ['recipes'], ['fti']): main(words)\n"
+        "for words in ([], ['--help'], ['--version'], ['recipes'], ['fti'], ['fit', '-h']): main(words)\n"
         "assert not {'torch', 'lightning', 'jsonargparse'} & sys.modules.keys()\n"
     )
     done = process("-c", code)

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from torch import nn
+
 import recurlight
 
 __all__ = ["TypeLookup", "class_at", "concrete_subclasses", "expected_classes", "parameter_names"]
@@ -58,6 +60,12 @@ def concrete_subclasses(base: type) -> list[type]:
     return [kind for kind in found if not inspect.isabstract(kind) and not kind.__name__.startswith("_")]
 
 
+def _fits(kind: type, base: type) -> bool:
+    """Leave out what is a module too, but no cell or layer, where any module may stand."""
+    other = kind.__module__.partition(".")[0] in ("recurlight", "lightning", "torchmetrics")
+    return base is not nn.Module or not other or kind.__module__.startswith("recurlight.cells.")
+
+
 def parameter_names(kind: type) -> list[str]:
     """Return the names of a constructor's arguments, those of its bases included where it passes them on."""
     names: dict[str, None] = {}
@@ -87,7 +95,7 @@ class TypeLookup:
     def choices(self, owner: str | None, key: str) -> tuple[str, list[str]]:
         """Return the name of the class expected at a key and the concrete ones that fit, ours first."""
         bases = [base for base in self._expected(owner, key) if base.__module__ != "builtins"]
-        names = {kind.__name__ for base in bases for kind in concrete_subclasses(base)}
+        names = {kind.__name__ for base in bases for kind in concrete_subclasses(base) if _fits(kind, base)}
         ours = names & set(recurlight.__all__)
         return (bases[0].__name__ if bases else "class"), [*sorted(ours), *sorted(names - ours)]
 

@@ -243,7 +243,11 @@ def test_too_few_rows_are_refused_on_loading(here):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("train.csv.gz", gzip.compress(WORDS.encode(), mtime=0)[:-9], "no whole gzip file, it was cut off or damaged"),
+        (
+            "train.csv.gz",
+            gzip.compress(WORDS.encode(), mtime=0)[:-9],
+            "no whole gzip file, it was cut off or damaged",
+        ),
         ("train.csv.gz", WORDS.encode(), "no whole gzip file, it was cut off or damaged; copy it again"),
         ("train.jsonl.gz", b"", "the file is empty; it needs the columns question and answer"),
         ("train.csv", WORDS.encode("utf-16"), ", row 1: not UTF-8 text; save the file as UTF-8"),

@@ -1,0 +1,88 @@
+"""The help of a command: a page that fits a screen, and behind it the settings of one section."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from recurlight.errors import RecurlightError, suggestion
+
+__all__ = ["TOPICS", "page", "section", "topic"]
+
+TOPICS = ("model", "data", "trainer", "all")
+
+EXAMPLES = {
+    "fit": """\
+  recurlight fit --config trm_sudoku --config small     a recipe as a run of minutes
+  recurlight fit --config trm_sudoku --model.width 256 --trainer.devices 4
+  recurlight fit --config trm_sudoku --ckpt_path last   go on after an interruption""",
+    "validate": """\
+  recurlight validate --ckpt_path last.ckpt             settings come from the checkpoint""",
+    "test": """\
+  recurlight test --ckpt_path last.ckpt                 settings come from the checkpoint
+  recurlight test --ckpt_path last.ckpt --model.eval_segments 64""",
+    "predict": """\
+  recurlight predict --ckpt_path last.ckpt              answers go into a file""",
+}
+
+PAGE = """usage: recurlight {command} [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
+
+{about}
+
+{examples}
+
+Settings come from the checkpoint, then the configurations in their order, then flags:
+
+  --model.*     refiner, truncation, halting, width, cycles, optimizer   --help model
+  --data.*      which puzzles, how many, in what batches                 --help data
+  --trainer.*   length, devices, precision, callbacks, logger            --help trainer
+                all of these and what else there is                      --help all
+
+  --data.help CLASS      arguments of a class, such as SudokuData; likewise
+                         --model.refiner.help CLASS, --model.optimizer.help CLASS, ...
+  --print_config         print all settings as YAML and stop
+  --trust PACKAGE        let files name classes of another package
+
+recipes: recurlight recipes list
+"""
+
+
+def topic(words: Sequence[str]) -> str | None:
+    """Return what a command line asks to be helped with: a section, nothing in particular, or None.
+
+    Example:
+        >>> topic(["--help", "model"]), topic(["--config", "a", "-h"]), topic(["--config", "a"])
+        ('model', '', None)
+    """
+    for index, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name in ("-h", "--help"):
+            following = words[index + 1] if index + 1 < len(words) else ""
+            return value or ("" if following.startswith("-") else following)
+    return None
+
+
+def page(command: str, about: str) -> str:
+    """Return the short help of a command."""
+    return PAGE.format(command=command, about=about, examples=EXAMPLES[command])
+
+
+def section(text: str, asked: str) -> str:
+    """Cut one section out of the whole help, or put all of them in the order of interest.
+
+    Args:
+        text: What the argument parser prints: blocks of indented lines below a title.
+        asked: One of `TOPICS`.
+
+    Raises:
+        RecurlightError: There is no such section.
+    """
+    if asked not in TOPICS:
+        known = suggestion(asked, TOPICS) or f"; give {', '.join(TOPICS)}"
+        raise RecurlightError(f"--help {asked}: there is no such section{known}")
+    blocks = re.split(r"\n(?=\S)", text.rstrip())
+    wanted = TOPICS[:-1] if asked == "all" else (asked,)
+    chosen = [block for name in wanted for block in blocks if f"\n  --{name}" in block]
+    if asked == "all":
+        chosen += [block for block in blocks if "\n  -" in block and block not in chosen]
+    return "\n\n".join(block.strip() for block in chosen) + "\n"

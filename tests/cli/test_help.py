@@ -1,0 +1,62 @@
+# ruff: noqa: F401  # fixtures are imported, and then named as arguments
+"""Help comes a screen at a time, what one looks for first."""
+
+import re
+
+import pytest
+
+from recurlight.__main__ import RUNS, main
+
+from .fixtures import cache, failure, folder
+
+
+def helped(capsys, *arguments):
+    """Return what a command line prints before it stops."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments])
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def options(text):
+    return re.findall(r"^  (--[\w.]+)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", RUNS)
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--config", "nowhere", "--help"]])
+def test_the_help_of_a_command_fits_a_screen(command, arguments, capsys):
+    assert main([command, *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+    assert any(line.startswith(f"  recurlight {command} --") for line in lines)
+    for name in ("model", "data", "trainer", "all"):
+        assert any(line.endswith(f"--help {name}") for line in lines)
+
+
+@pytest.mark.parametrize("name", ["model", "data", "trainer"])
+def test_a_section_shows_its_settings_alone(name, capsys):
+    shown = options(helped(capsys, "fit", "--help", name))
+    assert shown
+    assert all(option.split(".")[0] == f"--{name}" for option in shown)
+    assert shown == options(helped(capsys, "fit", f"--help={name}", "--config", "tiny"))
+
+
+def test_all_of_it_begins_with_the_model_and_the_data(capsys):
+    shown = options(helped(capsys, "fit", "--help", "all"))
+    sections = list(dict.fromkeys(option.split(".")[0] for option in shown))
+    assert sections[:3] == ["--model", "--data", "--trainer"]
+    assert {"--print_config", "--seed_everything", "--ckpt_path"} <= {*sections}
+    assert {"--model.width", "--trainer.precision", "--data.help"} <= {*shown}
+
+
+def test_an_unknown_section_is_told(capsys):
+    assert failure(capsys, "fit", "--help", "modle") == (
+        "--help modle: there is no such section; did you mean 'model'?"
+    )
+    assert "give model, data, trainer, all" in failure(capsys, "fit", "--help", "everything")
+
+
+def test_classes_have_help_of_their_own(capsys):
+    assert "--data.size" in helped(capsys, "fit", "--data.help", "SudokuData")
