@@ -6,6 +6,7 @@ Public names load on first use, so that `recurlight recipes list` need not wait 
 from __future__ import annotations
 
 import importlib
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -199,8 +200,18 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [*_HOME_OF]
 
 
+def _version() -> str:
+    """Return the installed version; `(not installed)` where a source checkout is used as it is."""
+    try:
+        return metadata.version("recurlight")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def __getattr__(name: str) -> Any:
     """Load a public name on first use."""
+    if name == "__version__":
+        return _version()
     if name not in _HOME_OF:
         raise AttributeError(f"module 'recurlight' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"recurlight.{_HOME_OF[name]}"), name)

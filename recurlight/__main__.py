@@ -9,9 +9,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+import recurlight
 from recurlight.cli.help import page, topic
 from recurlight.errors import Interrupted, RecurlightError, suggestion
-from recurlight.version import installed_version
 
 __all__ = ["main"]
 
@@ -81,7 +81,7 @@ def _dispatch(arguments: list[str]) -> None:
         case [] | ["-h" | "--help", *_]:
             sys.stdout.write(HELP)
         case ["--version" | "-V", *_]:
-            sys.stdout.write(f"recurlight {installed_version()}\n")
+            sys.stdout.write(f"recurlight {recurlight.__version__}\n")
         case ["recipes", *rest]:
             from recurlight.cli.recipes import run as recipes
 

@@ -8,8 +8,8 @@ from typing import Any
 import lightning
 import torch
 
+import recurlight
 from recurlight.errors import CheckpointMismatch, UntrustedCode
-from recurlight.version import installed_version
 
 __all__ = [
     "DATA",
@@ -48,7 +48,7 @@ def stamp() -> dict[str, Any]:
     """Return the number of the layout and the versions that write a checkpoint."""
     return {
         "format": FORMAT,
-        "recurlight": installed_version(),
+        "recurlight": recurlight.__version__,
         "torch": str(torch.__version__),
         "lightning": str(lightning.__version__),
     }
@@ -128,7 +128,7 @@ def require_readable(checkpoint: Mapping[str, Any]) -> None:
     if layout not in range(1, FORMAT + 1):
         raise CheckpointMismatch(
             f"the checkpoint was written by recurlight {newer}, in format {layout}; this is "
-            f"recurlight {installed_version()}, which reads formats up to {FORMAT}: "
+            f"recurlight {recurlight.__version__}, which reads formats up to {FORMAT}: "
             f"pip install --upgrade 'recurlight>={newer}'"
         )
     for section in (MODEL, DATA):

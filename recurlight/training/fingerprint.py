@@ -12,12 +12,12 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
+import recurlight
 from recurlight.data.base import PuzzleData
 from recurlight.data.puzzles import Puzzles
 from recurlight.metrics.evaluation import Measured
 from recurlight.recursion import Recursion
 from recurlight.training.attached import attached_data
-from recurlight.version import installed_version
 
 __all__ = ["Fingerprint", "Weights", "data_digest", "fingerprint", "weights_of"]
 
@@ -153,7 +153,7 @@ def fingerprint(
         step=weights.step,
         checkpoint=checkpoint,
         precision=str(trainer.precision),
-        recurlight=installed_version(),
+        recurlight=recurlight.__version__,
         torch=torch.__version__,
     )
 

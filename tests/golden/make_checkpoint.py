@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+import recurlight
 from recurlight import (
     AdamATan2,
     Batch,
@@ -27,7 +28,6 @@ from recurlight import (
     SudokuData,
     TwoLevelRefiner,
 )
-from recurlight.version import installed_version
 
 FOLDER = Path(__file__).parent
 
@@ -52,7 +52,7 @@ def data() -> SudokuData:
 
 
 def main() -> int:
-    version = installed_version()
+    version = recurlight.__version__
     if not version[0].isdigit():
         sys.stderr.write("install recurlight first: the checkpoint holds its version\n")
         return 2

@@ -8,6 +8,7 @@ import torch
 from helpers import mixer, opinionated, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
+import recurlight
 from recurlight.data import SudokuData
 from recurlight.data.puzzles import Puzzles
 from recurlight.halting import CorrectnessHalting
@@ -15,7 +16,6 @@ from recurlight.refiners import TwoLevelRefiner
 from recurlight.training.fingerprint import Fingerprint, data_digest, fingerprint
 from recurlight.training.module import RecursiveModule
 from recurlight.truncation import LastCycles
-from recurlight.version import installed_version
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_what_an_evaluation_was():
     assert found.seeds == {"model": 3, "data": 7}
     assert (found.segments, found.cycles, found.schedule, found.updates) == (4, 5, 3, 60)
     assert (found.adaptive, found.precision) == (False, "32-true")
-    assert (found.recurlight, found.torch) == (installed_version(), torch.__version__)
+    assert (found.recurlight, found.torch) == (recurlight.__version__, torch.__version__)
     assert (found.weights, found.step, found.checkpoint) == ("given", None, None)
 
 
