@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -10,14 +9,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.metrics.shares import share
 from recurlight.types import IGNORE
 
-__all__ = ["ExactBySegments", "ReasoningMetrics", "format_table", "table_points"]
-
-
-def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Divide counters in float32, 0 where there is nothing to count."""
-    return part.float() / whole.float().clamp(min=1.0)
+__all__ = ["ReasoningMetrics", "table_points"]
 
 
 def table_points(max_segments: int) -> tuple[int, ...]:
@@ -34,32 +29,6 @@ def table_points(max_segments: int) -> tuple[int, ...]:
         raise IncompatibleComponents(f"table_points got max_segments={max_segments}: give 1 or more")
     powers = [1 << k for k in range(max_segments.bit_length())]
     return (*powers[:-1], *sorted({powers[-1], max_segments}))
-
-
-def format_table(points: Sequence[int], values: Sequence[float] | Tensor) -> str:
-    """Write exact accuracy after several numbers of segments as a plain-text table.
-
-    Args:
-        points: Numbers of segments, `K` of them.
-        values: Exact accuracy after each, `K` shares from 0 to 1; a tensor may be on any device.
-
-    Raises:
-        IncompatibleComponents: Points and values differ in number.
-
-    Example:
-        >>> print(format_table((1, 16), [0.5, 0.874]))
-        exact accuracy after segments
-        segments       1      16
-        exact      50.0%   87.4%
-    """
-    shares: list[float] = values.tolist() if isinstance(values, Tensor) else list(values)
-    if len(points) != len(shares):
-        raise IncompatibleComponents(
-            f"format_table got {len(points)} points and {len(shares)} values: give one value for each point"
-        )
-    head = "segments" + "".join(f"{point:>8}" for point in points)
-    body = "exact   " + "".join(f"{f'{share:.1%}':>8}" for share in shares)
-    return "\n".join(("exact accuracy after segments", head, body))
 
 
 class ReasoningMetrics(Metric):
@@ -127,59 +96,10 @@ class ReasoningMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Return every ratio as a 0-d float32 tensor."""
         shares = (
-            _ratio(self.tokens_right, self.tokens),
-            _ratio(self.rows_right, self.rows),
-            _ratio(self.spent, self.rows),
-            _ratio(self.halted_right, self.halted),
-            _ratio(self.halted_right, self.rows_right),
+            share(self.tokens_right, self.tokens),
+            share(self.rows_right, self.rows),
+            share(self.spent, self.rows),
+            share(self.halted_right, self.halted),
+            share(self.halted_right, self.rows_right),
         )
         return dict(zip(self.names, shares, strict=True))
-
-
-class ExactBySegments(Metric):
-    """Exact accuracy after several numbers of segments: what more depth at test time buys.
-
-    `compute()[k] = rows right after points[k] segments / rows`, 0 where there are no rows.
-
-    Args:
-        points: Numbers of segments, `K` of them, such as `table_points(16)`.
-
-    Raises:
-        IncompatibleComponents: No points.
-
-    Example:
-        >>> metric = ExactBySegments(table_points(2))
-        >>> valid = torch.tensor([True, True, False])
-        >>> metric.update(0, torch.tensor([False, False, True]), valid)
-        >>> metric.update(1, torch.tensor([True, False, True]), valid)
-        >>> metric.compute()
-        tensor([0.0000, 0.5000])
-    """
-
-    full_state_update = False
-    is_differentiable = False
-    right: Tensor
-    rows: Tensor
-
-    def __init__(self, points: Sequence[int]) -> None:
-        super().__init__()
-        if not points:
-            raise IncompatibleComponents("ExactBySegments got no points: give table_points(max_segments)")
-        self.points = tuple(points)
-        for name in ("right", "rows"):
-            self.add_state(name, torch.zeros(len(points), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, point_index: int, correct: Tensor, valid: Tensor) -> None:
-        """Count a batch after `points[point_index]` segments.
-
-        Args:
-            point_index: Which of the points, from 0.
-            correct: Whether every supervised token is right, `(B,)` bool.
-            valid: Whether the row counts, `(B,)` bool; False for padding.
-        """
-        self.right[point_index] += (correct & valid).sum()
-        self.rows[point_index] += valid.sum()
-
-    def compute(self) -> Tensor:
-        """Return exact accuracy at each point, `(K,)` float32."""
-        return _ratio(self.right, self.rows)

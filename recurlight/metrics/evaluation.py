@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from recurlight.losses import SequenceLoss, exactly_right
-from recurlight.metrics.counters import ExactBySegments, ReasoningMetrics, format_table, table_points
+from recurlight.losses import SequenceLoss
+from recurlight.metrics.counters import ReasoningMetrics, table_points
+from recurlight.metrics.shares import ExactBySegments
 from recurlight.metrics.task import TaskMetric
 from recurlight.types import IGNORE, Batch, Prediction
 
@@ -46,7 +47,7 @@ class Evaluation(nn.Module):
         super().__init__()
         self.segments = segments
         self.points = table_points(segments)
-        self.exact = ExactBySegments(self.points)
+        self.exact = ExactBySegments()
         self.reasoning = ReasoningMetrics()
         self.loss = MeanMetric()
         self.task = task
@@ -66,8 +67,7 @@ class Evaluation(nn.Module):
             if count > 1:
                 prediction = next(predictions, prediction)
             if count in self.points:
-                correct = exactly_right(prediction.logits, labels)
-                self.exact.update(self.points.index(count), correct, valid)
+                self.exact.update(batch, prediction, count)
                 if self.task is not None and (self.task.every_point or count == self.segments):
                     self.task.update(batch, prediction, count)
         self.reasoning.update(prediction.logits, labels, prediction.segments, prediction.halted)
@@ -75,27 +75,22 @@ class Evaluation(nn.Module):
 
     def compute(self) -> dict[str, Tensor]:
         """Return every figure by name, accuracies in 0..1; `exact_at_k` is the exact accuracy after `k`."""
-        exact = zip(self.points, self._exact_values(), strict=True)
         return {
             "loss": self.loss.compute(),
             **self.reasoning.compute(),
-            **{f"exact_at_{count}": value for count, value in exact},
+            **self.exact.compute(),
             **(self.task.compute() if self.task is not None else {}),
         }
 
     def figures(self) -> list[str]:
         """Return the names of the figures, as far as they are known before an evaluation."""
         own = self.task.figures(self.points) if self.task is not None else []
-        return ["loss", *self.reasoning.names, *(f"exact_at_{count}" for count in self.points), *own]
+        return ["loss", *self.reasoning.names, *self.exact.figures(self.points), *own]
 
     def table(self) -> str:
         """Format the exact accuracy after 1, 2, 4, ... segments, and what the task adds."""
         own = self.task.table() if self.task is not None else ""
-        return "\n".join(filter(None, (format_table(self.points, self._exact_values()), own)))
-
-    def _exact_values(self) -> Tensor:
-        values: Tensor = self.exact.compute()
-        return values.reshape(-1)  # torchmetrics drops the axis of a single value
+        return "\n".join(filter(None, (self.exact.table(), own)))
 
     def measured(self, split: str) -> Measured:
         """Return everything measured so far; every rank must call it, for it sums over them."""

@@ -322,11 +322,9 @@ class RecursiveModule(Reloadable):
         self._summarize("test", show=True)
 
     def _summarize(self, stage: str, show: bool) -> None:
-        figures = {
-            f"{stage}/{name}": value.to(self.device) for name, value in self.evaluation.compute().items()
-        }
-        self.log_dict(figures, sync_dist=True, reduce_fx="max")  # every rank has summed and has the same
         self.measured = self.evaluation.measured(stage)  # on every rank: it sums over them
+        figures = {f"{stage}/{name}": value for name, value in self.measured.figures.items()}
+        self.log_dict(figures, sync_dist=True, reduce_fx="max")  # every rank has summed and has the same
         self.evaluation.reset()  # what was counted, such as votes, takes memory
         if show:
             self.show_table()

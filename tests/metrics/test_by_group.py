@@ -79,4 +79,4 @@ def test_evaluation_shows_every_point_of_the_table_in_order():
 def test_states_are_summed_over_ranks():
     """Breaks when ranks are averaged, which would weigh their rows unequally."""
     metric = made()
-    assert {metric._reductions[name].__name__ for name in ("right", "rows")} == {"dim_zero_sum"}
+    assert {metric._reductions[name].__name__ for name in ("counted", "rows")} == {"dim_zero_sum"}

@@ -8,9 +8,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from recurlight.errors import IncompatibleComponents
-from recurlight.metrics.counters import ExactBySegments, ReasoningMetrics, format_table, table_points
+from recurlight.metrics.counters import ReasoningMetrics, table_points
+from recurlight.metrics.shares import ExactBySegments
 from recurlight.training.progress import RunningRatio
-from recurlight.types import IGNORE
+from recurlight.types import IGNORE, Batch, Prediction
 
 KEYS = ["token_accuracy", "exact_accuracy", "segments", "halting_precision", "halting_recall"]
 
@@ -105,52 +106,71 @@ def test_forward_returns_the_batch_keeps_the_whole_and_reset_forgets():
 
 
 def test_counters_stay_exact_where_float32_would_stick():
-    metrics, by_segments = ReasoningMetrics(), ExactBySegments((1,))
+    metrics, by_segments = ReasoningMetrics(), ExactBySegments()
     metrics.rows += 2**25
     metrics.rows_right += 2**25
     by_segments.rows += 2**25
-    by_segments.right += 2**25
+    by_segments.counted += 2**25
     one = torch.tensor([True])
     for _ in range(3):
         metrics.update(torch.tensor([[[0.0, 1.0]]]), torch.tensor([[1]]), torch.tensor([1]), one)
-        by_segments.update(0, one, one)
+        by_segments.update(*answers(one, one), 1)
     assert metrics.rows == metrics.rows_right == 2**25 + 3
-    assert by_segments.rows == by_segments.right == 2**25 + 3
+    assert by_segments.rows[0, 0] == by_segments.counted[0, 0] == 2**25 + 3
 
 
 def _rank(rank, init, results):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
-    metrics, by_segments = ReasoningMetrics(), ExactBySegments((1, 2))
+    metrics, by_segments = ReasoningMetrics(), ExactBySegments()
     metrics.update(*batch(20 + 5 * rank, seed=rank))
-    by_segments.update(rank, torch.tensor([True, False, True]), torch.tensor([True, True, rank == 0]))
-    whole = {key: value.item() for key, value in metrics.compute().items()}
-    torch.save((whole, by_segments.compute()), f"{results}/{rank}.pt")
+    for segments in (1, 2):
+        valid = torch.tensor([True, True, rank == 0])
+        by_segments.update(*answers(torch.tensor([True, segments > rank, True]), valid), segments)
+    whole = {key: value.item() for key, value in (metrics.compute() | by_segments.compute()).items()}
+    torch.save(whole, f"{results}/{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_two_ranks_report_the_whole(tmp_path):
     mp.spawn(_rank, args=(f"file://{tmp_path}/init", str(tmp_path)), nprocs=2)
     expected = brute_force([batch(20, seed=0), batch(25, seed=1)])
+    expected |= {"exact_at_1": 4 / 5, "exact_at_2": 1.0}  # three rows on one rank, two on the other
     for rank in range(2):
-        whole, points = torch.load(tmp_path / f"{rank}.pt")
-        assert whole == pytest.approx(expected, rel=1e-6)
-        torch.testing.assert_close(points, torch.tensor([2 / 3, 1 / 2]))
+        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected, rel=1e-6)
+
+
+def answers(correct, valid):
+    """Two tokens for each row, of which the second is wrong where the row is; padding has no labels."""
+    labels = torch.ones(len(correct), 2, dtype=torch.int64)
+    tokens = torch.stack([labels[:, 0], correct.long()], dim=1)
+    logits = torch.nn.functional.one_hot(tokens, 2).float()
+    spent = torch.ones(len(correct), dtype=torch.int32)
+    question = Batch(labels, torch.where(valid[:, None], labels, IGNORE), labels[:, 0])
+    return question, Prediction(logits, spent, valid, logits[:, 0, 0])
 
 
 def test_exact_by_segments_counts_each_point_apart():
-    metric = ExactBySegments((1, 2, 4))
+    metric = ExactBySegments()
     valid = torch.tensor([True, True, True, False])
-    metric.update(0, torch.tensor([True, False, False, True]), valid)
-    metric.update(2, torch.tensor([True, True, False, True]), valid)
-    metric.update(2, torch.tensor([True, True, True, True]), ~valid)
-    assert metric.rows.tolist() == [3, 0, 4]
-    torch.testing.assert_close(metric.compute(), torch.tensor([1 / 3, 0.0, 3 / 4]))
+    metric.update(*answers(torch.tensor([True, False, False, True]), valid), 1)
+    metric.update(*answers(torch.tensor([True, True, False, True]), valid), 6)
+    metric.update(*answers(torch.tensor([True, True, True, True]), ~valid), 6)
+    assert {name: value.item() for name, value in metric.compute().items()} == pytest.approx(
+        {"exact_at_1": 1 / 3, "exact_at_6": 3 / 4}
+    )
+    assert metric.figures((1, 6)) == [*metric.compute()]
 
 
-def test_exact_by_segments_needs_points():
-    with pytest.raises(IncompatibleComponents, match="table_points"):
-        ExactBySegments(())
+def test_the_table_of_exact_accuracy():
+    metric = ExactBySegments()
+    for segments, right in ((1, 0), (2, 1), (1024, 8)):
+        metric.update(*answers(torch.arange(8) < right, torch.ones(8, dtype=torch.bool)), segments)
+    title, head, line = metric.table().split("\n")
+    assert title == "exact accuracy after segments"
+    assert head.split() == ["segments", "1", "2", "1024"]
+    assert line.split() == ["exact", "0.0%", "12.5%", "100.0%"]
+    assert len(head) == len(line)
 
 
 @pytest.mark.parametrize(
@@ -164,19 +184,6 @@ def test_table_points(segments, points):
 def test_table_points_refuses_no_segments():
     with pytest.raises(IncompatibleComponents, match="max_segments=0"):
         table_points(0)
-
-
-def test_table_is_aligned_and_rounds_to_one_decimal():
-    lines = format_table((1, 2, 1024), torch.tensor([0.0, 0.12345, 1.0])).split("\n")
-    assert lines[0] == "exact accuracy after segments"
-    assert lines[1].split() == ["segments", "1", "2", "1024"]
-    assert lines[2].split() == ["exact", "0.0%", "12.3%", "100.0%"]
-    assert len(lines[1]) == len(lines[2])
-
-
-def test_table_needs_a_value_for_each_point():
-    with pytest.raises(IncompatibleComponents, match="2 points and 1 values"):
-        format_table((1, 2), [0.5])
 
 
 def test_running_ratio_weighs_batches_by_size_and_forgets_geometrically():
@@ -231,11 +238,12 @@ class Watch(TorchDispatchMode):
 
 
 def test_updates_neither_read_values_back_nor_make_float64():
-    metrics, by_segments, ratio = ReasoningMetrics(), ExactBySegments((1, 2)), RunningRatio()
+    metrics, by_segments, ratio = ReasoningMetrics(), ExactBySegments(), RunningRatio()
     rows, flags = batch(5, 1), torch.ones(5, dtype=torch.bool)
+    answered = answers(flags, flags)
     with Watch() as watch:
         metrics.update(*rows)
-        by_segments.update(1, flags, flags)
+        by_segments.update(*answered, 2)
         for _ in range(2):
             ratio.update(flags.sum(), flags.sum())
         outcome = metrics.compute(), by_segments.compute(), ratio.value()
