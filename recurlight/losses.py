@@ -130,6 +130,12 @@ class SequenceLoss(Recorded, nn.Module, ABC):
         Raises:
             IncompatibleComponents: Logits and labels differ in `B` or `L`, or `token_loss` from them.
         """
+        floating = isinstance(logits, Tensor) and logits.is_floating_point() and logits.ndim == 3
+        if not floating or not isinstance(labels, Tensor) or labels.dtype != torch.int64:
+            raise IncompatibleComponents(
+                f"{type(self).__name__} got {_form(logits)} as logits and {_form(labels)} as labels: "
+                "give floating-point logits (B, L, V) and int64 labels (B, L)"
+            )
         if logits.shape[:-1] != labels.shape:
             raise IncompatibleComponents(
                 f"{type(self).__name__} got logits {tuple(logits.shape)} and labels {tuple(labels.shape)}: "
@@ -144,6 +150,11 @@ class SequenceLoss(Recorded, nn.Module, ABC):
             )
         total = tokens.where(supervised, 0.0).sum(1)  # (B,)
         return total / supervised.sum(1).clamp(min=1)
+
+
+def _form(given: object) -> str:
+    """Show the form of what was given."""
+    return f"{tuple(given.shape)} {given.dtype}" if isinstance(given, Tensor) else type(given).__name__
 
 
 class SoftmaxCrossEntropy(SequenceLoss):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.spec import Recorded
@@ -54,6 +54,22 @@ class Sized(Recorded, nn.Module, ABC):
     @abstractmethod
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the parameters and buffers, drawing from `generator` (on the CPU) alone."""
+
+    def expect_states(self, x: Tensor) -> None:
+        """Insist that the module is built, and that `x` is `(B, N, D)`; free where it is compiled.
+
+        Raises:
+            IncompatibleComponents: With what to do.
+        """
+        name, sizes = type(self).__name__, self.sizes
+        if sizes is None:
+            raise IncompatibleComponents(f"{name} is not built: compose it in a Recursion, or call bind")
+        if not isinstance(x, Tensor):
+            raise IncompatibleComponents(f"{name} got a {type(x).__name__}: give a tensor (B, N, D)")
+        if x.ndim != 3 or x.shape[1] != sizes.positions or x.shape[2] != sizes.width:
+            raise IncompatibleComponents(
+                f"{name} got {tuple(x.shape)}: give (B, N, D) with N={sizes.positions} and D={sizes.width}"
+            )
 
     def bind(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Build on first use; on later use keep the weights and insist on the same sizes.

@@ -1,14 +1,31 @@
-"""Pure functions on trees of batch-first tensors: named tuples whose leaves are `(B, ...)`."""
+"""Pure functions on trees of batch-first tensors, named tuples whose leaves are `(B, ...)`, and their form.
+
+The form is types, shapes, dtypes and devices, which cost nothing to ask.
+"""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-__all__ = ["bucket", "choose", "detach", "pad", "scatter", "take"]
+from recurlight.errors import IncompatibleComponents
+from recurlight.types import Batch, Carry, Sizes
+
+__all__ = [
+    "bucket",
+    "choose",
+    "detach",
+    "pad",
+    "require_batch",
+    "require_carry",
+    "require_indices",
+    "require_rows",
+    "scatter",
+    "take",
+]
 
 T = TypeVar("T")
 
@@ -30,6 +47,9 @@ def choose(mask: Tensor, new: T, old: T) -> T:
         >>> choose(torch.tensor([True, False]), torch.tensor([1, 2]), torch.tensor([3, 4]))
         tensor([1, 4])
     """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.ndim != 1:
+        found = f"{tuple(mask.shape)} {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise IncompatibleComponents(f"choose got the mask {found}: give a bool for each row, (B,)")
     chosen: T = tree_map(lambda a, b: torch.where(_like(mask, a), a, b.to(a.dtype)), new, old)
     return chosen
 
@@ -80,3 +100,87 @@ def scatter(rows: Tensor, values: T, into: T) -> T:
     """
     put: T = tree_map(lambda value, leaf: leaf.index_copy(0, rows, value), values, into)
     return put
+
+
+def require_batch(batch: Any, sizes: Sizes, model: nn.Module) -> None:
+    """Insist on a `Batch` that the model can take; what the tokens are is not looked at.
+
+    Args:
+        batch: What was given.
+        sizes: Sizes of the model.
+        model: Whose device it must be on.
+
+    Raises:
+        IncompatibleComponents: With the field and what to give.
+    """
+    if not isinstance(batch, Batch):
+        raise IncompatibleComponents(
+            f"the batch is a {type(batch).__name__}: give a recurlight.Batch(inputs, labels, task)"
+        )
+    rows = len(batch.inputs) if isinstance(batch.inputs, Tensor) and batch.inputs.ndim else 0
+    for name, shape in (("inputs", (rows, -1)), ("labels", (rows, -1)), ("task", (rows,))):
+        require_indices(f"batch.{name}", getattr(batch, name), shape)
+    if not rows:
+        raise IncompatibleComponents("the batch has no rows: give one sample or more")
+    if batch.labels.shape != batch.inputs.shape:
+        raise IncompatibleComponents(
+            f"batch.labels is {tuple(batch.labels.shape)} and batch.inputs {tuple(batch.inputs.shape)}: "
+            "give a label for each token, IGNORE where there is none"
+        )
+    if batch.inputs.shape[1] != sizes.tokens:
+        raise IncompatibleComponents(
+            f"the data has {batch.inputs.shape[1]} tokens, the model has seq_len={sizes.tokens}: "
+            "pass the data module's seq_len and vocab_size to the model"
+        )
+    home = next((weight.device for weight in model.parameters()), batch.inputs.device)
+    for name, field in batch._asdict().items():
+        if field.device != home:
+            raise IncompatibleComponents(
+                f"batch.{name} is on {field.device}, the model on {home}: move it, batch.{name}.to('{home}')"
+            )
+
+
+def require_indices(name: str, found: Any, shape: tuple[int, ...]) -> None:
+    """Insist on int64 of some shape, where -1 stands for any size.
+
+    Raises:
+        IncompatibleComponents: With the name and what to give.
+    """
+    wanted = f"({', '.join('B' if place == 0 else 'L' for place in range(len(shape)))}) int64"
+    if not isinstance(found, Tensor):
+        raise IncompatibleComponents(f"{name} is a {type(found).__name__}: give a tensor {wanted}")
+    fits = found.ndim == len(shape) and all(w in (-1, n) for w, n in zip(shape, found.shape, strict=True))
+    if found.dtype != torch.int64 or not fits:
+        raise IncompatibleComponents(f"{name} is {tuple(found.shape)} {found.dtype}: give {wanted}")
+
+
+def require_carry(carry: Any, fresh: Batch) -> None:
+    """Insist on a `Carry` with a slot for each fresh sample.
+
+    Raises:
+        IncompatibleComponents: With what to give.
+    """
+    if not isinstance(carry, Carry):
+        raise IncompatibleComponents(
+            f"the carry is a {type(carry).__name__}: give what Recursion.start or segment returned"
+        )
+    if carry.batch.inputs.shape != fresh.inputs.shape:
+        raise IncompatibleComponents(
+            f"the carry has slots {tuple(carry.batch.inputs.shape)}, the fresh batch is "
+            f"{tuple(fresh.inputs.shape)}: give one fresh sample for each slot, or start anew"
+        )
+
+
+def require_rows(name: str, found: Any, rows: int, dtype: torch.dtype | None = None) -> None:
+    """Insist on a tensor with so many rows, of a dtype if one is given.
+
+    Raises:
+        IncompatibleComponents: With the name and what to give.
+    """
+    wanted = "a tensor" if dtype is None else f"a {dtype} tensor"
+    if not isinstance(found, Tensor):
+        raise IncompatibleComponents(f"{name} is a {type(found).__name__}: give {wanted} of {rows} rows")
+    if found.shape[:1] != (rows,) or (dtype is not None and found.dtype != dtype):
+        raise IncompatibleComponents(
+            f"{name} is {tuple(found.shape)} {found.dtype}: give {wanted} of {rows} rows"
+        )

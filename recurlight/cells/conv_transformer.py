@@ -133,6 +133,7 @@ class ConvTransformerCell(Sized):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, N, D)` to the same shape and dtype."""
+        self.expect_states(x)
         for block in self.blocks:
             x = block(x)
         return x

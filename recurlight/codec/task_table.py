@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.slots import require_indices
 from recurlight.spec import Recorded
+from recurlight.spec.given import checked, within
 
 __all__ = ["SparseTable", "tables_of"]
 
@@ -73,12 +75,28 @@ class SparseTable(Recorded, nn.Module):
         """The vectors, `(rows, width)`, float32 at first; empty until `allocate`."""
         return self.store.rows
 
+    @checked
     def allocate(self, rows: int, width: int) -> None:
-        """Make the vectors; memory is taken when a row is first written to."""
+        """Make the vectors; memory is taken when a row is first written to.
+
+        Raises:
+            IncompatibleComponents: A number is below 1.
+        """
+        within("SparseTable.allocate", "rows", rows, 1)
+        within("SparseTable.allocate", "width", width, 1)
         self.store.rows = torch.from_numpy(np.zeros((rows, width), dtype=np.float32))
 
     def forward(self, index: Tensor) -> Tensor:
-        """Look up rows `(B,)` int64 as `(B, width)`; with gradient where it is enabled."""
+        """Look up rows `(B,)` int64 as `(B, width)`; with gradient where it is enabled.
+
+        Raises:
+            IncompatibleComponents: The index has another form, or nothing was allocated.
+        """
+        if not self.rows.numel():
+            raise IncompatibleComponents(
+                "SparseTable has no rows: compose it in a Recursion, or call allocate"
+            )
+        require_indices("index", index, (-1,))
         found = self.rows[index]
         if torch.is_grad_enabled():
             receive = partial(self._receive, index)

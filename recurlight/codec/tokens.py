@@ -12,6 +12,7 @@ from torch.nn import functional
 from recurlight.codec.task_table import SparseTable
 from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import at_least_float32, full_precision, linear, to_compute_dtype, truncated_normal
+from recurlight.slots import require_indices
 from recurlight.spec.given import within
 from recurlight.types import Sized, Sizes
 
@@ -98,12 +99,19 @@ class TokenEncoder(Encoder):
 
     def forward(self, tokens: Tensor, task: Tensor) -> Tensor:
         """Embed tokens `(B, L)` and tasks `(B,)` into `(B, N, D)`."""
+        self._require_question(tokens, task)
         embedded = functional.embedding(tokens, self.token)  # (B, L, D)
         if self.prefix:
             embedded = torch.cat([self.task_prefix(task, embedded.shape[-1]), embedded], dim=1)  # (B, N, D)
         if self.learned_positions:
             embedded = (embedded + self.position) * math.sqrt(0.5)
         return to_compute_dtype(self.scale * embedded)
+
+    def _require_question(self, tokens: Tensor, task: Tensor) -> None:
+        if self.sizes is None:
+            raise IncompatibleComponents("TokenEncoder is not built: compose it in a Recursion, or call bind")
+        require_indices("tokens", tokens, (-1, self.sizes.tokens))
+        require_indices("task", task, (len(tokens),))
 
     def task_prefix(self, task: Tensor, width: int) -> Tensor:
         """Look up the tasks' vectors, padded and cut to `(B, P, D)`."""
@@ -130,6 +138,7 @@ class TokenDecoder(Decoder):
 
     def forward(self, answer: Tensor) -> Tensor:
         """Map `(B, N, D)` to `(B, L, V)`."""
+        self.expect_states(answer)
         with full_precision(answer):
             logits: Tensor = self.head(at_least_float32(answer[:, self.prefix :]))
         return logits

@@ -8,6 +8,7 @@ from torch import Tensor
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.numerics import at_least_float32, full_precision
+from recurlight.spec.given import checked
 from recurlight.types import Outcome, Segment
 
 __all__ = ["ConvergenceHalting", "relative_change"]
@@ -61,16 +62,19 @@ class ConvergenceHalting(Halting):
             )
         self.tolerance = tolerance
 
+    @checked
     def score(self, segment: Segment) -> Tensor:
         """Return the digits that the answer kept, `(B, 1)`."""
         with torch.no_grad(), full_precision(segment.answer):
             change = relative_change(segment.before, segment.answer)
             return -change.clamp_min(torch.finfo(change.dtype).tiny).log10().unsqueeze(1)
 
+    @checked
     def should_halt(self, score: Tensor, age: Tensor) -> Tensor:
         """Stop where the change is below the tolerance."""
         return 10 ** -score[:, 0] < self.tolerance
 
+    @checked
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return zeros, `(B,)`."""
         return score.new_zeros(score.shape[0])

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from recurlight.halting.base import Halting
 from recurlight.halting.head import HaltingHead
+from recurlight.spec.given import checked
 from recurlight.types import Outcome, Segment
 
 __all__ = ["CorrectnessHalting"]
@@ -36,11 +37,13 @@ class CorrectnessHalting(Halting):
         super().__init__()
         self.head = HaltingHead(scores=1)
 
+    @checked
     def score(self, segment: Segment) -> Tensor:
         """Return the logit that the answer is right, `(B, 1)`."""
         scores: Tensor = self.head(segment.answer)
         return scores
 
+    @checked
     def should_halt(self, score: Tensor, age: Tensor) -> Tensor:
         """Stop where right is likelier than wrong."""
         return score[:, 0] > 0
@@ -49,6 +52,7 @@ class CorrectnessHalting(Halting):
         """Return the first score's sigmoid."""
         return score[:, 0].sigmoid()
 
+    @checked
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return the binary cross-entropy against `outcome.correct`, `(B,)`."""
         target = outcome.correct.to(score.dtype)

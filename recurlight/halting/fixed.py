@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from recurlight.halting.base import Halting
+from recurlight.spec.given import checked
 from recurlight.types import Outcome, Segment
 
 __all__ = ["FixedHalting"]
@@ -24,14 +25,17 @@ class FixedHalting(Halting):
         tensor([False, False])
     """
 
+    @checked
     def score(self, segment: Segment) -> Tensor:
         """Return no scores, `(B, 0)`."""
         return segment.logits.new_zeros(segment.logits.shape[0], 0)
 
+    @checked
     def should_halt(self, score: Tensor, age: Tensor) -> Tensor:
         """Return False for every slot."""
         return age < 0
 
+    @checked
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return zeros, `(B,)`."""
         return score.new_zeros(score.shape[0])

@@ -30,5 +30,6 @@ class HaltingHead(Sized):
 
     def forward(self, answer: Tensor) -> Tensor:
         """Map the answer `(B, N, D)` to scores `(B, K)`, float32 (float64 for a float64 model)."""
+        self.expect_states(answer)
         with full_precision(answer):
             return functional.linear(at_least_float32(answer[:, 0]), self.weight, self.bias)

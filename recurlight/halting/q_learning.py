@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from recurlight.halting.base import Halting
 from recurlight.halting.head import HaltingHead
+from recurlight.spec.given import checked
 from recurlight.types import Outcome, Segment
 
 __all__ = ["QLearningHalting", "continue_target"]
@@ -58,11 +59,13 @@ class QLearningHalting(Halting):
         super().__init__()
         self.head = HaltingHead(scores=2)
 
+    @checked
     def score(self, segment: Segment) -> Tensor:
         """Return the logits of halting and of going on, `(B, 2)`."""
         scores: Tensor = self.head(segment.answer)
         return scores
 
+    @checked
     def should_halt(self, score: Tensor, age: Tensor) -> Tensor:
         """Stop where halting scores above going on."""
         return score[:, 0] > score[:, 1]
@@ -71,6 +74,7 @@ class QLearningHalting(Halting):
         """Return the first score's sigmoid."""
         return score[:, 0].sigmoid()
 
+    @checked
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return both cross-entropies added, `(B,)`."""
         assert outcome.next_score is not None, "the driver computes next_score for needs_lookahead policies"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recurlight.losses import exactly_right
 from recurlight.metrics.task import TaskMetric
+from recurlight.spec.given import checked, within
 from recurlight.types import IGNORE, Batch, Prediction
 
 __all__ = ["ExactBySegments", "SharesBySegments", "share", "table_line"]
@@ -77,8 +78,14 @@ class SharesBySegments(TaskMetric):
         """Return the name of a figure."""
         return f"{line}_at_{segments}"
 
+    @checked
     def update(self, batch: Batch, prediction: Prediction, segments: int) -> None:
-        """Count a batch after that many segments."""
+        """Count a batch after that many segments.
+
+        Raises:
+            IncompatibleComponents: The segments are below 1.
+        """
+        within(f"{type(self).__name__}.update", "segments", segments, 1)
         power = segments.bit_length() - 1
         column = power if segments == 1 << power else _POWERS
         self.points[column] = segments

@@ -16,6 +16,7 @@ from recurlight.numerics import floats
 from recurlight.recursion.checks import (
     at_least_one,
     bind,
+    check_batch,
     check_limits,
     check_precision,
     check_refiner,
@@ -24,7 +25,8 @@ from recurlight.recursion.checks import (
 from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting
 from recurlight.refiners.base import Refiner
 from recurlight.seeding import generators_kept
-from recurlight.spec.given import checked
+from recurlight.slots import require_batch, require_carry, require_rows
+from recurlight.spec.given import checked, within
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.reach import check_question
 from recurlight.types import Batch, Carry, Learnt, Outcome, Prediction, Segment, Sizes
@@ -113,12 +115,11 @@ class Recursion(nn.Module):
         self.halting = halting
         bind(self, sizes, seed)
         check_precision(self)
-        dtype = next(floats(self), torch.zeros(())).dtype
         with generators_kept(), torch.autocast("cpu", enabled=False):
-            check_encoder(self.encoder, sizes, dtype)
+            check_encoder(self.encoder, sizes)
             check_refiner(refiner, sizes)
-            check_decoder(self.decoder, sizes, dtype)
-            check_halting(halting, sizes, dtype)
+            check_decoder(self.decoder, sizes)
+            check_halting(halting, sizes)
         self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
         self.reconfigure()
 
@@ -160,6 +161,7 @@ class Recursion(nn.Module):
             check_question(self.encoder, self.refiner, truncation, self.sizes, cycles)
         self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
 
+    @checked
     @torch.no_grad()
     def start(self, batch: Batch) -> Carry:
         """Make a carry whose slots have all halted, so that the first segment fills every one.
@@ -170,14 +172,19 @@ class Recursion(nn.Module):
             batch: Any samples of the right shapes; only the shapes matter.
 
         Raises:
-            IncompatibleComponents: The weights have a precision below float32.
+            IncompatibleComponents: The batch does not fit the model, or the weights have a precision below
+                float32.
         """
+        require_batch(batch, self.sizes, self)
         check_precision(self)
+        if batch.inputs.device.type == "cpu":  # elsewhere the answer would have to be waited for
+            check_batch(batch, self.sizes)
         with generators_kept(batch.inputs.device):
             state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
         age = torch.zeros_like(batch.task, dtype=torch.int32)
         return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool))
 
+    @checked
     def segment(self, carry: Carry, fresh: Batch, cycles: int | None = None) -> tuple[Carry, Segment, Tensor]:
         """Run one segment; with gradient as the truncation allows, unless the caller disabled it.
 
@@ -191,8 +198,10 @@ class Recursion(nn.Module):
             scores, `(B, K)`.
 
         Raises:
-            IncompatibleComponents: `cycles` is below 1.
+            IncompatibleComponents: `cycles` is below 1, or carry and batch do not fit the model.
         """
+        require_batch(fresh, self.sizes, self)
+        require_carry(carry, fresh)
         cycles = at_least_one("cycles", cycles, self.cycles)
         batch = slots.choose(carry.halted, fresh, carry.batch)
         injection = self.encoder(batch.inputs, batch.task)  # (B, N, D)
@@ -252,6 +261,7 @@ class Recursion(nn.Module):
         total = (loss(segment.logits, labels) + halting_weight * halting).mean()
         return Learnt(self.halt(carry, score.detach(), step, rank, ranks), total, segment, correct)
 
+    @checked
     def outcome(self, carry: Carry, correct: Tensor) -> Outcome:
         """Say what the halting loss may learn from, looking one segment ahead for policies that need it.
 
@@ -259,12 +269,14 @@ class Recursion(nn.Module):
             carry: As returned by `segment`.
             correct: Whether each slot's answer is right, `(B,)` bool.
         """
+        require_rows("correct", correct, len(carry.age), torch.bool)
         next_score = None
         if self.halting.needs_lookahead:
             with torch.no_grad():
                 next_score = self.segment(carry, carry.batch)[2]
         return Outcome(correct, carry.age >= self.max_segments, next_score)
 
+    @checked
     @torch.no_grad()
     def halt(self, carry: Carry, score: Tensor, step: int, rank: int = 0, ranks: int = 1) -> Carry:
         """Decide in training which slots take a fresh sample next.
@@ -280,11 +292,15 @@ class Recursion(nn.Module):
             ranks: Number of processes.
         """
         rows, device = len(carry.age), carry.age.device
+        require_rows("score", score, rows)
+        within("Recursion.halt", "ranks", ranks, 1)
+        within("Recursion.halt", "rank", rank, 0, ranks - 1)
         generator = torch.Generator(device).manual_seed((self.seed * 1_000_003 + step) % 2**63)
         drawn = minimum_age(rows * ranks, self.max_segments, self.exploration, generator, device)
         wants = self.halting.should_halt(score, carry.age) & (carry.age >= drawn[rank * rows :][:rows])
         return carry._replace(halted=wants | (carry.age >= self.max_segments))
 
+    @checked
     @torch.no_grad()
     def unroll(
         self, batch: Batch, max_segments: int | None = None, adaptive: bool = False, cycles: int | None = None
@@ -323,6 +339,7 @@ class Recursion(nn.Module):
                 stay = slots.pad(stay, min(slots.bucket(live), len(rows)))
                 rows, carry = rows[stay], slots.take(stay, carry)
 
+    @checked
     def solve(
         self,
         batch: Batch,

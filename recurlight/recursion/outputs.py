@@ -12,6 +12,7 @@ from recurlight.codec.tokens import Decoder, Encoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss
+from recurlight.numerics import floats
 from recurlight.types import IGNORE, Outcome, Segment, Sizes
 
 __all__ = ["check_decoder", "check_encoder", "check_halting", "check_loss"]
@@ -19,40 +20,42 @@ __all__ = ["check_decoder", "check_encoder", "check_halting", "check_loss"]
 ROWS, TOKENS = 2, 4
 
 
-def check_encoder(encoder: Encoder, sizes: Sizes, dtype: torch.dtype) -> None:
+def check_encoder(encoder: Encoder, sizes: Sizes) -> None:
     """Encode two questions of zeros.
 
     Args:
         encoder: Built for the sizes.
         sizes: Sizes of the composition.
-        dtype: Of its weights.
 
     Raises:
-        IncompatibleComponents: Not a finite `(B, N, D)` in that dtype comes out.
+        IncompatibleComponents: Not a finite `(B, N, D)` in the dtype of its weights comes out.
     """
+    dtype = _dtype(encoder)
     tokens = torch.zeros(ROWS, sizes.tokens, dtype=torch.int64)
     with torch.no_grad():
         found = _tried(encoder, "forward", tokens, tokens[:, 0])
     _require(found, (ROWS, sizes.positions, sizes.width), dtype, encoder, "forward", "(B, N, D)")
 
 
-def check_decoder(decoder: Decoder, sizes: Sizes, dtype: torch.dtype) -> None:
+def check_decoder(decoder: Decoder, sizes: Sizes) -> None:
     """Read out two answers.
 
     Raises:
-        IncompatibleComponents: Not a finite `(B, L, V)` in that dtype comes out.
+        IncompatibleComponents: Not a finite `(B, L, V)` in the dtype of its weights comes out.
     """
+    dtype = _dtype(decoder)
     with torch.no_grad():
         found = _tried(decoder, "forward", _ramp(ROWS, sizes.positions, sizes.width, dtype=dtype))
     _require(found, (ROWS, sizes.tokens, sizes.vocab), dtype, decoder, "forward", "(B, L, V)")
 
 
-def check_halting(halting: Halting, sizes: Sizes, dtype: torch.dtype) -> None:
+def check_halting(halting: Halting, sizes: Sizes) -> None:
     """Score two answers, decide, and take the loss of one that is right and one that is wrong.
 
     Raises:
         IncompatibleComponents: A method returns another shape or dtype, or something that is not finite.
     """
+    dtype = _dtype(halting)
     answer = _ramp(ROWS, sizes.positions, sizes.width, dtype=dtype)
     segment = Segment(answer.flip(0), answer, _ramp(ROWS, sizes.tokens, sizes.vocab, dtype=dtype))
     score = _tried(halting, "score", segment)
@@ -89,6 +92,11 @@ def check_loss(loss: SequenceLoss, sizes: Sizes) -> None:
         )
     if grad[1:].any():
         raise IncompatibleComponents(f"{name} of one sample depends on others: treat each row alone")
+
+
+def _dtype(part: nn.Module) -> torch.dtype:
+    """Return the dtype of a part's weights: one that served before may have another than the rest."""
+    return next(floats(part), torch.zeros(())).dtype
 
 
 def _ramp(*shape: int, dtype: torch.dtype) -> Tensor:

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic
 import torch
 from torch import Tensor, nn
 
+from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import truncated_normal
 from recurlight.spec import Recorded
 from recurlight.types import Sized, Sizes, StateT
@@ -58,6 +59,19 @@ class Refiner(Recorded, nn.Module, ABC, Generic[StateT]):
             State of the same shapes and dtypes. Rows never see each other.
         """
 
+    def cell_of(self, level: str) -> nn.Module:
+        """Return the network that updates a level.
+
+        Raises:
+            IncompatibleComponents: There is no such level.
+        """
+        cells = self.cells()
+        if level not in cells:
+            raise IncompatibleComponents(
+                f"{type(self).__name__} has no level {level!r}: give one of {', '.join(map(repr, cells))}"
+            )
+        return cells[level]
+
     def cycle(self, state: StateT, injection: Tensor) -> StateT:
         """Apply the updates of one cycle."""
         for level in self.schedule():
@@ -80,4 +94,6 @@ class StartVector(Sized):
 
     def forward(self, injection: Tensor) -> Tensor:
         """Broadcast the vector to the shape `(B, N, D)` and dtype of the injection."""
+        if self.sizes is None or injection.shape[-1] != len(self.vector):
+            self.expect_states(injection)
         return self.vector.to(injection.dtype).expand_as(injection)

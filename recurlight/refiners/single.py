@@ -60,4 +60,4 @@ class SingleRefiner(Refiner[SingleState]):
 
     def update(self, state: SingleState, injection: Tensor, level: str) -> SingleState:
         """Apply the cell to the answer and the question."""
-        return state._replace(answer=self.cell(state.answer + injection))
+        return state._replace(answer=self.cell_of(level)(state.answer + injection))

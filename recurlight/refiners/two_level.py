@@ -75,7 +75,7 @@ class TwoLevelRefiner(Refiner[TwoLevelState]):
 
     def update(self, state: TwoLevelState, injection: Tensor, level: str) -> TwoLevelState:
         """Refine the latent given answer and question, or the answer given the latent."""
-        cell = self.cells()[level]
+        cell = self.cell_of(level)
         if level == "latent":
             # the order of the published additions, so that rounding agrees too
             return state._replace(latent=cell(state.latent + (state.answer + injection)))

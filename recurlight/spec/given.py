@@ -171,11 +171,13 @@ def _got(name: str, value: Any, hint: Any) -> str:
     """Show an argument in few words."""
     if isinstance(value, type):
         return f"the class {value.__name__} for {name}"
-    if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict, os.PathLike)):
+    plain = (bool, int, float, str, os.PathLike, type(None))
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, (*plain, list, tuple, dict)) and all(isinstance(item, plain) for item in items):
         return f"{name}={_SHORT.repr(value)}"
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)} {value.dtype} for {name}"
-    return f"a {type(value).__name__} object for {name}"
+    return f"a {type(value).__name__} for {name}"
 
 
 _SHORT = reprlib.Repr()
@@ -238,8 +240,9 @@ def within(
         Traceback (most recent call last):
         recurlight.errors.IncompatibleComponents: MixerCell got layers=0: give 1 or more
     """
-    if least <= value <= most and above < value < math.inf:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if number and least <= value <= most and above < value < math.inf:
         return
     low = f"{least:g} or more" if least > -math.inf else f"more than {above:g}"
     high = f" and at most {most:g}" if most < math.inf else ""
-    raise error(f"{owner} got {name}={value}: give {low}{high}")
+    raise error(f"{owner} got {name}={value!r}: give {low}{high}")

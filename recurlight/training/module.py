@@ -27,6 +27,7 @@ from recurlight.recursion.driver import Recursion
 from recurlight.recursion.outputs import check_loss
 from recurlight.refiners.base import Refiner
 from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
+from recurlight.slots import require_batch
 from recurlight.spec.given import within
 from recurlight.training.attached import attached_data
 from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint, weights_of
@@ -186,6 +187,7 @@ class RecursiveModule(Reloadable):
 
     def _carry(self, micro: int, batch: Batch) -> Carry:
         """Return the carry of this micro-batch, a new one at the start of training."""
+        require_batch(batch, self.recursion.sizes, self)
         if micro not in self.carries:
             check_batch(batch, self.recursion.sizes, self._apart())
             self._check_names()
@@ -202,13 +204,6 @@ class RecursiveModule(Reloadable):
         """Tell whether the numbers of tasks are for the model; data that do not tell have them for it."""
         data = attached_data(self.trainer)
         return data is None or data.tasks_apart
-
-    def _check_first(self, batch: Batch, batch_idx: int) -> None:
-        """Insist in the first batch of an evaluation that every task has a vector, and the right one."""
-        if batch_idx == 0:
-            self._check_names()
-            if self._apart():
-                check_tasks(int(batch.task.max()) + 1, self.recursion.sizes)
 
     def _check_names(self) -> None:
         """Insist that numbers stand for what they did in training; a new training begins with its own."""
@@ -280,11 +275,10 @@ class RecursiveModule(Reloadable):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate one batch on slots of its own; the training carry is not touched."""
-        self._check_first(batch, batch_idx)
-        predictions = self.recursion.unroll(
-            batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
-        )
-        with self._seeded(batch_idx):
+        with self._evaluating(batch, batch_idx):
+            predictions = self.recursion.unroll(
+                batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
+            )
             self.evaluation.update(predictions, batch, self.loss)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -293,13 +287,16 @@ class RecursiveModule(Reloadable):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Answer one batch."""
-        self._check_first(batch, batch_idx)
-        with self._seeded(batch_idx):
+        with self._evaluating(batch, batch_idx):
             prediction: Prediction = self(batch)
         return prediction
 
-    def _seeded(self, batch_idx: int) -> AbstractContextManager[None]:
-        """Let parts that draw do so as a function of the seed and the batch, and leave training alone."""
+    def _evaluating(self, batch: Batch, batch_idx: int) -> AbstractContextManager[None]:
+        """Check the first batch; let parts draw as a function of seed and batch, and leave training alone."""
+        if batch_idx == 0:
+            require_batch(batch, self.recursion.sizes, self)
+            check_batch(batch, self.recursion.sizes, self._apart())
+            self._check_names()
         return seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device)
 
     def on_validation_epoch_start(self) -> None:

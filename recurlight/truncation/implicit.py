@@ -14,6 +14,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.refiners.base import Refiner
+from recurlight.spec.given import within
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.reach import require_gradient, require_stationary
 from recurlight.truncation.solvers import AndersonSolver, FixedPointSolver
@@ -130,6 +131,7 @@ class ImplicitGradient(GradientTruncation):
 
     def run(self, refiner: Refiner[StateT], state: StateT, injection: Tensor, cycles: int) -> StateT:
         """Solve without gradient, then apply one cycle in the caller's mode."""
+        within(f"{type(self).__name__}.run", "cycles", cycles, 1)
         layout = _layout(state)
 
         def cycle(rows: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.refiners.base import Refiner
+from recurlight.spec.given import within
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.reach import require_gradient, require_stationary
 from recurlight.types import StateT
@@ -74,6 +75,7 @@ class PhantomGradient(GradientTruncation):
 
     def run(self, refiner: Refiner[StateT], state: StateT, injection: Tensor, cycles: int) -> StateT:
         """Apply plain cycles without gradient, then damped cycles in the caller's mode."""
+        within(f"{type(self).__name__}.run", "cycles", cycles, 1)
         steps = min(self.steps, cycles)
         with torch.no_grad():
             for _ in range(cycles - steps):

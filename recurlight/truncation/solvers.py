@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.spec import Recorded
+from recurlight.spec.given import checked, within
 
 __all__ = ["AndersonSolver", "FixedPointSolver", "PicardSolver", "anderson_weights", "relative_residual"]
 
@@ -68,6 +69,7 @@ class FixedPointSolver(Recorded, ABC):
     def proposer(self, z: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """Start a solve at `z`, `(B, F)`; returns a function from `z` and `f(z) - z` to the next point."""
 
+    @checked
     @torch.no_grad()
     def solve(self, f: Callable[[Tensor], Tensor], z: Tensor, max_steps: int) -> tuple[Tensor, Tensor]:
         """Iterate from `z` and return the best point of each row, without gradient.
@@ -79,7 +81,15 @@ class FixedPointSolver(Recorded, ABC):
 
         Returns:
             The points, `(B, F)`, and their relative residuals, `(B,)`; infinite where nothing was finite.
+
+        Raises:
+            IncompatibleComponents: `z` is no floating-point `(B, F)`, or `max_steps` is negative.
         """
+        within(f"{type(self).__name__}.solve", "max_steps", max_steps, 0)
+        if z.ndim != 2 or not z.is_floating_point():
+            raise IncompatibleComponents(
+                f"{type(self).__name__}.solve got z {tuple(z.shape)} {z.dtype}: give float rows (B, F)"
+            )
         propose = self.proposer(z)
         best, residual = z, torch.full_like(z[:, 0], torch.inf)
         for step in range(max_steps):

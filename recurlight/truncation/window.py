@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents, suggestion
 from recurlight.refiners.base import Refiner
+from recurlight.spec.given import within
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.reach import require_gradient
 from recurlight.types import StateT
@@ -53,6 +54,7 @@ class GradientWindow(GradientTruncation):
 
     def run(self, refiner: Refiner[StateT], state: StateT, injection: Tensor, cycles: int) -> StateT:
         """Apply the segment's updates, those outside the window without gradient."""
+        within(f"{type(self).__name__}.run", "cycles", cycles, 1)
         updates = refiner.schedule() * cycles
         enabled = torch.is_grad_enabled()
         # Evaluation may use fewer cycles than the window is long, so it never looks at the mask.

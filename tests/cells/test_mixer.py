@@ -55,7 +55,7 @@ def test_first_norm_is_over_the_positions():
 def test_is_tied_to_one_sequence_length():
     cell = bound(MixerCell(multiple=16))
     assert cell.blocks[0].positions.gate_up.in_features == SIZES.positions
-    with pytest.raises(RuntimeError, match="shapes"):
+    with pytest.raises(IncompatibleComponents, match=r"got \(2, 17, 16\)"):
         cell(torch.zeros(2, SIZES.tokens + 1, SIZES.width))
 
 

@@ -218,8 +218,13 @@ def test_policies_without_look_ahead_do_not_pay_for_it():
 
 
 def test_the_outcome_knows_the_cap():
-    recursion = trm(max_segments=3)
-    assert recursion.outcome(aged([1, 2, 3, 4]), None).last.tolist() == [False, False, True, True]
+    recursion, right = trm(max_segments=3), torch.ones(4) > 0
+    assert recursion.outcome(aged([1, 2, 3, 4]), right).last.tolist() == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_global_random_state_is_never_touched():
