@@ -177,7 +177,7 @@ def _got(name: str, value: Any, hint: Any) -> str:
         return f"{name}={_SHORT.repr(value)}"
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)} {value.dtype} for {name}"
-    return f"a {type(value).__name__} for {name}"
+    return f"an object of class {type(value).__name__} for {name}"
 
 
 _SHORT = reprlib.Repr()
