@@ -202,6 +202,14 @@ def test_a_page_says_nothing_twice_and_keeps_its_blocks_apart(page):
     assert re.findall(r"^    \w.*\n\S.*$", text, re.M) == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_files_that_are_there(page):
+    """Fails when a file is moved and a page still sends readers to its old place."""
+    text = (DOCS / page).read_text("utf-8")
+    named = set(re.findall(r"`((?:recurlight|tests|docs|recipes|benchmarks)/[\w/]+\.\w+)`", text))
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 def test_the_map_names_every_folder_and_no_other():
     """Folders, and modules beside them; what only Python looks for is left out."""
     package = Path(recurlight.__file__).parent
