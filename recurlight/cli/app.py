@@ -24,18 +24,17 @@ from typing_extensions import override
 
 from recurlight.callbacks import SaveOnFailure
 from recurlight.checkpoints.io import make_durable
+from recurlight.checkpoints.trust import Trust
 from recurlight.checkpoints.weights import require_fitting
 from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnable
 from recurlight.cli.checkpoint import LINKS, doubts
 from recurlight.cli.explain.blame import Run, blame
-from recurlight.cli.explain.lookup import TypeLookup
-from recurlight.cli.explain.nulls import wrong_nulls
+from recurlight.cli.explain.check import Check, UsageError
+from recurlight.cli.explain.types import Setting, settings
 from recurlight.cli.help import section, topic
-from recurlight.cli.merge import classes
-from recurlight.cli.parser import Parser, UsageError
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
-from recurlight.cli.trust import allowing
+from recurlight.cli.trust import LIGHTNING, allowing
 from recurlight.cli.weights import begin
 from recurlight.data import PuzzleData
 from recurlight.errors import RecurlightError
@@ -47,8 +46,7 @@ __all__ = ["RecurlightCLI", "run"]
 PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
 """Parts of the package whose classes a configuration may call by their bare names once they are imported."""
 
-SECTIONS = {"model": RecursiveModule, "data": PuzzleData, "trainer": Trainer}
-"""Classes of a configuration's sections."""
+WEIGHTS = "checkpoint whose weights alone a new run of fit begins with"
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
 set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver])
@@ -63,6 +61,7 @@ class RecurlightCLI(LightningCLI):
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.places = checked(request)
         super().__init__(
             RecursiveModule,
             PuzzleData,
@@ -70,8 +69,7 @@ class RecurlightCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             trainer_defaults={"log_every_n_steps": 10},
             seed_everything_default=0,
-            parser_kwargs={"prog": "recurlight", "allow_abbrev": False},
-            parser_class=Parser,
+            parser_kwargs={"prog": "recurlight", "allow_abbrev": False, "exit_on_error": False},
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # would tie what is made to the parser; see `Reloadable`
@@ -82,54 +80,24 @@ class RecurlightCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name in LINKS:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
-
-    @override
-    def _prepare_subcommand_parser(
-        self, klass: type, subcommand: str, **kwargs: Any
-    ) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        logger: Any = False  # evaluation prints a table and leaves no folder behind
-        if subcommand == "fit":
-            logger = {
-                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-                "init_args": {
-                    "save_dir": self.request.root,
-                    "name": self.request.name,
-                    "default_hp_metric": False,
-                },
-            }
-        # Another class would inherit the arguments of this default: `prepare` merges the default instead.
-        parser.set_defaults({"trainer.logger": logger, "model.optimizer": None})
-        if subcommand == "predict":  # a callback writes them; kept in memory they would be gigabytes
-            parser.set_defaults({"return_predictions": False})
-        parser.add_argument(
-            "--weights", type=str | None, help="checkpoint whose weights alone a new run of fit begins with"
-        )
-        options = [key for key in parser.get_defaults().as_dict() if key not in SECTIONS]
-        assert isinstance(parser, Parser)
-        parser.lookup = TypeLookup(SECTIONS, options)
-        return parser
+        parser.add_argument("--weights", type=str | None, help=WEIGHTS)
+        # Another class would inherit the arguments of a default: optimizers are merged by `prepare` instead.
+        parser.set_defaults({"trainer.logger": self.request.logger, "model.optimizer": None})
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        subparser = self._subcommand_parsers[self.request.subcommand]
-        assert isinstance(parser, Parser)
-        assert isinstance(subparser, Parser)
-        if asked := topic(self.request.rest):
-            sys.stdout.write(section(subparser.format_help(), asked))
+        if asked := topic(self.request.asked):
+            sys.stdout.write(section(self._subcommand_parsers[self.request.subcommand].format_help(), asked))
             raise SystemExit(0)
-        parser.lookup = subparser.lookup
-        self.config = parser.parse_args(args)
-        config = self.config[self.request.subcommand].as_dict()
-        for key, expected in wrong_nulls(config, SECTIONS):
-            raise UsageError(key, f"expected {expected}, got null")
+        with self._explaining():  # and without the base class's warning about words of the process
+            self.config = parser.parse_args(args)
 
     @override
     def _set_seed(self) -> None:
         try:
             super()._set_seed()
         except ValueError as error:  # numpy's bounds
-            raise UsageError("seed_everything", str(error)) from error
+            raise UsageError(("seed_everything",), str(error)) from error
 
     @override
     def instantiate_classes(self) -> None:
@@ -152,11 +120,10 @@ class RecurlightCLI(LightningCLI):
             trainer, begun = getattr(self, "trainer", None), self.request.checkpoint.get("global_step", 0)
             if isinstance(error, RecurlightError) or (trainer and trainer.global_step > begun):
                 raise
-            config = self.config[self.request.subcommand].as_dict()
-            found = blame(error, Run(config, SECTIONS, self.request.packages, self.request.sets))
+            found = blame(error, Run(self.places, self.request.packages, self.request.sets))
             if found is None:
                 raise
-            raise UsageError(*found) from error
+            raise found from error
 
     @override
     def _parse_ckpt_path(self) -> None:
@@ -170,9 +137,8 @@ class RecurlightCLI(LightningCLI):
             _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
         if checkpoint:
             require_fitting(self.model, checkpoint, self.model.recursion.sizes)
-        planned = classes((self.request.config.get("trainer") or {}).get("callbacks"))
         path = self.config[subcommand].get("ckpt_path")
-        for doubt in doubts(subcommand, path, checkpoint, self.trainer, planned):
+        for doubt in doubts(subcommand, path, checkpoint, self.trainer, self.request.planned):
             rank_zero_warn(doubt)
 
     @override
@@ -210,16 +176,33 @@ def _tell(text: str) -> None:
 
 def _tell_checkpoint(trainer: Trainer) -> None:
     """Say where the last checkpoint is and how to test it."""
-    saved = (
-        c.last_model_path or c.best_model_path
-        for c in trainer.checkpoint_callbacks
-        if isinstance(c, ModelCheckpoint)
-    )
-    path = next(filter(None, saved), None)
-    if path:
+    callbacks = (c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
+    paths = (callback.last_model_path or callback.best_model_path for callback in callbacks)
+    if path := next(filter(None, paths), None):
         relative = os.path.relpath(path)
         path = path if relative.startswith("..") else relative
         _tell(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}")
+
+
+def checked(request: Request) -> dict[type, tuple[Any, ...]]:
+    """Check a configuration, and return where it names its classes.
+
+    Raises:
+        UsageError: A setting is unknown, missing or of the wrong type.
+    """
+    links = {("model", name): f"data.{name}" for name in LINKS}
+    inherited = {("trainer", "logger"): request.logger["init_args"] if request.logger else {}}
+    check = Check(Trust([*LIGHTNING, *request.packages]), links, inherited)
+    skipped = {"self", *LightningCLI.subcommands()[request.subcommand]}
+    method = settings(getattr(Trainer, request.subcommand))
+    known = {"model": Setting(RecursiveModule), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
+    known |= {name: setting for name, setting in method.items() if name not in skipped}
+    known["weights"] = Setting(str | None, None)
+    known["seed_everything"] = Setting(bool | int | None, 0)
+    check.settings(f"recurlight {request.subcommand}", known, request.config, ())
+    if not request.asked:
+        check.finish()
+    return check.places
 
 
 def run(subcommand: str, arguments: Sequence[str]) -> None:
@@ -239,7 +222,4 @@ def run(subcommand: str, arguments: Sequence[str]) -> None:
     except SIGTERMException as error:  # one that came before the first step
         raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:
-        origin = prepared.origin(error.key)
-        if origin is None:
-            raise
-        raise UsageError("", f"{origin}: {error}") from error
+        raise UsageError((), f"{prepared.origin(error.path)}{error}") from error

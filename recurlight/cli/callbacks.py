@@ -19,7 +19,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from typing_extensions import override
 
 from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal, SubmissionWriter
-from recurlight.cli.parser import UsageError
+from recurlight.cli.explain.check import UsageError
 from recurlight.data import PuzzleData
 
 __all__ = ["SaveRun", "default_callbacks", "require_runnable"]
@@ -67,7 +67,7 @@ def require_runnable(trainer: Trainer) -> None:
     launcher, callbacks = trainer.strategy.launcher, trainer.callbacks  # type: ignore[attr-defined]
     if any(isinstance(callback, OnExceptionCheckpoint) for callback in callbacks):
         raise UsageError(
-            "trainer.callbacks",
+            ("trainer", "callbacks"),
             "with OnExceptionCheckpoint the next run would go on from its file unasked, and delete it; "
             "leave it out: after an error fit saves failed.ckpt by itself",
         )
@@ -78,5 +78,5 @@ def require_runnable(trainer: Trainer) -> None:
         except Exception as error:  # a class may raise anything when it is pickled
             name = type(callback).__name__
             raise UsageError(
-                "trainer.strategy", f"{name} cannot be sent to spawned processes; set it to ddp"
+                ("trainer", "strategy"), f"{name} cannot be sent to spawned processes; set it to ddp"
             ) from error

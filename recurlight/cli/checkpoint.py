@@ -1,8 +1,8 @@
-"""What a checkpoint knows about the run that wrote it, read before any class is made."""
+"""Which checkpoint a command line means, and what it tells before any class is made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from lightning.pytorch.callbacks import WeightAveraging
 
 from recurlight.checkpoints import files
 from recurlight.checkpoints.contents import data_made_with, made_by, made_with, require_readable, unrecorded
+from recurlight.cli.config import plain
+from recurlight.cli.merge import has_key, several
 from recurlight.errors import CheckpointError, RecurlightError, suggestion
 
-__all__ = ["LINKS", "NOTHING", "CheckpointError", "doubts", "read_checkpoint", "require_usable", "run_config"]
+__all__ = ["KEYWORDS", "LINKS", "LOGS", "NOTHING", "doubts", "find_last", "read_checkpoint", "run_config"]
 
 LINKS = ("vocab_size", "seq_len", "num_tasks")
 """Settings of the model that follow from the data."""
@@ -24,81 +26,127 @@ FOR_TRAINING = ("optimizer", "scheduler")
 OURS = "recurlight.RecursiveModule"
 """The class that the command line makes."""
 
+LOGS = "runs"
+"""Folder of the logs, and of the checkpoints below them, unless trainer or logger are given another."""
+
 NOTHING = (None, "", "null")
 """How a command line says that there is no checkpoint."""
 
-KEYWORDS = ("hpc",)
+KEYWORDS = ("last", "auto")
+"""Checkpoints that `find_last` finds."""
+
+LIGHTNINGS = ("hpc",)
 """Checkpoints that Lightning finds by itself."""
 
 SHARDED = (".metadata", "latest")
 """What shows that a folder is itself a checkpoint, of a strategy that shards."""
 
 
-def read_checkpoint(path: str, flag: str = "--ckpt_path") -> dict[str, Any]:
+def find_last(keyword: str, fit: bool, trainer: dict[str, Any], name: str) -> str | None:
+    """Find the newest checkpoint where a run with this configuration writes its own, in any version of it.
+
+    Args:
+        keyword: `last` or `auto`.
+        fit: Whether the command trains; `auto` may then find none.
+        trainer: What the user sets of the trainer.
+        name: Name of the run.
+
+    Returns:
+        The file; None when there is none.
+
+    Raises:
+        CheckpointError: There is none to resume or to evaluate.
+    """
+    places = list(dict.fromkeys(_places(trainer, name)))
+    files = [file for folder, pattern in places for file in folder.glob(pattern) if file.is_file()]
+    if files:
+        return str(max(files, key=lambda file: (file.stat().st_mtime_ns, file.name)))
+    if fit and keyword == "auto":
+        return None
+    searched = " nor ".join(str(folder / pattern) for folder, pattern in places)
+    advice = ", or use --ckpt_path auto, which starts afresh where there is nothing to resume" if fit else ""
+    raise CheckpointError(f"--ckpt_path {keyword}: there is no {searched}; name a file{advice}")
+
+
+def _places(trainer: dict[str, Any], name: str) -> Iterator[tuple[Path, str]]:
+    """Iterate over folders and what to look for in them: the callbacks' own, and those below the logs."""
+    named = [_arguments(callback).get("dirpath") for callback in several(trainer.get("callbacks"))]
+    yield from ((Path(folder), "*.ckpt") for folder in named if folder)
+    logger, root = plain(trainer.get("logger", {})), trainer.get("default_root_dir")
+    if logger is False:
+        yield Path(root or "."), "checkpoints/*.ckpt"
+    for given in [{}] if logger is True else several(logger):
+        # One logger keeps the defaults of the command line, which Lightning's own and a list replace.
+        ours = logger is given
+        place = {"save_dir": root or (LOGS if ours else "."), "name": name if ours else "lightning_logs"}
+        place |= _arguments(given)
+        yield Path(place["save_dir"]) / place["name"], "*/checkpoints/*.ckpt"
+
+
+def _arguments(given: Any) -> dict[str, Any]:
+    """Return the arguments of a class in a configuration, however it is written."""
+    return given.get("init_args") or given if isinstance(given, dict) else {}
+
+
+def read_checkpoint(
+    path: str, subcommand: str, user: dict[str, Any], flag: str = "--ckpt_path", whole: bool = True
+) -> dict[str, Any]:
     """Load a checkpoint without running any code from it; its weights stay on disk until they are used.
 
     Args:
-        path: File.
-        flag: What the user named it by.
+        path: What the user calls it.
+        subcommand: Such as `fit`.
+        user: What files and flags set.
+        flag: What the user names it by.
+        whole: Whether the model is made from it; else its weights alone are wanted.
 
     Returns:
         Its content; empty for sharded ones, which are folders, and for `hpc`, which Lightning resolves.
 
     Raises:
-        CheckpointError: There is no such file, or it holds something else.
+        CheckpointError: There is no such file, it holds something else, or no model can be made from it.
     """
-    file = Path(path)
-    if path in KEYWORDS or any((file / name).is_file() for name in SHARDED):
+    if path in LIGHTNINGS or any(Path(path, name).is_file() for name in SHARDED):
         return {}
+    try:
+        content = _content(Path(path))
+        require_readable(content)
+        if whole:
+            _require_usable(content, subcommand, user)
+    except (RecurlightError, OSError) as error:
+        text = f"cannot be read, {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"{flag} {path}: {text.removeprefix(f'{path}: ')}") from error
+    return content
+
+
+def _content(file: Path) -> dict[str, Any]:
     if file.is_dir():
         inside = (found for found in file.rglob("*.ckpt") if found.is_file())
         newest = max(inside, key=lambda found: found.stat().st_mtime, default=None)
         advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
-        raise CheckpointError(f"{flag} {path}: this is a folder; {advice}")
-    if path == "best" and not file.is_file():
-        raise CheckpointError(
-            f"{flag} best: only the program that trained knows which was best: name its file, or last"
-        )
+        raise CheckpointError(f"this is a folder; {advice}")
     if not file.is_file():
-        near = sorted(str(other) for other in file.parent.glob("*.ckpt")) if file.parent.is_dir() else []
-        raise CheckpointError(f"{flag} {path}: there is no such file{suggestion(path, near)}")
-    try:
-        content = files.read(path, mmap=True)
-    except CheckpointError as error:
-        raise CheckpointError(f"{flag} {error}") from error
-    except OSError as error:
-        raise CheckpointError(f"{flag} {path}: cannot be read, {error.strerror}") from error
+        if str(file) == "best":
+            raise CheckpointError(
+                "only the program that trained knows which was best: name its file, or last"
+            )
+        near = map(str, file.parent.glob("*.ckpt"))
+        raise CheckpointError(f"there is no such file{suggestion(str(file), near)}")
+    content = files.read(file, mmap=True)
     if not isinstance(content, dict) or "state_dict" not in content:
-        raise CheckpointError(f"{flag} {path}: no Lightning checkpoint, it has no 'state_dict'")
+        raise CheckpointError("no Lightning checkpoint, it has no 'state_dict'")
     return content
 
 
-def require_usable(
-    called: str, checkpoint: dict[str, Any], subcommand: str, given: Callable[[str], bool]
-) -> None:
-    """Refuse a checkpoint from which a subcommand cannot make its model.
-
-    Args:
-        called: What the user called it, with the flag.
-        checkpoint: Its content.
-        subcommand: Such as `fit`.
-        given: Whether the user sets a key.
-
-    Raises:
-        CheckpointError: It is of a newer version or of another class, or lacks a setting.
-    """
-    try:
-        require_readable(checkpoint)
-    except RecurlightError as error:
-        raise CheckpointError(f"{called}: {error}") from error
+def _require_usable(checkpoint: dict[str, Any], subcommand: str, user: dict[str, Any]) -> None:
+    """Refuse a checkpoint that is of another class, or lacks a setting."""
     kind = made_by(checkpoint)
     if kind not in (None, OURS):
-        raise CheckpointError(f"{called}: it is of the class {kind}, which is loaded in Python only")
+        raise CheckpointError(f"it is of the class {kind}, which is loaded in Python only")
     for name, why in unrecorded(checkpoint).items():
-        if not given(f"model.{name}") and (subcommand == "fit" or name not in FOR_TRAINING):
+        if not has_key(user, ("model", name)) and (subcommand == "fit" or name not in FOR_TRAINING):
             raise CheckpointError(
-                f"{called}: the model's {name} could not be written into it ({why}): "
-                f"set it again, --model.{name} ..."
+                f"the model's {name} could not be written into it ({why}): set it again, --model.{name} ..."
             )
 
 
@@ -109,12 +157,9 @@ def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
         >>> run_config({"hyper_parameters": {"width": 8, "vocab_size": 6, "_instantiator": "x"}})
         {'model': {'width': 8}}
     """
-    config: dict[str, Any] = {}
-    model = made_with(checkpoint)
-    if model:
-        config["model"] = {key: value for key, value in model.items() if key not in LINKS}
-    data = data_made_with(checkpoint)
-    return config | {"data": data} if data else config
+    model = {key: value for key, value in (made_with(checkpoint) or {}).items() if key not in LINKS}
+    config = {"model": model, "data": data_made_with(checkpoint)}
+    return {name: section for name, section in config.items() if section}
 
 
 def doubts(
@@ -133,8 +178,7 @@ def doubts(
         yield f"{subcommand} without --ckpt_path: the weights are the initial ones, untrained"
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     there = {base.__name__ for callback in callbacks for base in type(callback).__mro__}
-    lost = ", ".join(name for name in planned if name not in there)
-    if lost:
+    if lost := ", ".join(name for name in planned if name not in there):
         yield (
             f"--trainer.callbacks leaves out what the configurations name, {lost}: "
             "--trainer.callbacks+=NAME adds to it instead"

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import yaml
 from jsonargparse import get_loader
 
-from recurlight.cli.explain.shape import misshapen, repeated
 from recurlight.errors import RecurlightError
 
-__all__ = ["Arguments", "ConfigError", "Flag", "flags", "parse", "read", "split", "without"]
+__all__ = ["Arguments", "ConfigError", "nested", "plain", "read", "split"]
 
 
 CONFIG = "a YAML file or a recipe (see: recurlight recipes list)"
+ASK = ("-h", "--help", "--print_config")
 NEEDS = {"--config": CONFIG, "-c": CONFIG, "--trust": "a package whose classes files may name"}
+
+
+LISTS = ("--trainer.callbacks",)
+"""Lists to which a file adds and which a flag replaces; `--trainer.callbacks+` adds."""
 
 
 class ConfigError(RecurlightError, ValueError):
@@ -30,78 +35,76 @@ class Arguments(NamedTuple):
     """Values of `--config`, in order."""
     trusted: list[str]
     """Values of `--trust`."""
-    rest: list[str]
-    """Everything else, in order."""
-
-
-class Flag(NamedTuple):
-    """One setting of the command line."""
-
-    key: str
-    """Dotted path, without the dashes."""
-    value: str
+    settings: list[dict[str, Any]]
+    """All other flags in order, each as plain data."""
+    asked: list[str]
+    """What asks for an output instead of a run, such as `--help`, as it was given."""
 
 
 def split(arguments: Sequence[str]) -> Arguments:
-    """Take the `--config` and `--trust` arguments out of a command line.
+    """Take a command line apart.
+
+    Raises:
+        ConfigError: A word is no flag, or a flag has no value.
 
     Example:
-        >>> split(["-c", "a", "--x", "1", "--config=b"])
-        Arguments(configs=['a', 'b'], trusted=[], rest=['--x', '1'])
+        >>> split(["-c", "a", "--x.y", "1", "--z=[2]", "--help"])
+        Arguments(configs=['a'], trusted=[], settings=[{'x': {'y': '1'}}, {'z': [2]}], asked=['--help'])
     """
-    found = Arguments([], [], [])
-    words = iter(arguments)
-    for word in words:
+    found = Arguments([], [], [], [])
+    words = [*arguments]
+    while words:
+        word = words.pop(0)
         name, equals, value = word.partition("=")
-        if name not in NEEDS:
-            found.rest.append(word)
-            continue
-        value = value if equals else next(words, "")
-        if not value or value.startswith("--"):
-            raise ConfigError(f"{name} needs a value: {NEEDS[name]}")
-        if name == "--trust" and not all(part.isidentifier() for part in value.split(".")):
+        if not name.startswith("--") and name not in ("-c", "-h"):
+            raise ConfigError(f"'{word}' is not expected here: settings are written --key value")
+        asks = name in ASK or name.endswith(".help")
+        if not equals and name != "--print_config" and words and not words[0].startswith("--"):
+            value = words.pop(0)
+        if asks:
+            found.asked.extend([word] if equals else [name, value] if value else [name])
+        elif not value and (not equals or name in NEEDS):
+            raise ConfigError(f"{name} needs a value{f': {NEEDS[name]}' if name in NEEDS else ''}")
+        elif name == "--trust" and not all(part.isidentifier() for part in value.split(".")):
             raise ConfigError(f"--trust {value}: name a package, such as my_package")
-        (found.trusted if name == "--trust" else found.configs).append(value)
+        elif name in NEEDS:
+            (found.trusted if name == "--trust" else found.configs).append(value)
+        else:
+            # Numbers stay text until their type is known: `--data.path 123` is a name.
+            parsed = plain(value) if value else value
+            kept = parsed if isinstance(parsed, (list, dict, NoneType)) else value
+            replaced = [nested(name[2:], None)] if name in LISTS else []
+            found.settings.extend([*replaced, nested(name[2:], kept)])
     return found
 
 
-def flags(arguments: Sequence[str]) -> Iterator[Flag]:
-    """Iterate over the `--key value` and `--key=value` pairs of a command line.
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Write a setting with a dotted key as plain data.
 
     Example:
-        >>> [flag.key for flag in flags(["--a", "1", "--b=2", "--help", "--c"])]
-        ['a', 'b', 'help', 'c']
+        >>> nested("model.width", 3)
+        {'model': {'width': 3}}
     """
-    for index, word in enumerate(arguments):
-        if not word.startswith("--"):
-            continue
-        key, equals, value = word[2:].partition("=")
-        following = arguments[index + 1] if index + 1 < len(arguments) else ""
-        if not equals and not following.startswith("--"):
-            value = following
-        yield Flag(key, value)
-
-
-def without(arguments: Sequence[str], key: str) -> list[str]:
-    """Take a flag and its value out of a command line.
-
-    Example:
-        >>> without(["--a", "1", "--b=2", "--c"], "a"), without(["--a", "1", "--b=2", "--c"], "b")
-        (['--b=2', '--c'], ['--a', '1', '--c'])
-    """
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == f"--{key}":
-            next(words, None)
-        elif not word.startswith(f"--{key}="):
-            rest.append(word)
-    return rest
+    first, dot, rest = key.partition(".")
+    return {first: nested(rest, value) if dot else value}
 
 
 def parse(text: str) -> Any:
     """Parse YAML exactly as jsonargparse does (`1e-3` is a number)."""
     return get_loader("yaml")(text)
+
+
+def plain(value: Any) -> Any:
+    """Parse a text; it stays what it is where it is no YAML.
+
+    Example:
+        >>> plain("[1]"), plain("["), plain(2)
+        ([1], '[', 2)
+    """
+    try:
+        return parse(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, ValueError):
+        return value
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -112,41 +115,32 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content, twice = parse(text), repeated(text)
+        content, root = parse(text), yaml.compose(text, Loader=yaml.SafeLoader)
+        twice = next(_repeated(root, ()), None) if root else None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from error
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML, {error.problem or 'syntax error'}") from error
+        raise ConfigError(f"{path} cannot be read: {error}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # numbers and dates may be impossible
-        raise ConfigError(f"{path}: not valid YAML, {_one_line(error)}") from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML, {problem or error}") from error
     if twice:
         raise ConfigError(f"{path}, {twice}")
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError(
-            f"{path}: expected sections such as 'model:' and 'data:', found {_one_line(text)[:60]!r}"
-        )
-    for section in ("model", "trainer"):
-        if not isinstance(content.get(section) or {}, dict):
-            raise ConfigError(
-                f"{path}: '{section}' must hold settings, found {_one_line(content[section])!r}"
-            )
-    if wrong := misshapen(content):
-        raise ConfigError(f"{path}: {wrong}")
-    return {key: value for key, value in without_empty(content).items() if value is not None}
+    if not isinstance(content, dict | None):
+        found = " ".join(text.split())[:60]
+        raise ConfigError(f"{path}: expected sections such as 'model:' and 'data:', found {found!r}")
+    return {key: value for key, value in (content or {}).items() if value is not None}
 
 
-def without_empty(node: Any) -> Any:
-    """Drop `init_args:` that hold nothing, as when every line below is commented out."""
-    if isinstance(node, list):
-        return [without_empty(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    empty = {"init_args", "dict_kwargs"} if "class_path" in node else set()
-    return {k: without_empty(v) for k, v in node.items() if v is not None or k not in empty}
-
-
-def _one_line(value: object) -> str:
-    return " ".join(str(value).split())
+def _repeated(node: yaml.Node, above: tuple[yaml.Node, ...]) -> Iterator[str]:
+    """Say which key is set twice in one mapping, of which YAML keeps the last, or which node holds itself."""
+    if any(node is other for other in above):
+        yield f"line {node.start_mark.line + 1}: an alias refers to what it is part of"
+        return
+    seen = set()
+    for item in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for part in item if isinstance(item, tuple) else (item,):
+            yield from _repeated(part, (*above, node))
+        if isinstance(item, tuple) and isinstance(item[0], yaml.ScalarNode):
+            if item[0].value in seen:
+                yield f"line {item[0].start_mark.line + 1}: '{item[0].value}' is set twice"
+            seen.add(item[0].value)

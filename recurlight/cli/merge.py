@@ -1,4 +1,4 @@
-"""Lay configurations, plain dictionaries, over each other and make room for flags.
+"""Lay configurations, plain dictionaries, over each other.
 
 The command line merges its sources itself, checkpoint < configuration files < flags, before jsonargparse sees
 them, for two reasons: flags then win wherever they stand, and another class takes its own defaults instead of
@@ -7,18 +7,31 @@ inheriting the arguments that happen to have the same name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import yaml
+from recurlight.cli.config import ConfigError
 
-from recurlight.cli.config import ConfigError, Flag, parse
+__all__ = ["SPEC", "as_spec", "classes", "has_key", "overlay", "several"]
 
-__all__ = ["classes", "forget_switched", "has_key", "overlay"]
+SPEC = ("class_path", "init_args", "dict_kwargs")
+"""Keys under which a class and its arguments stand."""
 
-SPEC = {"class_path", "init_args", "dict_kwargs"}
 
 CALLBACKS = "callbacks"
 """The list that configurations add to, class by class, instead of replacing it."""
+
+
+def several(given: Any) -> list[Any]:
+    """Return a list for one or none."""
+    return given if isinstance(given, list) else [] if given is None or isinstance(given, bool) else [given]
+
+
+def as_spec(node: Any) -> dict[Any, Any]:
+    """Write a class's name, or bare arguments, `{count: 3}`, with the keys of `SPEC`."""
+    if isinstance(node, str):
+        return {"class_path": node}
+    return node if node.keys() & set(SPEC) else {"init_args": node}
 
 
 def _class_of(node: Any) -> str | None:
@@ -34,62 +47,58 @@ def _same_class(one: str, other: str) -> bool:
     return same_root and one.rsplit(".", 1)[-1] == other.rsplit(".", 1)[-1]
 
 
-def _as_spec(node: dict[str, Any]) -> dict[str, Any]:
-    """Write bare arguments, `{count: 3}`, as `{init_args: {count: 3}}`."""
-    return node if node.keys() & SPEC else {"init_args": node}
-
-
 def overlay(under: Any, over: Any) -> Any:
     """Lay one configuration over another.
 
     Sections merge key by key; lists and values are replaced; a class replaces another class together with its
     arguments, while the same class keeps the arguments that are not given anew. `callbacks` are laid over
-    each other by class, `x+` appends to a list, and `callbacks-` takes the classes that it names out.
+    each other by class, `x+` appends to a list, `callbacks-` takes the classes that it names out, and
+    settings without a class go to the last one of a list.
 
     Example:
         >>> overlay({"a": {"class_path": "X", "init_args": {"n": 1}}}, {"a": "Y"})
         {'a': 'Y'}
         >>> overlay({"a": {"class_path": "X", "init_args": {"n": 1}}}, {"a": {"n": 2}})
         {'a': {'class_path': 'X', 'init_args': {'n': 2}}}
+        >>> overlay({"a": ["X"]}, {"a+": "Y"})
+        {'a': ['X', 'Y']}
         >>> overlay({"callbacks": ["X", "Y"]}, {"callbacks-": "X", "callbacks": ["Z"]})
         {'callbacks': ['Y', 'Z']}
 
     Raises:
         ConfigError: A callback that is to be taken out is not there.
     """
+    if isinstance(over, (list, tuple)):
+        return [overlay({}, item) for item in over]
     if not isinstance(under, dict) and not isinstance(over, dict):
         return over
     old, new = _class_of(under), _class_of(over)
-    if old and new:
-        if not _same_class(old, new):
-            return over
-        under, over = ({"class_path": node} if isinstance(node, str) else node for node in (under, over))
-    elif old and isinstance(over, dict):
-        under, over = {"class_path": under} if isinstance(under, str) else under, _as_spec(over)
-    if not (isinstance(under, dict) and isinstance(over, dict)):
+    spelled = isinstance(under, dict) and isinstance(over, dict) and "init_args" in {*under, *over}
+    if isinstance(under, list) and under and not new:
+        return [*under[:-1], overlay(under[-1], over)]
+    if old and new and not _same_class(old, new):
+        under = {}
+    elif spelled or (old and (new or isinstance(over, dict))):
+        under, over = as_spec(under), as_spec(over)
+    if not isinstance(over, dict):
         return over
-    merged = dict(under)
+    merged = dict(under) if isinstance(under, dict) else {}
     for key, value in over.items():
         _lay(merged, key, value)
     return merged
 
 
-def _lay(merged: dict[str, Any], key: str, value: Any) -> None:
+def _lay(merged: dict[Any, Any], key: Any, value: Any) -> None:
     """Lay one setting over those of a section, in place."""
-    name = key.rstrip("+")
+    name = str(key).rstrip("+")
     if key == f"{CALLBACKS}-":
-        merged[CALLBACKS] = _without(_several(merged.get(CALLBACKS)), _several(value))
-    elif name != key and (name in merged or name == CALLBACKS):
-        merged[name] = [*_several(merged.get(name)), *_several(value)]
-    elif key == CALLBACKS and value is not None:
-        merged[key] = _by_class(_several(merged.get(key)), _several(value))
-    else:
-        merged[key] = overlay(merged.get(key, {} if isinstance(value, dict) else None), value)
-
-
-def _several(node: Any) -> list[Any]:
-    """Return a list for one or none."""
-    return node if isinstance(node, list) else [] if node is None else [node]
+        merged[CALLBACKS] = _without(several(merged.get(CALLBACKS)), several(value))
+    elif name != str(key):
+        merged[name] = [*several(merged.get(name)), *several(overlay({}, value))]
+    elif key == CALLBACKS and (isinstance(value, list) or _class_of(value)):
+        merged[key] = _by_class(several(merged.get(key)), several(value))
+    elif value is not None or key not in SPEC[1:]:  # all lines below may be commented out
+        merged[key] = overlay(merged.get(key, {}), value)
 
 
 def classes(nodes: Any) -> list[str]:
@@ -99,7 +108,7 @@ def classes(nodes: Any) -> list[str]:
         >>> classes(["mine.Timer", {"class_path": "X"}])
         ['Timer', 'X']
     """
-    return [kind.rpartition(".")[2] for kind in map(_class_of, _several(nodes)) if kind]
+    return [kind.rpartition(".")[2] for kind in map(_class_of, several(nodes)) if kind]
 
 
 def _names(node: Any, kind: str | None) -> bool:
@@ -114,7 +123,7 @@ def _by_class(under: list[Any], over: list[Any]) -> list[Any]:
     for node in over:
         place = next((index for index in free if _names(under[index], _class_of(node))), None)
         if place is None:
-            merged.append(node)
+            merged.append(overlay({}, node))
         else:
             free.remove(place)
             merged[place] = overlay(under[place], node)
@@ -131,48 +140,12 @@ def _without(under: list[Any], out: list[Any]) -> list[Any]:
     return under
 
 
-def _step(node: Any, part: str) -> dict[str, Any] | None:
-    """Return the mapping that holds `part` of a dotted path: the node itself or its `init_args`."""
+def has_key(node: Any, path: Sequence[Any]) -> bool:
+    """Return whether a setting is set in a configuration, wherever `init_args` and lists stand in it."""
+    if not path or isinstance(node, list):
+        return not path or any(has_key(item, path) for item in node)
     if not isinstance(node, dict):
-        return None
-    if part in node:
-        return node
-    inner = node.get("init_args")
-    return inner if isinstance(inner, dict) and part in inner else None
-
-
-def has_key(config: dict[str, Any], key: str) -> bool:
-    """Return whether a dotted path is set in a configuration, `init_args` being optional in it."""
-    node: Any = config
-    for part in key.split("."):
-        holder = _step(node, part)
-        if holder is None:
-            return False
-        node = holder[part]
-    return True
-
-
-def forget_switched(config: dict[str, Any], flag: Flag) -> None:
-    """Drop, in place, a node whose class the flag changes, so that the new class starts from its defaults.
-
-    Example:
-        >>> config = {"model": {"truncation": {"class_path": "LastCycles", "init_args": {"count": 1}}}}
-        >>> forget_switched(config, Flag("model.truncation", "LastUpdates"))
-        >>> config
-        {'model': {}}
-    """
-    node: Any = config
-    holder: dict[str, Any] | None = None
-    parts = flag.key.removesuffix(".class_path").split(".")
-    for part in parts:
-        holder = _step(node, part)
-        if holder is None:
-            return
-        node = holder[part]
-    try:
-        new = _class_of(parse(flag.value))
-    except yaml.YAMLError:
-        return
-    old = _class_of(node)
-    if holder is not None and old and new and not _same_class(old, new):
-        del holder[parts[-1]]
+        return False
+    names = (path[0], f"{path[0]}+")
+    found = (has_key(node[name], path[1:]) for name in names if name in node)
+    return any(found) or has_key(node.get("init_args"), path)

@@ -2,69 +2,101 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from recurlight.cli.checkpoint import NOTHING, read_checkpoint, require_usable, run_config
-from recurlight.cli.config import ConfigError, Flag, flags, parse, read, split, without
-from recurlight.cli.last import KEYWORDS, LOGS, find_last
-from recurlight.cli.merge import forget_switched, has_key, overlay
+from recurlight.cli.checkpoint import KEYWORDS, LOGS, NOTHING, find_last, read_checkpoint, run_config
+from recurlight.cli.config import ConfigError, read, split
+from recurlight.cli.merge import classes, has_key, overlay
 from recurlight.cli.overlays import check_overlays
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import named_by, own_packages
-from recurlight.cli.weights import read_weights, sections
+from recurlight.cli.weights import read_weights
 
-__all__ = ["DEFAULTS", "Request", "prepare"]
+__all__ = ["Request", "prepare"]
 
-DEFAULTS = {"model": {"optimizer": {"class_path": "recurlight.AdamATan2"}}}
-"""Defaults of the model that are classes; another class must not inherit their arguments."""
 
-Source = tuple[str, dict[str, Any]]
-"""A configuration file by the name that the user gave it, and its content."""
+class Source(NamedTuple):
+    """A part of the configuration."""
+
+    name: str
+    """As the user calls it; empty for flags and defaults."""
+    content: dict[str, Any]
 
 
 class Request(NamedTuple):
     """A command line with everything that it refers to read in."""
 
     subcommand: str
-    rest: list[str]
-    """Flags, as given."""
+    asked: list[str]
+    """What asks for an output instead of a run, such as `--help`."""
     config: dict[str, Any]
-    """Checkpoint and configuration files, laid over each other, without what the flags switch."""
-    sources: list[tuple[str, dict[str, Any]]]
-    """Each configuration file by the name that the user gave it."""
+    """All sources, laid over each other."""
+    sources: list[Source]
+    """Defaults, checkpoint, configuration files and flags; later ones win."""
     checkpoint: dict[str, Any]
     weights: dict[str, Any]
     """The checkpoint whose weights a new run begins with; empty if there is none."""
-    name: str
-    """Name of the run's folder: that of the first configuration."""
-    root: str
-    """Folder of the runs: the trainer's `default_root_dir`, unless the logger is given another."""
     packages: list[str]
     """Packages beyond recurlight, torch and Lightning whose classes may be named."""
 
     def arguments(self) -> list[str]:
         """Return the command line that jsonargparse parses."""
-        config = ["--config", yaml.safe_dump(self.config)] if self.config else []
-        return [self.subcommand, *config, *self.rest]
+        # Quoted throughout, for what PyYAML takes for text, such as 1e3, jsonargparse may take for a number.
+        return [self.subcommand, "--config", yaml.safe_dump(self.config, default_style='"'), *self.asked]
 
-    def sets(self, key: str) -> bool:
-        """Return whether a configuration or a flag sets a key, or something below it."""
-        return has_key(self.config, key) or self._is_flag(key)
+    @property
+    def logger(self) -> Any:
+        """The default of `trainer.logger`."""
+        return self.sources[0].content["trainer"]["logger"]
 
-    def _is_flag(self, key: str) -> bool:
-        given = (flag.key.replace("+", "").replace(".init_args", "") for flag in flags(self.rest))
-        return any(flag == key or flag.startswith(f"{key}.") for flag in given)
+    @property
+    def planned(self) -> list[str]:
+        """The names of the callbacks' classes in the configurations, below the flags."""
+        files = _merged(source for source in self.sources if source.name)
+        return classes((files.get("trainer") or {}).get("callbacks"))
 
-    def origin(self, key: str) -> str | None:
-        """Name the last configuration that sets a key, unless a flag sets it or something below it."""
-        if not key or self._is_flag(key):
-            return None
-        return next((name for name, content in reversed(self.sources) if has_key(content, key)), None)
+    def sets(self, path: Sequence[Any]) -> bool:
+        """Return whether anything but a default sets a key, or something below it."""
+        return any(has_key(content, path) for _, content in self.sources[1:])
+
+    def origin(self, path: Sequence[Any]) -> str:
+        """Name the last source that sets a key, with a colon; nothing for flags and for no key."""
+        found = (name for name, content in reversed(self.sources) if has_key(content, path))
+        name = next(found, "") if path else ""
+        return f"{name}: " if name else ""
+
+
+def defaults(subcommand: str, name: str, root: Any) -> dict[str, Any]:
+    """Return the defaults of the command line; another class must not inherit the arguments of one.
+
+    Args:
+        subcommand: Such as `fit`.
+        name: Name of the run's folder.
+        root: Folder of the runs: the trainer's `default_root_dir`, unless the logger is given another.
+    """
+    logger: Any = False  # evaluation prints a table and leaves no folder behind
+    if subcommand == "fit":
+        init = {"save_dir": root or LOGS, "name": name, "default_hp_metric": False}
+        logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": init}
+    config = {"model": {"optimizer": {"class_path": "recurlight.AdamATan2"}}, "trainer": {"logger": logger}}
+    # A callback writes predictions; kept in memory they would be gigabytes.
+    return config | ({"return_predictions": False} if subcommand == "predict" else {})
+
+
+def _merged(sources: Iterable[Source]) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    for name, content in sources:
+        for section in ("model", "trainer"):  # a later source would replace other things in silence
+            found = content.get(section, {})
+            if not isinstance(found, dict):
+                place = name or f"--{section}"
+                raise ConfigError(f"{place}: '{section}' must hold settings, found {found!r}")
+        config = overlay(config, content)
+    return config
 
 
 def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
@@ -75,64 +107,34 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
         arguments: What follows it.
         folder: Where recipes lie.
     """
-    configs, trusted, rest = split(arguments)
-    given = list(flags(rest))
-    files = [config_path(value, folder) for value in configs]
-    sources = [(value, read(file)) for value, file in zip(configs, files, strict=True)]
-    check_overlays(configs, [content for _, content in sources], folder)
-    name = files[0].stem if files else "run"
-    path, start = _value("ckpt_path", sources, given), _value("weights", sources, given)
-    weights = read_weights(start, path, subcommand)
+    given = split(arguments)
+    paths = [config_path(value, folder) for value in given.configs]
+    files = [Source(value, read(file)) for value, file in zip(given.configs, paths, strict=True)]
+    name = paths[0].stem if paths else "run"
+    sources = [*files, *(Source("", setting) for setting in given.settings)]
+    user = _merged(sources)
+    check_overlays(given.configs, [content for _, content in files], folder)
+    trainer = user.get("trainer") or {}
+    path, named = user.get("ckpt_path"), {section for _, content in files for section in content}
+    start = user.get("weights")
+    weights = read_weights(start, path, subcommand, user, whole="model" not in named)
     if path in KEYWORDS:
-        path = _last(path, subcommand, sources, given, name)
-        rest = without(rest, "ckpt_path")
-        sources.append(("--ckpt_path", {"ckpt_path": path}))
-    checkpoint = _checkpoint(path, subcommand, sources, given)
-    named = {section for _, content in sources for section in content}
-    own = sections(start, weights, named, _setter(sources, given))
-    merged = overlay(DEFAULTS, run_config(checkpoint) | own)
-    for _, content in sources:
-        merged = overlay(merged, content)
-    merged = copy.deepcopy(merged)  # the sources share their nodes with it
-    for flag in given:
-        forget_switched(merged, flag)
-    packages = [*trusted, *named_by(given), *own_packages(merged)]
-    roots = [parse(flag.value) for flag in given if flag.key == "trainer.default_root_dir"]
-    root = [(merged.get("trainer") or {}).get("default_root_dir"), *roots][-1] or LOGS
-    return Request(subcommand, rest, merged, sources, checkpoint, weights, name, root, packages)
+        path = find_last(path, subcommand == "fit", trainer, name)
+        sources.append(Source("", {"ckpt_path": path}))
+    checkpoint = _checkpoint(path, subcommand, user)
+    own = {section: value for section, value in run_config(weights).items() if section not in named}
+    made = Source(f"--weights {start}" if weights else f"--ckpt_path {path}", run_config(checkpoint) | own)
+    base = Source("", defaults(subcommand, name, trainer.get("default_root_dir")))
+    sources = [base, made, *sources]
+    config = _merged(sources)
+    packages = [*given.trusted, *named_by(given.settings), *own_packages(config)]
+    return Request(subcommand, given.asked, config, sources, checkpoint, weights, packages)
 
 
-def _value(key: str, sources: Sequence[Source], given: Sequence[Flag]) -> Any:
-    """Return what the last configuration says about a key of the root; a flag wins."""
-    values = [content[key] for _, content in sources if key in content]
-    values += [flag.value for flag in given if flag.key == key]
-    return values[-1] if values else None
-
-
-def _last(
-    keyword: str, subcommand: str, sources: Sequence[Source], given: Sequence[Flag], name: str
-) -> str | None:
-    """Find the checkpoint that a keyword means."""
-    trainer: dict[str, Any] = {}
-    for _, content in sources:
-        trainer = overlay(trainer, content.get("trainer") or {})
-    return find_last(keyword, subcommand == "fit", trainer, given, name)
-
-
-def _checkpoint(
-    path: Any, subcommand: str, sources: Sequence[Source], given: Sequence[Flag]
-) -> dict[str, Any]:
+def _checkpoint(path: Any, subcommand: str, user: dict[str, Any]) -> dict[str, Any]:
     """Read the checkpoint of a path; empty if there is none."""
     if path in NOTHING:
         return {}
     if not isinstance(path, str):
         raise ConfigError(f"ckpt_path: expected the path of a checkpoint, got {path!r}")
-    checkpoint = read_checkpoint(path)
-    require_usable(f"--ckpt_path {path}", checkpoint, subcommand, _setter(sources, given))
-    return checkpoint
-
-
-def _setter(sources: Sequence[Source], given: Sequence[Flag]) -> Callable[[str], bool]:
-    """Return what tells whether a configuration or a flag sets a key."""
-    keys = [flag.key for flag in given]
-    return lambda key: key in keys or any(has_key(content, key) for _, content in sources)
+    return read_checkpoint(path, subcommand, user)

@@ -13,13 +13,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import yaml
 from jsonargparse import set_parsing_settings
 
 from recurlight.checkpoints.trust import LIBRARIES, is_own
-from recurlight.cli.config import Flag, parse
 
-__all__ = ["allowing", "named_by", "own_packages"]
+__all__ = ["LIGHTNING", "allowing", "named_by", "own_packages"]
 
 PARTS = ("callbacks", "loggers", "plugins", "profilers", "strategies")
 LIGHTNING = ("lightning.Callback", *(f"lightning.pytorch.{part}" for part in PARTS))
@@ -42,29 +40,23 @@ def allowing(packages: Iterable[str]) -> Iterator[None]:
 
 
 def _paths(node: Any) -> Iterator[str]:
-    """Iterate over everything in a configuration that could be a class path."""
+    """Iterate over everything in plain data that could be a class path."""
     if isinstance(node, str) and CLASS_PATH.fullmatch(node):
         yield node
     for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
         yield from _paths(inner)
 
 
-def own_packages(config: dict[str, Any]) -> list[str]:
+def own_packages(config: Any) -> list[str]:
     """Return the packages of the current folder whose classes a configuration names."""
     return [path.partition(".")[0] for path in _paths(config) if is_own(path)]
 
 
-def named_by(flags: Iterable[Flag]) -> list[str]:
+def named_by(settings: Any) -> list[str]:
     """Return the packages that flags name.
 
     Example:
-        >>> named_by([Flag("model.optimizer", "lion.Lion"), Flag("data", "{class_path: mine.Data}")])
+        >>> named_by([{"model": {"optimizer": "lion.Lion"}}, {"data": {"class_path": "mine.Data"}}])
         ['lion', 'mine']
     """
-    found: list[str] = []
-    for flag in flags:
-        try:
-            found += [path.partition(".")[0] for path in _paths(parse(flag.value))]
-        except yaml.YAMLError:  # no class path, whatever it is
-            continue
-    return found
+    return [path.partition(".")[0] for path in _paths(settings)]

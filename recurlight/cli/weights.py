@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from recurlight.cli.checkpoint import NOTHING, CheckpointError, read_checkpoint, require_usable, run_config
-from recurlight.errors import CheckpointMismatch, UntrustedCode
+from recurlight.cli.checkpoint import NOTHING, read_checkpoint
+from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
 from recurlight.training.warm_start import WarmStart, take_weights
 
-__all__ = ["begin", "read_weights", "sections"]
+__all__ = ["begin", "read_weights"]
 
 
-def read_weights(path: Any, resumed: Any, subcommand: str) -> dict[str, Any]:
+def read_weights(
+    path: Any, resumed: Any, subcommand: str, user: dict[str, Any], whole: bool
+) -> dict[str, Any]:
     """Read the checkpoint that `--weights` names; empty if there is none.
 
     Args:
         path: What `--weights` says.
         resumed: What `--ckpt_path` says.
         subcommand: Such as `fit`.
+        user: What files and flags set.
+        whole: Whether its model is made anew too, because no configuration names another.
 
     Raises:
-        CheckpointError: It is no checkpoint, or no new training begins.
+        CheckpointError: It is no checkpoint, its model cannot be made, or no new training begins.
     """
     if path in NOTHING:
         return {}
@@ -33,29 +37,10 @@ def read_weights(path: Any, resumed: Any, subcommand: str) -> dict[str, Any]:
         raise CheckpointError(
             f"--weights {path} begins a new run and --ckpt_path {resumed} goes on with one: drop one of them"
         )
-    checkpoint = read_checkpoint(str(path), "--weights")
+    checkpoint = read_checkpoint(str(path), subcommand, user, "--weights", whole)
     if not checkpoint:
         raise CheckpointError(f"--weights {path}: name one checkpoint file")
     return checkpoint
-
-
-def sections(
-    path: Any, checkpoint: dict[str, Any], named: set[str], given: Callable[[str], bool]
-) -> dict[str, Any]:
-    """Return the sections of a checkpoint that no configuration has: without a recipe the model is its own.
-
-    Args:
-        path: What `--weights` says.
-        checkpoint: Its content.
-        named: Sections of the configurations.
-        given: Whether the user sets a key.
-
-    Raises:
-        CheckpointError: Its model cannot be made anew.
-    """
-    if checkpoint and "model" not in named:
-        require_usable(f"--weights {path}", checkpoint, "fit", given)
-    return {name: section for name, section in run_config(checkpoint).items() if name not in named}
 
 
 def begin(model: nn.Module, checkpoint: Mapping[str, Any], path: Any) -> WarmStart:

@@ -64,7 +64,7 @@ def products(hint: Any) -> tuple[type, ...]:
         ((<class 'dict'>,), ())
     """
     parts = get_args(hint)
-    if get_origin(hint) is collections.abc.Callable:
+    if get_origin(hint) is collections.abc.Callable and parts:
         made = get_args(parts[-1]) or parts[-1:]
         return tuple(kind for kind in made if isinstance(kind, type))
     return tuple(kind for part in parts for kind in products(part))

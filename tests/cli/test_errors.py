@@ -1,111 +1,343 @@
+# ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
+"""What a configuration is told before anything is made of it: plain data and signatures are enough."""
+
+from argparse import ArgumentError
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
 import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.loggers import Logger
 
-from recurlight.cli.explain.rules import explain
+from recurlight import AdamATan2, GradientTruncation, Halting, ImplicitGradient, RecursiveModule
+from recurlight.checkpoints.trust import Trust
+from recurlight.cli.explain import types
+from recurlight.cli.explain.blame import Run, blame
+from recurlight.cli.explain.check import Check, UsageError
+from recurlight.cli.explain.types import Setting
+from recurlight.data import PuzzleData
 
+from .fixtures import cache, failure, folder
 
-class Types:
-    def choices(self, owner, key):
-        places = {
-            (None, "model.truncation"): ("GradientTruncation", ["LastCycles", "LastUpdates"]),
-            ("recurlight.ImplicitGradient", "solver"): ("FixedPointSolver", ["PicardSolver"]),
-        }
-        return places.get((owner, key), ("class", []))
-
-    def settings(self, owner, section):
-        if owner is None and not section:
-            return "the command", ["model", "data", "trainer", "ckpt_path"]
-        known = {"model": ("RecursiveModule", ["width", "cycles"]), "x.LastCycles": ("LastCycles", ["count"])}
-        return known.get(owner or section, (section, []))
-
-
-def told(message):
-    return str(explain(message, Types()))
+TRUST = Trust(["lightning.pytorch"])
+RECIPE = "name a recipe (--config NAME, see: recurlight recipes list) or set each"
 
 
-NESTED = """Parser key "model.truncation":
+class Matching(Protocol):
+    """What parts may have in common without a base; whether they have, jsonargparse judges."""
 
-  - Expected a path but LastCycle either not accessible or invalid
-  - Problem with given class_path '{path}':
-    {reason}"""
+    def __call__(self) -> int: ...
+
+
+class NeedsSize(Callback):
+    """Takes a size, called as the one that links a model to its data."""
+
+    def __init__(self, seq_len: int) -> None: ...
+
+
+def told(hint, value, default=types.REQUIRED, linked=None, inherited=None):
+    """Return what is wrong with the value of a setting `a`; an empty text for nothing."""
+    check = Check(TRUST, linked or {}, inherited or {})
+    try:
+        check.value(value, Setting(hint, default), ("a",))
+        check.finish()
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("hint", "values"),
+    [
+        (int, [3, "3", "-1"]),
+        (float, [3, 0.5, "1e-3", ".nan"]),
+        (bool, [True, "false", "yes"]),
+        (str, ["x", "3", "null", "{"]),
+        (str | None, [None, "3"]),
+        (Literal[4, "a"], [4, "4", "a"]),
+        (list[int], [[], [1, "2"], "[1, 2]"]),
+        (tuple[float, float | torch.Tensor], [[0.9, 0.95], "[0.9, 1]"]),
+        (dict[str, int], [{}, {"a": "1"}, "{a: 1}"]),
+        (dict[int, int], [{3: 4}, {"3": 4}]),
+        (Any, [None, 3, {"a": [1]}]),
+        (Path, ["x", 3]),  # judged by jsonargparse, as is all that is no plain data
+        (Callable | None, ["torch.nn.functional.gelu", None]),
+        (Halting, ["FixedHalting", {"class_path": "recurlight.FixedHalting"}, "{class_path: FixedHalting}"]),
+        (Halting | None, [None, {"class_path": "FixedHalting", "init_args": None}]),
+        (list[Callback] | Callback | None, [[], "ModelSummary", ["ModelSummary", {"class_path": "Timer"}]]),
+        (Callable | str | None, ["os.abort", "runs.x"]),
+        (Matching, ["mine.Part", {"class_path": "mine.Part"}]),
+        (OptimizerCallable, ["{class_path: torch.optim.SGD, init_args: {lr: 1}}"]),
+        (OptimizerCallable, ["AdamW", {"class_path": "AdamATan2", "init_args": {"lr": "1e-3"}}]),
+        (LRSchedulerCallable | None, [None, {"class_path": "StepLR", "init_args": {"step_size": 3}}]),
+        (LRSchedulerCallable, ["ReduceLROnPlateau"]),  # two of that name
+        (ImplicitGradient, [{"solver": {"tolerance": 0.1}}, {"solver": "PicardSolver"}]),
+        (Callback, [{"class_path": "ModelCheckpoint", "init_args": {"train_time_interval": "0:10:00"}}]),
+        (Callback, [{"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.5, "multi_avg_fn": None}}]),
+        (PuzzleData, [{"class_path": "AdditionData", "init_args": {"batch_size": 4}}]),
+    ],
+)
+def test_what_is_right_passes(hint, values):
+    """Fails if something is refused that jsonargparse takes."""
+    assert [told(hint, value) for value in values] == [""] * len(values)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "text"),
+    [
+        (int, "abc", "a: expected int, got 'abc'"),
+        (int, True, "a: expected int, got true"),
+        (int, None, "a: expected int, got null"),
+        (int, "null", "a: expected int, got 'null'"),
+        (int | None, 1.5, "a: expected int or null, got 1.5"),
+        (float, "x", "a: expected float, got 'x'"),
+        (bool, 1, "a: expected true or false, got 1"),
+        (str, 3, "a: expected str, got 3"),
+        (Literal[4, 6] | None, 5, "a: expected one of 4, 6 or null, got 5"),
+        (float | torch.Tensor, "x", "a: expected float or Tensor, got 'x'"),
+        (list[int], 3, "a: expected a list of int, got 3"),
+        (list[int], ["x"], "a: expected int, got 'x'"),
+        (dict[str, int], [1], "a: expected settings, got [1]"),
+        (dict[str, int], {"latent": "x"}, "a: expected int, got 'x'"),
+        (dict[str, int], {3: 1}, "a: expected str, got 3"),
+        (Path, None, "a: expected Path, got null"),
+    ],
+)
+def test_mistyped_values(hint, value, text):
+    assert told(hint, value) == text
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "text"),
+    [
+        (
+            GradientTruncation,
+            "LastCycle",
+            "a: 'LastCycle' is not a known GradientTruncation; did you mean 'LastC",
+        ),
+        (
+            GradientTruncation,
+            "FixedHalting",
+            "a: 'FixedHalting' is not a known GradientTruncation; known: EveryU",
+        ),
+        (
+            GradientTruncation,
+            "recurlight.FixedHalting",
+            "a: recurlight.FixedHalting is no GradientTruncation; kn",
+        ),
+        (
+            GradientTruncation,
+            "recurlight.LastCycle",
+            "a: recurlight has no 'LastCycle'; did you mean 'LastCycles'?",
+        ),
+        (
+            GradientTruncation,
+            "GradientTruncation",
+            "a: 'GradientTruncation' is abstract: choose a class, before any",
+        ),
+        (GradientTruncation, 3, "a: expected GradientTruncation, got 3; known: EveryUpdate, "),
+        (GradientTruncation, None, "a: expected GradientTruncation, got null; known: EveryUpdate, "),
+        (GradientTruncation, "{", "a: '{' is no name of a class, such as LastCycles or mine.MyRefiner"),
+        (
+            GradientTruncation,
+            "mine.A",
+            "a: there is no module 'mine' for mine.A, neither installed nor in the cur",
+        ),
+        (
+            GradientTruncation,
+            "os.system",
+            "a: 'os.system' was not imported, for a file must not choose which code",
+        ),
+        (
+            Callable | None,
+            "os.abort",
+            "a: 'os.abort' was not imported, for a file must not choose which code",
+        ),
+        (OptimizerCallable, "AdmW", "a: 'AdmW' is not a known Optimizer; did you mean 'AdamW'?"),
+        (
+            OptimizerCallable,
+            "recurlight.MixerCell",
+            "a: recurlight.MixerCell is no Optimizer; known: AdamATan2, ",
+        ),
+        (
+            OptimizerCallable,
+            None,
+            "a: expected a class that makes an Optimizer, got null; known: AdamATan2, ",
+        ),
+        (Logger | bool | None, "CSVLoggr", "a: 'CSVLoggr' is not a known Logger; did you mean 'CSVLogger'?"),
+        (
+            list[Callback] | None,
+            ["EMAWeightAverging"],
+            "a: 'EMAWeightAverging' is not a known Callback; did you",
+        ),
+    ],
+)
+def test_wrong_classes(hint, value, text):
+    """Fails if a class is not known, may not be imported, or belongs to another axis, and passes."""
+    assert told(hint, value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "text"),
+    [
+        (
+            GradientTruncation,
+            {"class_path": "LastCycles", "init_args": {"cuont": 3}},
+            "a.cuont: LastCycles has no setting 'cuont'; did you mean 'count'?",
+        ),
+        (
+            GradientTruncation,
+            {"class_path": "LastCycles", "count": 3},
+            "a: 'count' stands beside class_path; its arguments belong under init_args",
+        ),
+        (
+            GradientTruncation,
+            {"class_path": "LastCycles", "init_args": [3]},
+            "a: init_args must hold settings, found [3]",
+        ),
+        (
+            ImplicitGradient,
+            {"solver": {"class_path": "PicardSolver", "init_args": {"tolernce": 1}}},
+            "a.solver.tolernce: PicardSolver has no setting 'tolernce'; did you mean 'tolerance'?",
+        ),
+        (ImplicitGradient, {"solver": {"damping": "x"}}, "a.solver.damping: expected float, got 'x'"),
+        (
+            OptimizerCallable,
+            {"class_path": "AdamATan2", "init_args": {"llr": 1}},
+            "a.llr: AdamATan2 has no setting 'llr'; did you mean 'lr'?",
+        ),
+        (
+            list[Callback],
+            [{"class_path": "EMAWeightAveraging", "init_args": {"deca": 1}}],  # it takes **kwargs
+            "a.deca: EMAWeightAveraging has no setting 'deca'; did you mean 'decay'?",
+        ),
+        (
+            PuzzleData,
+            {"class_path": "AdditionData", "init_args": {"batch_sizee": 1}},  # it passes **settings on
+            "a.batch_sizee: AdditionData has no setting 'batch_sizee'; did you mean 'batch_size'?",
+        ),
+        (
+            RecursiveModule,
+            {"widht": 3},
+            "a.widht: RecursiveModule has no setting 'widht'; did you mean 'width'?",
+        ),
+        (RecursiveModule, {3: 3}, "a.3: RecursiveModule has no setting 3; known: vocab_size, "),
+        (
+            Trainer,
+            {"logger.x": 3},
+            "a.logger.x: Trainer has no setting 'logger.x': write it as two levels, logger: and below it x:",
+        ),
+        (Halting, {"bias": 1}, "missing: a.class_path; known: ConvergenceHalting, "),
+        (Callback, {"decay": 1}, "missing: a.class_path; known: BackboneFinetuning, "),
+        (LRSchedulerCallable, {"step_size": 1}, "missing: a.class_path; known: LinearWarmup, "),
+        (LRSchedulerCallable, "StepLR", f"missing: a.step_size; {RECIPE}"),
+        (PuzzleData, {"class_path": "TableData"}, f"missing: a.path; {RECIPE}"),
+    ],
+)
+def test_wrong_and_missing_settings(hint, value, text):
+    assert told(hint, value).startswith(text)
+
+
+def test_links_and_defaults_in_a_place_count():
+    """Fails if a setting that follows from another can be set, or has to be."""
+    linked = {("a", name): f"data.{name}" for name in ("vocab_size", "seq_len")}
+    model = {"truncation": "LastCycles", "halting": "FixedHalting"}
+    assert told(RecursiveModule, model, linked=linked) == f"missing: a.refiner; {RECIPE}"
+    text = told(RecursiveModule, {**model, "seq_len": 3}, linked=linked)
+    assert text == "a.seq_len: this follows from data.seq_len: leave it out"
+    assert told(list[Callback], ["NeedsSize"], linked={("model", "seq_len"): "data.seq_len"}).startswith(
+        "missing"
+    )
+    assert told(Logger, "CSVLogger") == f"missing: a.save_dir; {RECIPE}"
+    assert told(Logger, "CSVLogger", inherited={("a",): {"save_dir": "runs"}}) == ""
+
+
+def test_null_is_right_where_it_is_the_default():
+    """Fails if a setting whose hint forgets the null of its default is refused."""
+    assert told(int, None, default=None) == ""
+
+
+def test_a_known_class_is_remembered_with_its_place():
+    """Fails if an error of its constructor cannot be placed."""
+    check = Check(TRUST, {}, {})
+    check.value(["ModelCheckpoint", "EMAWeightAveraging"], Setting(list[Callback]), ("trainer", "callbacks"))
+    assert check.places == dict.fromkeys((ModelCheckpoint, EMAWeightAveraging), ("trainer", "callbacks"))
+    check.value("AdamATan2", Setting(OptimizerCallable), ("model", "optimizer"))
+    assert check.places[AdamATan2] == ("model", "optimizer")
 
 
 @pytest.mark.parametrize(
     ("message", "line"),
     [
         (
-            "unrecognized arguments: --model.widht 3",
-            "model.widht: RecursiveModule has no setting 'widht'; did you mean 'width'?",
+            'Parser key "a.b":\n  Problem with given class_path X:\n    Parser key "d":\n      unheard of',
+            "a.b.d: unheard of",
         ),
+        ("Subcommand 'fit' does not accept option 'x'", "Subcommand 'fit' does not accept option 'x'"),
         (
-            "Subcommand 'fit' does not accept option 'model.widht'",
-            "model.widht: RecursiveModule has no setting 'widht'; did you mean 'width'?",
+            'Parser key "a":\n  Does not validate against any of the Union subtypes\n  Errors:\n    - told\n'
+            "    - Expected a <class 'NoneType'>\n  Given value type: <class 'str'>\n  Given value: x",
+            "a: told",
         ),
-        (
-            "Subcommand 'fit' does not accept option 'modle.width'",
-            "modle: there is no section 'modle'; did you mean 'model'?",
-        ),
-        ("unrecognized arguments: foo", "'foo' is not expected here: settings are written --key value"),
-        (
-            NESTED.format(path="x.LastCycles", reason="Option 'cuont' is not accepted"),
-            "model.truncation.cuont: LastCycles has no setting 'cuont'; did you mean 'count'?",
-        ),
-        (
-            NESTED.format(path="mine.A", reason="No module named 'mine'"),
-            "model.truncation: there is no module 'mine' for mine.A, "
-            "neither installed nor in the current folder",
-        ),
-        (
-            NESTED.format(
-                path="recurlight.ImplicitGradient",
-                reason='Parser key "solver":\n      Expected a dot import path string: Picrd',
-            ),
-            "model.truncation.solver: 'Picrd' is not a known FixedPointSolver; known: PicardSolver",
-        ),
-        (
-            'Parser key "model.truncation":\n  - Expected a dot import path string: LastCycle',
-            "model.truncation: 'LastCycle' is not a known GradientTruncation; did you mean 'LastCycles'?",
-        ),
-        (
-            "Parser key \"model.width\":\n  Expected a <class 'int'>. Got value: abc",
-            "model.width: expected int, got 'abc'",
-        ),
-        (
-            'Parser key "trainer.max_epochs":\n  Does not validate against any of the Union subtypes\n'
-            "  Subtypes: [<class 'int'>, <class 'NoneType'>]\n  Errors:\n    - Expected a <class 'int'>\n"
-            "    - Expected a <class 'NoneType'>\n  Given value type: <class 'str'>\n  Given value: abc",
-            "trainer.max_epochs: expected int or null, got 'abc'",
-        ),
-        (
-            'Linked "model.vocab_size" must be given via "data.vocab_size".',
-            "model.vocab_size: this follows from data.vocab_size: leave it out",
-        ),
-        ("argument --model.width: expected one argument", "--model.width needs a value"),
+        ("some text. Got value: x", "some text"),
     ],
 )
-def test_messages_become_one_line(message, line):
-    assert told(message) == line
+def test_other_messages_are_cut_to_the_line_that_tells(message, line):
+    """Fails if advice about jsonargparse itself is shown, or nothing."""
+    assert str(blame(ArgumentError(None, message), Run({}, [], bool))) == line
 
 
-def test_missing_settings_are_listed_without_the_command():
-    text = told("the following arguments are required: fit.model.refiner, fit.data")
-    assert text.startswith("missing: model.refiner, data; ")
-    assert "recurlight recipes list" in text
+def test_a_flag_without_value_and_a_word_that_is_no_flag(capsys):
+    assert failure(capsys, "fit", "--config", "tiny", "--model.width") == "--model.width needs a value"
+    text = failure(capsys, "fit", "--config", "tiny", "foo")
+    assert text == "'foo' is not expected here: settings are written --key value"
 
 
-def test_a_message_without_a_rule_stays_readable():
-    assert told('Parser key "a.b":\n  something\n    unheard of') == "a.b: something unheard of"
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--modle.width", "3"], "modle: recurlight fit has no setting 'modle'; did you mean 'model'?"),
+        (["--model.refiner.latent_steps", "x"], "model.refiner.latent_steps: expected int, got 'x'"),
+        (
+            ["--model.refiner.init_args.latent.layers", "x"],
+            "model.refiner.latent.layers: expected int, got 'x'",
+        ),
+        (
+            ["--trainer.callbacks+=ModelSummry"],
+            "trainer.callbacks: 'ModelSummry' is not a known Callback; did you",
+        ),
+        (
+            ["--trainer.callbacks+=ModelSummary", "--trainer.callbacks.max_depht", "2"],
+            "trainer.callbacks.max_depht: ModelSummary has no setting 'max_depht'; did you mean 'max_depth'?",
+        ),
+        (
+            ["--model.optimizer", "AdamW", "--model.optimizer.lrr", "1"],
+            "model.optimizer.lrr: AdamW has no setting",
+        ),
+        (["--trainer", "3"], "--trainer: 'trainer' must hold settings, found '3'"),
+        (["--model.width", "wide", "--print_config"], "model.width: expected int, got 'wide'"),
+    ],
+)
+def test_flags_are_checked_as_files_are(capsys, words, text):
+    """Fails if a way to write a flag leads past the check."""
+    assert failure(capsys, "fit", "--config", "tiny", *words).startswith(text)
 
 
-def test_abstract_classes_come_with_the_concrete_ones():
-    text = told('Parser key "model.truncation":\n  Expected an instantiatable class, but x.Base is abstract')
-    assert "'Base' is abstract" in text
-    assert text.endswith("known: LastCycles, LastUpdates")
-
-
-def test_an_optimizers_message_is_unwrapped():
-    text = told(
-        'Parser key "model.optimizer":\n  Type typing.Callable[[X], Y] expects a function or a callable '
-        "class: Option 'cuont' is not accepted. "
-        "Got value: Namespace(class_path='x.LastCycles', init_args=Namespace())"
-    )
-    assert text == "model.optimizer.cuont: LastCycles has no setting 'cuont'; did you mean 'count'?"
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("model: {width: x}", "over.yaml: model.width: "),
+        ("trainer: {callbacks: [Timr]}", "over.yaml: trainer.callbacks: "),
+        ("trainer: {callbacks+: {class_path: Timer, init_args: {x: 1}}}", "over.yaml: trainer.callbacks.x: "),
+    ],
+)
+def test_the_file_is_named_that_set_it_last(folder, capsys, text, start):
+    """Fails if a setting of a list or of `key+` is not found in its file, or a flag's is."""
+    (folder / "over.yaml").write_text(text)
+    arguments = ["fit", "--config", "tiny", "--config", "over.yaml"]
+    assert failure(capsys, *arguments).startswith(start)
+    assert failure(capsys, *arguments, "--model.width", "y").startswith("model.width: expected int, got 'y'")

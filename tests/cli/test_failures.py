@@ -42,7 +42,7 @@ def test_checkpoints_that_cannot_be_read_are_named(folder, capsys, name):
         (["--model.width", "wide"], ["model.width: expected int, got 'wide'"]),
         (["--model.width="], ["model.width: expected int, got ''"]),
         (["--model.halting", "null"], ["model.halting: expected Halting, got null"]),
-        (["--model.refiner.latent", "mine.Cell"], ["there is no module 'mine'"]),
+        (["--model.refiner.latent", "mine.Cell"], ["mine.Cell cannot be found: No module named 'mine'"]),
         (["--model.truncation.count", "0"], ["LastCycles"]),
         (["--trainer.callbacks", "[EMAWeightAverging]"], ["did you mean 'EMAWeightAveraging'"]),
         (["--config", "tinny"], ["--config tinny is neither a file nor a recipe", "did you mean 'tiny'"]),
@@ -57,7 +57,7 @@ def test_mistakes_are_one_line(capsys, arguments, parts):
 def test_a_cell_is_none_of_the_other_modules(capsys):
     """Breaks when halting policies, which are modules too, are offered as cells."""
     text = failure(capsys, "fit", "--config", "tiny", "--model.refiner.latent", "3")
-    assert "'3' is not a known Module; known: ConvTransformerCell, MixerCell, TransformerCell" in text
+    assert "expected Module, got '3'; known: ConvTransformerCell, MixerCell, TransformerCell" in text
     assert "Halting" not in text
     text = failure(capsys, "fit", "--config", "tiny", "--model.refiner.latent", "Linaer")
     assert text.endswith("did you mean 'Linear'?")

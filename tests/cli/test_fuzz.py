@@ -132,7 +132,7 @@ def damages(draw):
 @BOUNDED
 @given(mutations())
 def test_a_recipe_with_something_wrong_names_the_place(composing, mutation):
-    """Fails without `misshapen`, `wrong_nulls` or `blame`: each leaves tracebacks."""
+    """Fails without `Check` or `blame`: each leaves tracebacks."""
     text, names = mutation
     status, line = outcome(text, composing)
     assert status == 0 or any(name in line for name in names) or "missing: " in line
@@ -151,8 +151,11 @@ def test_a_damaged_text_names_the_file(composing, text):
     [
         ("model: {width: 3, width: 4}", "mutant.yaml, line 1: 'width' is set twice"),
         ("model: &a {x: *a}", "mutant.yaml, line 1: an alias refers to what it is part of"),
-        ("model.width: 3", "mutant.yaml: write 'model.width' as two levels, model: and below it width:"),
-        ("model: {3: 4}", "mutant.yaml: model: 3 is no name of a setting"),
+        (
+            "model.width: 3",
+            "has no setting 'model.width': write it as two levels, model: and below it width:",
+        ),
+        ("model: {3: 4}", "mutant.yaml: model.3: RecursiveModule has no setting 3; known: "),
         ("model: {halting: {class_path: [x]}}", "model.halting: ['x'] is no name of a class"),
         ("model: {halting: {class_path: X, tolerance: 1}}", "'tolerance' stands beside class_path; its arg"),
         ("model: {halting: {class_path: X, init_args: 3}}", "init_args must hold settings, found 3"),
@@ -160,13 +163,19 @@ def test_a_damaged_text_names_the_file(composing, text):
         ("model: {optimizer: {init_args: {lr: null}}}", "model.optimizer.lr: expected float, got null"),
         (
             "trainer: {callbacks: [{init_args: {decay: 1}}]}",
-            "trainer.callbacks.decay: Callback has no set",
+            "missing: trainer.callbacks.class_path; known: BackboneFinetuning, ",
         ),
-        ("model: {scheduler: 3}", "model.scheduler: expected a class or null, got '3'"),
         (
-            "model: {decoder: {}}",
-            "model.decoder: expected Decoder or null, got '{}'; known: Token",
+            "model: {scheduler: 3}",
+            "model.scheduler: expected a class that makes an LRScheduler or null, got 3; known: Linear",
         ),
+        ("model: {decoder: {}}", "missing: model.decoder.class_path; known: TokenDecoder"),
+        (
+            "model: {truncation: {class_path: LastPerLevel, init_args: {counts: {3: 1}}}}",
+            "mutant.yaml: model.truncation.counts: expected str, got 3",
+        ),
+        ("model: {vocab_size: 3}", "mutant.yaml: model.vocab_size: this follows from data.vocab_size: leave"),
+        ("model: 3", "mutant.yaml: 'model' must hold settings, found 3"),
         ("model: {inner: {width: 3}}", "model.inner: RecursiveModule has no setting 'inner'"),
         ("trainer: {max_steps: -5}", "trainer.max_steps: `max_steps` must be a non-negative integer or -1"),
         ("trainer: {devices: 0}", "trainer.devices: `Trainer(devices=0)` value is not a valid input"),
@@ -189,7 +198,7 @@ def test_arguments_without_a_class_are_told_so(composing):
     config = yaml.safe_load(TINY)
     config["model"]["scheduler"] = {"init_args": {"warmup": 1}}
     line = outcome(yaml.safe_dump(config), composing)[1]
-    assert "model.scheduler: no LRScheduler is named: set its class_path; known: LinearWarmup, " in line
+    assert "missing: model.scheduler.class_path; known: LinearWarmup, " in line
 
 
 def test_init_args_whose_lines_are_commented_out_are_none(composing):

@@ -6,14 +6,23 @@ import os
 import pytest
 
 from recurlight.__main__ import main
-from recurlight.cli.checkpoint import CheckpointError
-from recurlight.cli.config import flags
-from recurlight.cli.last import find_last
+from recurlight.cli.checkpoint import find_last
+from recurlight.cli.config import split
+from recurlight.cli.merge import overlay
 from recurlight.cli.request import prepare
+from recurlight.errors import CheckpointError
 
 from .fixtures import cache, failure, folder
 
 FIT = ["fit", "--config", "tiny", "--trainer.enable_progress_bar", "false"]
+
+
+def found_by(trainer, words):
+    """Return what `last` finds for settings of the trainer with flags laid over them."""
+    config = {"trainer": trainer}
+    for setting in split(words).settings:
+        config = overlay(config, setting)
+    return find_last("last", True, config["trainer"], "name")
 
 
 def touch(path, age):
@@ -75,15 +84,14 @@ def test_it_is_where_the_logger_writes(folder, trainer, words, place):
     """Fails if a setting of the logger is overlooked, in a configuration or as a flag."""
     found = folder / place / "checkpoints/last.ckpt"
     touch(found, 2)
-    given = find_last("last", True, trainer, list(flags(words)), "name")
-    assert os.path.abspath(given) == str(found)
+    assert os.path.abspath(found_by(trainer, words)) == str(found)
 
 
 def test_a_folder_may_have_a_space(folder):
     """Fails if the flag is taken for several folders."""
     touch(folder / "my runs/last.ckpt", 1)
     words = ["--trainer.callbacks.dirpath", "my runs"]
-    assert find_last("last", True, {}, list(flags(words)), "name") == "my runs/last.ckpt"
+    assert found_by({}, words) == "my runs/last.ckpt"
 
 
 def test_it_is_the_newest_of_all(folder):
@@ -92,10 +100,10 @@ def test_it_is_the_newest_of_all(folder):
     touch(folder / "runs/other/version_0/checkpoints/last.ckpt", 9)
     touch(folder / "kept/step=5.ckpt", 3)
     callbacks = ["ModelSummary", {"class_path": "ModelCheckpoint", "init_args": {"dirpath": "kept"}}]
-    assert find_last("last", True, {}, [], "name") == "runs/name/version_10/checkpoints/last.ckpt"
-    assert find_last("last", True, {"callbacks": callbacks}, [], "name") == "kept/step=5.ckpt"
+    assert find_last("last", True, {}, "name") == "runs/name/version_10/checkpoints/last.ckpt"
+    assert find_last("last", True, {"callbacks": callbacks}, "name") == "kept/step=5.ckpt"
     touch(folder / "runs/name/version_2/checkpoints/epoch=1.ckpt", 4)
-    assert "version_2" in find_last("last", True, {"callbacks": callbacks}, [], "name")
+    assert "version_2" in find_last("last", True, {"callbacks": callbacks}, "name")
 
 
 def test_the_error_names_every_place():
@@ -103,8 +111,8 @@ def test_the_error_names_every_place():
     callbacks = {"class_path": "ModelCheckpoint", "init_args": {"dirpath": "kept"}}
     trainer = {"callbacks": callbacks}
     with pytest.raises(CheckpointError, match=r"no kept/\*.ckpt nor runs/x/\*/checkpoints/\*.ckpt"):
-        find_last("last", True, trainer, [], "x")
-    assert find_last("auto", True, trainer, [], "x") is None
+        find_last("last", True, trainer, "x")
+    assert find_last("auto", True, trainer, "x") is None
 
 
 def test_a_config_may_say_it(folder, capsys):

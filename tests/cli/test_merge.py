@@ -1,7 +1,7 @@
 import pytest
 
-from recurlight.cli.config import ConfigError, Flag, read, split
-from recurlight.cli.merge import forget_switched, has_key, overlay
+from recurlight.cli.config import ConfigError, nested, read, split
+from recurlight.cli.merge import has_key, overlay
 
 RECIPE = {
     "model": {
@@ -92,6 +92,13 @@ def test_arguments_follow_a_class_given_as_a_bare_name():
     assert node == {"class_path": "LastCycles", "init_args": {"count": 3}}
 
 
+def test_arguments_may_be_written_in_both_ways():
+    """Fails if arguments of a class that a default names end up in two places."""
+    over = overlay({"a": {"n": 1}}, {"a": {"init_args": {"m": 2}}})
+    assert over == {"a": {"init_args": {"n": 1, "m": 2}}}
+    assert overlay(over, {"a": {"k": 3}}) == {"a": {"init_args": {"n": 1, "m": 2, "k": 3}}}
+
+
 def test_merging_leaves_its_inputs_alone():
     over = {"model": {"truncation": {"count": 3}}}
     overlay(RECIPE, over)
@@ -100,32 +107,67 @@ def test_merging_leaves_its_inputs_alone():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "kept"),
+    ("words", "truncation"),
     [
-        ("model.truncation", "LastUpdates", False),
-        ("model.truncation.class_path", "LastUpdates", False),
-        ("model.truncation", "{class_path: LastUpdates}", False),
-        ("model.truncation", "LastCycles", True),
-        ("model.truncation.count", "3", True),
-        ("model.truncation", "null", True),
-        ("model.nothing", "LastUpdates", True),
+        (["--model.truncation", "LastUpdates"], "LastUpdates"),
+        (["--model.truncation.class_path", "LastUpdates"], {"class_path": "LastUpdates"}),
+        (["--model.truncation={class_path: LastUpdates}"], {"class_path": "LastUpdates"}),
+        (["--model.truncation", "LastCycles"], {"class_path": "LastCycles", "init_args": {"count": 1}}),
+        (
+            ["--model.truncation.count", "3"],
+            {"class_path": "recurlight.LastCycles", "init_args": {"count": "3"}},
+        ),
+        (["--model.truncation", "null"], None),
+        (
+            ["--model.truncation", "LastUpdates", "--model.truncation.init_args.count", "2"],
+            {"class_path": "LastUpdates", "init_args": {"count": "2"}},
+        ),
     ],
 )
-def test_a_flag_that_switches_a_class_drops_its_arguments(key, value, kept):
-    config = overlay(RECIPE, {"model": {"other": 1}})
-    forget_switched(config, Flag(key, value))
-    assert ("truncation" in config["model"]) == kept
+def test_flags_are_laid_over_as_files_are(words, truncation):
+    """Fails if a flag that switches a class keeps its arguments, or one that does not loses them."""
+    config = RECIPE
+    for setting in split(words).settings:
+        config = overlay(config, setting)
+    assert config["model"]["truncation"] == truncation
+    assert config["model"]["width"] == 8
 
 
 def test_a_flag_reaches_through_init_args():
     config = {"model": {"refiner": {"class_path": "A", "init_args": {"latent": {"class_path": "MixerCell"}}}}}
-    forget_switched(config, Flag("model.refiner.latent", "TransformerCell"))
-    assert config["model"]["refiner"]["init_args"] == {}
+    over = overlay(config, nested("model.refiner.latent", "TransformerCell"))
+    assert over["model"]["refiner"] == {"class_path": "A", "init_args": {"latent": "TransformerCell"}}
 
 
-def test_has_key_looks_through_init_args():
-    assert has_key(RECIPE, "model.truncation.count")
-    assert not has_key(RECIPE, "model.truncation.cuont")
+def test_lists_grow_and_their_last_class_is_set():
+    """Fails if `key+` replaces the list, or a setting does not go to the class that was named last."""
+    words = ["--a+=X", "--a.n", "1", "--a+", "Y", "--a.n=2", "--a+=[Z, {class_path: W}]"]
+    config = {}
+    for setting in split(words).settings:
+        config = overlay(config, setting)
+    one, two = ({"class_path": kind, "init_args": {"n": n}} for kind, n in (("X", "1"), ("Y", "2")))
+    assert config == {"a": [one, two, "Z", {"class_path": "W"}]}
+    assert overlay({"a": None}, {"a+": "X"}) == overlay({"a": False}, {"a+": ["X"]}) == {"a": ["X"]}
+    assert overlay({"a": {"class_path": "X"}}, {"a+": "Y"}) == {"a": [{"class_path": "X"}, "Y"]}
+
+
+def test_init_args_that_are_commented_out_change_nothing():
+    over = {"model": {"truncation": {"class_path": "LastCycles", "init_args": None}}}
+    assert overlay(RECIPE, over)["model"]["truncation"]["init_args"] == {"count": 1}
+
+
+@pytest.mark.parametrize("words", [["--path", "123"], ["--path=1e3"], ["--path", "true"], ["--path", "{"]])
+def test_values_stay_text_until_their_type_is_known(words):
+    """Fails if `--data.path 123` becomes a number, which no path is."""
+    assert split(words).settings == [{"path": words[-1].removeprefix("--path=")}]
+
+
+def test_has_key_looks_through_init_args_and_lists():
+    assert has_key(RECIPE, ("model", "truncation", "count"))
+    assert not has_key(RECIPE, ("model", "truncation", "cuont"))
+    assert has_key({"a": [1, {"class_path": "X", "init_args": {"n": 1}}]}, ("a", "n"))
+    assert has_key({"a+": "X"}, ("a",))
+    assert not has_key({"a+": "X"}, ("a", "n"))
 
 
 def test_config_without_a_value_is_refused():
@@ -140,7 +182,6 @@ def test_config_without_a_value_is_refused():
         ("model:\n  width: [1,\n", r"bad.yaml, line 3: not valid YAML"),
         ("- 1\n- 2\n", "expected sections"),
         ("just words", "expected sections"),
-        ("model: 3", "'model' must hold settings, found '3'"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, message):

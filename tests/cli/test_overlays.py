@@ -32,7 +32,7 @@ def test_an_overlay_in_the_wrong_place_is_refused_with_the_right_one(names, mess
 
 def test_an_overlay_after_its_recipe_is_taken():
     assert prepared("trm_maze", "small_maze").config["data"]["init_args"]["size"] == 6
-    assert prepared("trm_sudoku", "small").name == "trm_sudoku"
+    assert prepared("trm_sudoku", "small").logger["init_args"]["name"] == "trm_sudoku"
 
 
 def test_files_of_ones_own_mean_what_they_say(tmp_path, monkeypatch):

@@ -1,44 +1,46 @@
-"""Which setting made a library refuse to make an object of the run, or to begin it."""
+"""Which setting made a library refuse a value, the making of an object, or the beginning of the run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from argparse import ArgumentError
+from collections.abc import Callable, Collection, Mapping
+from traceback import walk_tb
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from recurlight.cli.explain.lookup import class_at, parameter_names
-from recurlight.cli.explain.message import one_line, take_apart
+from recurlight.cli.explain.check import Path, UsageError
+from recurlight.cli.explain.types import settings
 
 __all__ = ["Run", "blame"]
 
 LIBRARIES = ("jsonargparse", "lightning", "lightning_utilities", "torch", "torchmetrics")
 COMMAND_LINE = "recurlight.cli"
+NOISE = ("Given value", "Expected a <class", "Parser key")
+SECTIONS = (("model",), ("trainer",))
+"""Where a class stands that no configuration names."""
 
 
 class Run(NamedTuple):
     """What a command line asks for."""
 
-    config: dict[str, Any]
-    """The configuration as plain data."""
-    sections: Mapping[str, type]
-    """Classes of its sections that name none."""
+    places: Mapping[type, Path]
+    """Where the configuration names its classes."""
     own: Collection[str]
     """Packages whose classes it names: errors in them are nobody else's."""
-    is_set: Callable[[str], bool]
+    is_set: Callable[[Path], bool]
     """Whether the user has set a key, or something below it."""
 
 
-def blame(error: Exception, run: Run) -> tuple[str, str] | None:
+def blame(error: Exception, run: Run) -> UsageError | None:
     """Find what a library refuses, and why; None for errors of recurlight's own code or of the user's.
 
     Args:
-        error: What making the run's objects, or beginning it, has raised.
+        error: What parsing, making the run's objects, or beginning it, has raised.
         run: What was asked for.
-
-    Returns:
-        Dotted path of the setting or the class, and the reason.
     """
+    if isinstance(error, ArgumentError):
+        return _unparsed(str(error))
     frames = _frames(error)
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
@@ -46,67 +48,48 @@ def blame(error: Exception, run: Run) -> tuple[str, str] | None:
     if not frames or not _is_refusal(frames, run.own):
         return None
     text = _reason(error)
-    place, kind = _place(frames, run)
+    place, kind = _place(frames, run.places)
     if kind is None:
-        return place, text
+        return UsageError(place, text)
     # Lightning's messages name the argument: the first of those that the user has set
-    words = re.findall(r"\w+", text)
-    keys = [f"{place}.{word}" for word in words if word in parameter_names(kind)]
-    found = next(filter(run.is_set, keys), place)
-    named = kind.__name__ in text or place in run.sections
-    return found, text if named else f"{kind.__name__}: {text}"
+    keys = [(*place, word) for word in re.findall(r"\w+", text) if word in settings(kind)]
+    named = kind.__name__ in text or len(place) == 1
+    return UsageError(next(filter(run.is_set, keys), place), text if named else f"{kind.__name__}: {text}")
+
+
+def _unparsed(message: str) -> UsageError:
+    """Show the last telling line of jsonargparse, which parses what `Check` cannot judge."""
+    keys = [key for key in re.findall(r'Parser key "([^"]+)"', message) if key != "config"]
+    lines = [line.strip(" -").partition(". Got value: ")[0] for line in message.splitlines()]
+    telling = [line for line in lines if not line.startswith(NOISE)] or lines
+    return UsageError(tuple(".".join(keys).split(".")) if keys else (), telling[-1])
 
 
 def _is_refusal(frames: list[FrameType], own: Collection[str]) -> bool:
     """Return whether the command line called libraries, and nothing else, when the error arose."""
-    names = (str(frame.f_globals.get("__name__", "")) for frame in frames)
-    others = (name for name in names if _root(name) == "recurlight" or _root(name) in own)
-    ours = next(others, "")
-    return ours.startswith(COMMAND_LINE) and _root(str(frames[0].f_globals.get("__name__"))) != "recurlight"
-
-
-def _root(module: str) -> str:
-    root = module.partition(".")[0]
-    return "" if root in LIBRARIES else root
+    names = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    judged = {"recurlight", *own} - {*LIBRARIES}
+    ours = (name for name in names if name.partition(".")[0] in judged)
+    return next(ours, "").startswith(COMMAND_LINE) and not names[0].startswith("recurlight")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    text = str(error) or type(error).__name__
-    return one_line((take_apart(text).reasons or [text])[0])
+    return str(error) or type(error).__name__
 
 
 def _frames(error: Exception) -> list[FrameType]:
     """Return the frames that an error has passed, the innermost first."""
-    found: list[FrameType] = []
-    trace = error.__traceback__
-    while trace is not None:
-        found.insert(0, trace.tb_frame)
-        trace = trace.tb_next
-    return found
+    return [frame for frame, _ in walk_tb(error.__traceback__)][::-1]
 
 
-def _place(frames: list[FrameType], run: Run) -> tuple[str, type | None]:
-    """Return the innermost object that the configuration asks for: its dotted path and class."""
-    kinds = [(frame, type(frame.f_locals.get("self"))) for frame in frames]
-    for _, kind in kinds:
-        for path in _named(run.config, kind, ""):
-            return path, kind
-    made = (kind for frame, kind in kinds if frame.f_code.co_name == "__init__")
-    sections = {kind: name for name, kind in run.sections.items()}
-    found = next((kind for kind in made if kind in sections), run.sections.get("trainer"))
-    return (sections[found], found) if found else ("", None)
-
-
-def _named(node: Any, kind: type, path: str) -> Iterator[str]:
-    """Iterate over the dotted paths at which a configuration asks for a class."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _named(item, kind, path)
-    if not isinstance(node, dict):
-        return
-    if isinstance(node.get("class_path"), str) and class_at(node["class_path"]) is kind:
-        yield path
-    for name, inner in node.items():
-        yield from _named(inner, kind, path if name == "init_args" else f"{path}.{name}".lstrip("."))
+def _place(frames: list[FrameType], places: Mapping[type, Path]) -> tuple[Path, type | None]:
+    """Return the innermost object that the configuration asks for: its path and class."""
+    sections = {kind: place for kind, place in places.items() if place in SECTIONS}
+    kinds = [(frame.f_code.co_name, type(frame.f_locals.get("self"))) for frame in frames]
+    named = (kind for _, kind in kinds if kind in places and kind not in sections)
+    made = (kind for name, kind in kinds if name == "__init__" and kind in sections)
+    trainer = (kind for kind, place in sections.items() if place == ("trainer",))
+    found = next((kind for kinds in (named, made, trainer) for kind in kinds), None)
+    return (places[found], found) if found else ((), None)
