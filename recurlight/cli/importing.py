@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from recurlight.cli.recipes import config_path, recipes_dir, require_free
 from recurlight.errors import RecurlightError, suggestion
 from recurlight.interop.settings import FAMILIES, SETTINGS
 
 __all__ = ["ImportUsageError", "run"]
+
 
 NO_DATA = "none"
 """What `--data` says where no data section is to be kept."""
@@ -63,34 +65,19 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any]:
     return vars(known)
 
 
-def _output(given: str | None, file: str) -> Path:
-    """Return where to write; nothing is written over."""
-    target = Path(given) if given else Path(f"{Path(file).stem}.ckpt")
-    if target.is_dir():
-        raise ImportUsageError(
-            f"--output {target} is a folder: name a file in it, such as {target}/model.ckpt"
-        )
-    if target.exists():
-        raise ImportUsageError(f"{target} exists already: name another file with --output")
-    if not target.parent.is_dir():
-        raise ImportUsageError(f"the folder {target.parent} does not exist: make it first")
-    return target
-
-
 def _data(given: str | None, config: dict[str, Any]) -> dict[str, Any] | None:
     """Return the data section of a recipe or file, or the one for the data of training; None for none."""
     from recurlight.cli.config import read
-    from recurlight.cli.recipes import config_path, recipes_dir
+    from recurlight.cli.merge import as_spec
     from recurlight.interop.training_data import known_data
 
     if given is None:
         return known_data(config)
     if given == NO_DATA:
         return None
-    spec = read(config_path(given, recipes_dir(), flag="--data")).get("data")
-    if isinstance(spec, str):
-        spec = {"class_path": spec}
-    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
+    data = read(config_path(given, recipes_dir(), flag="--data")).get("data")
+    spec = as_spec(data) if isinstance(data, (str, dict)) else {}
+    if not isinstance(spec.get("class_path"), str):
         raise ImportUsageError(f"--data {given} has no data section with a class_path: name another recipe")
     path = spec["class_path"] if "." in spec["class_path"] else f"recurlight.{spec['class_path']}"
     return {"class_path": path, "init_args": spec.get("init_args") or {}}
@@ -106,7 +93,10 @@ def run(arguments: Sequence[str]) -> None:
     file, family, output, config, data, weights = (
         settings.pop(key) for key in ("file", "family", "output", "config", "data", "weights")
     )
-    target = _output(output, file)
+    target = Path(output or f"{Path(file).stem}.ckpt")
+    if target.is_dir():
+        raise ImportUsageError(f"--output {target} is a folder: name a file in it, {target}/model.ckpt")
+    require_free(target, "name another file with --output")
     from recurlight.checkpoints import files
     from recurlight.checkpoints.contents import data_settings
     from recurlight.interop.published import convert

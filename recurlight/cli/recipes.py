@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recurlight.errors import RecurlightError, suggestion
 
-__all__ = ["RecipeError", "config_path", "describe", "find_recipe", "recipe_names", "recipes_dir", "run"]
+__all__ = ["RecipeError", "config_path", "recipes_dir", "require_free", "run"]
 
 USAGE = "recurlight recipes list | show NAME | copy NAME [DEST]"
 
@@ -30,17 +30,17 @@ def recipe_names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
-def find_recipe(name: str, folder: Path) -> Path:
+def find_recipe(name: str, folder: Path, found: str = "") -> Path:
     """Return the file of a recipe.
 
     Raises:
-        RecipeError: No recipe has that name; the message suggests the nearest one.
+        RecipeError: No recipe has that name; the message begins with `found` and suggests one.
     """
     known = recipe_names(folder)
-    if name not in known:
-        hint = suggestion(name, known)
-        raise RecipeError(f"there is no recipe '{name}'{hint or ';'} see: recurlight recipes list")
-    return folder / f"{name}.yaml"
+    if name in known:
+        return folder / f"{name}.yaml"
+    hint = suggestion(name.removesuffix(".yaml"), known) or ";"
+    raise RecipeError(f"{found or f'there is no recipe {name!r}'}{hint} see: recurlight recipes list")
 
 
 def config_path(value: str, folder: Path, flag: str = "--config") -> Path:
@@ -49,18 +49,11 @@ def config_path(value: str, folder: Path, flag: str = "--config") -> Path:
     Raises:
         RecipeError: `value` is neither.
     """
-    path = Path(value)
-    if path.is_file():
-        return path
-    if path.is_dir():
+    if Path(value).is_dir():
         raise RecipeError(f"{flag} {value} is a folder: name a YAML file or a recipe in it")
-    known = recipe_names(folder)
-    if value in known:
-        return folder / f"{value}.yaml"
-    hint = suggestion(path.with_suffix("").as_posix(), known)
-    raise RecipeError(
-        f"{flag} {value} is neither a file nor a recipe{hint or ';'} see: recurlight recipes list"
-    )
+    if Path(value).is_file():
+        return Path(value)
+    return find_recipe(value, folder, f"{flag} {value} is neither a file nor a recipe")
 
 
 def describe(path: Path) -> str:
@@ -79,14 +72,24 @@ def _list(folder: Path) -> None:
         sys.stdout.write(f"{name:{width}}  {describe(folder / f'{name}.yaml')}".rstrip() + "\n")
 
 
+def require_free(target: Path, advice: str) -> Path:
+    """Return where to write; nothing is written over, and no folder is made.
+
+    Raises:
+        RecipeError: There is something, with advice what to do instead, or there is no folder for it.
+    """
+    if target.exists():
+        raise RecipeError(f"{target} exists already: {advice}")
+    if not target.parent.is_dir():
+        raise RecipeError(f"the folder {target.parent} does not exist: make it first")
+    return target
+
+
 def _copy(name: str, destination: Path, folder: Path) -> None:
     source = find_recipe(name, folder)
     target = destination / source.name if destination.is_dir() else destination
-    if target.exists():
-        raise RecipeError(f"{target} exists already: name another file, recurlight recipes copy {name} DEST")
-    if not target.parent.is_dir():
-        raise RecipeError(f"the folder {target.parent} does not exist: make it first")
-    shutil.copyfile(source, target)
+    advice = f"name another file, recurlight recipes copy {name} DEST"
+    shutil.copyfile(source, require_free(target, advice))
     sys.stdout.write(f"{target}\n")
 
 
@@ -108,12 +111,10 @@ def run(arguments: Sequence[str], folder: Path | None = None) -> None:
             _list(folder)
         case ["show", name]:
             sys.stdout.write(find_recipe(name, folder).read_text(encoding="utf-8"))
-        case ["copy", name]:
-            _copy(name, Path(), folder)
-        case ["copy", name, destination]:
-            _copy(name, Path(destination), folder)
-        case [action, *_] if action not in ("list", "show", "copy"):
+        case ["copy", name, *destination] if len(destination) < 2:
+            _copy(name, Path(*destination), folder)
+        case ["list" | "show" | "copy", *_]:
+            raise RecipeError(f"wrong number of arguments: {USAGE}")
+        case [action, *_]:
             hint = suggestion(action, ("list", "show", "copy"))
             raise RecipeError(f"'{action}' is not an action on recipes{hint or ':'} {USAGE}")
-        case _:
-            raise RecipeError(f"wrong number of arguments: {USAGE}")
