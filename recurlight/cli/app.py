@@ -195,6 +195,8 @@ def checked(request: Request) -> dict[type, tuple[Any, ...]]:
     Raises:
         UsageError: A setting is unknown, missing or of the wrong type.
     """
+    for part in PLUGGABLE:
+        importlib.import_module(f"recurlight.{part}")
     links = {("model", name): f"data.{name}" for name in LINKS}
     inherited = {("trainer", "logger"): request.logger["init_args"] if request.logger else {}}
     check = Check(Trust([*LIGHTNING, *request.packages]), links, inherited)
@@ -216,8 +218,6 @@ def run(subcommand: str, arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The command line, a file or the composition is wrong.
     """
-    for part in PLUGGABLE:
-        importlib.import_module(f"recurlight.{part}")
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
     prepared = prepare(subcommand, arguments, recipes_dir())

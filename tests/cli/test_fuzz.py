@@ -181,7 +181,7 @@ def test_a_damaged_text_names_the_file(composing, text):
         ("trainer: {devices: 0}", "trainer.devices: `Trainer(devices=0)` value is not a valid input"),
         (
             "trainer: {callbacks: [{class_path: EMAWeightAveraging, init_args: {decay: -1.0}}]}",
-            "trainer.callbacks: EMAWeightAveraging: Invalid decay value -1.0 provided",
+            "trainer.callbacks.decay: EMAWeightAveraging: Invalid decay value -1.0 provided",
         ),
         ("ckpt_path: 3", "ckpt_path: expected the path of a checkpoint, got 3"),
     ],
