@@ -57,7 +57,7 @@ class Request(NamedTuple):
     def planned(self) -> list[str]:
         """The names of the callbacks' classes in the configurations, below the flags."""
         files = _merged(source for source in self.sources if source.name)
-        return classes((files.get("trainer") or {}).get("callbacks"))
+        return classes(files.get("trainer", {}).get("callbacks"))
 
     def sets(self, path: Sequence[Any]) -> bool:
         """Return whether anything but a default sets a key, or something below it."""
@@ -114,7 +114,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     sources = [*files, *(Source("", setting) for setting in given.settings)]
     user = _merged(sources)
     check_overlays(given.configs, [content for _, content in files], folder)
-    trainer = user.get("trainer") or {}
+    trainer = user.get("trainer", {})
     path, named = user.get("ckpt_path"), {section for _, content in files for section in content}
     start = user.get("weights")
     weights = read_weights(start, path, subcommand, user, whole="model" not in named)
