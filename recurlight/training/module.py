@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 from lightning.pytorch import Callback
@@ -31,7 +31,7 @@ from recurlight.slots import require_batch
 from recurlight.spec.given import within
 from recurlight.training.attached import attached_data
 from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint, weights_of
-from recurlight.training.naming import digests, settled
+from recurlight.training.naming import digests, forget_tasks, others, tasks_at_mean
 from recurlight.training.reloadable import Reloadable
 from recurlight.training.results import publish
 from recurlight.training.run import Run
@@ -145,6 +145,7 @@ class RecursiveModule(Reloadable):
         self.measured: Measured | None = None
         self.loaded = Weights()
         self.names: dict[str, str] = {}
+        self.other_tasks = False
 
     @classmethod
     def for_data(cls, data: PuzzleData, **settings: Any) -> Self:
@@ -207,9 +208,14 @@ class RecursiveModule(Reloadable):
 
     def _check_names(self) -> None:
         """Insist that numbers stand for what they did in training; a new training begins with its own."""
-        anew = self.trainer.state.fn == "fit" and not self.trainer.ckpt_path
+        trains = self.trainer.state.fn == "fit"
+        there = {} if trains and not self.trainer.ckpt_path else self.names
         here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
-        self.names = settled(self.recursion, {} if anew else self.names, here, told_apart=prefix > 0)
+        self.other_tasks = others(self.recursion, there, here, told_apart=prefix > 0)
+        if trains:  # what is evaluated changes nothing
+            if self.other_tasks:
+                forget_tasks(self.recursion)
+            self.names, self.other_tasks = {**there, **here}, False
 
     def _log_progress(self, learnt: Learnt, before: Carry) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
@@ -291,13 +297,16 @@ class RecursiveModule(Reloadable):
             prediction: Prediction = self(batch)
         return prediction
 
-    def _evaluating(self, batch: Batch, batch_idx: int) -> AbstractContextManager[None]:
+    @contextmanager
+    def _evaluating(self, batch: Batch, batch_idx: int) -> Iterator[None]:
         """Check the first batch; let parts draw as a function of seed and batch, and leave training alone."""
         if batch_idx == 0:
             require_batch(batch, self.recursion.sizes, self)
             check_batch(batch, self.recursion.sizes, self._apart())
             self._check_names()
-        return seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device)
+        tasks = tasks_at_mean(self.recursion) if self.other_tasks else nullcontext()
+        with tasks, seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device):
+            yield
 
     def on_validation_epoch_start(self) -> None:
         """Begin to count anew, whatever became of the evaluation before."""

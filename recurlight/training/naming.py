@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from recurlight.codec.task_table import tables_of
+from recurlight.codec.task_table import SparseTable, tables_of
 from recurlight.data.base import PuzzleData
 from recurlight.errors import CheckpointMismatch
 
-__all__ = ["digests", "settled"]
+__all__ = ["digests", "forget_tasks", "others", "tasks_at_mean"]
 
 _ADVICE = {
     "tasks": "give the data's settings that it was trained with, or set resize of the encoder's task_table "
@@ -28,43 +29,57 @@ def digests(data: PuzzleData | None) -> dict[str, str]:
     return {kind: hashlib.sha256(json.dumps(what).encode()).hexdigest() for kind, what in names.items()}
 
 
-def settled(
-    model: nn.Module, there: Mapping[str, str], here: Mapping[str, str], told_apart: bool
-) -> dict[str, str]:
-    """Insist that numbers stand for what they did in training, or let tasks begin anew where they may.
+def others(model: nn.Module, there: Mapping[str, str], here: Mapping[str, str], told_apart: bool) -> bool:
+    """Insist that numbers stand for what they did in training, but for tasks that may have the mean of all.
 
     Args:
-        model: Whose tables set to `resize` forget tasks that have become others.
+        model: Its tables set to `resize` may be used for other tasks.
         there: Hashes of the training's data.
         here: Hashes of the data at hand.
         told_apart: Whether the model has vectors of tasks; otherwise their names do not matter.
 
     Returns:
-        The hashes that go with the model from now on.
+        Whether the tasks are others than the vectors were trained for.
 
     Raises:
         CheckpointMismatch: With what to do.
 
     Example:
-        >>> settled(nn.Identity(), {"symbols": "a"}, {"symbols": "b"}, told_apart=False)
+        >>> others(nn.Identity(), {"symbols": "a"}, {"symbols": "b"}, told_apart=False)
         Traceback (most recent call last):
         recurlight.errors.CheckpointMismatch: the model was trained on other symbols than these data have, ...
     """
     other = [kind for kind in _ADVICE if kind in there and kind in here and there[kind] != here[kind]]
-    if "tasks" in other and (not told_apart or _forget_tasks(model)):
+    apart = told_apart and "tasks" in other
+    if "tasks" in other and (not apart or _forgetful(model)):
         other.remove("tasks")
     if other:
         raise CheckpointMismatch(
             f"the model was trained on other {other[0]} than these data have, or on the same in another "
             f"order: {_ADVICE[other[0]]}"
         )
-    return {**there, **here}
+    return apart
 
 
 @torch.no_grad()
-def _forget_tasks(model: nn.Module) -> bool:
-    """Set every task's vector to the mean of all where the tables allow it; tell whether there are any."""
-    tables = [table for table in tables_of(model).values() if table.resize]
-    for table in tables:
+def forget_tasks(model: nn.Module) -> None:
+    """Set every task's vector to the mean of all, where the tables allow it."""
+    for table in _forgetful(model):
         table.rows.copy_(table.rows.mean(dim=0).expand_as(table.rows))
-    return bool(tables)
+
+
+@contextmanager
+def tasks_at_mean(model: nn.Module) -> Iterator[None]:
+    """Let every task have the mean of all vectors where the tables allow it, and give the vectors back."""
+    kept = [(table.store, table.rows) for table in _forgetful(model)]
+    try:
+        for store, rows in kept:
+            store.rows = rows.mean(dim=0).expand_as(rows)
+        yield
+    finally:
+        for store, rows in kept:
+            store.rows = rows
+
+
+def _forgetful(model: nn.Module) -> list[SparseTable]:
+    return [table for table in tables_of(model).values() if table.resize]

@@ -50,6 +50,13 @@ def fitted(data, path=None, **settings):
     return model
 
 
+def rows_seen(model):
+    """Return the list to which every use of the encoder adds the rows of then."""
+    encoder, seen = model.recursion.encoder, []
+    encoder.register_forward_hook(lambda *_: seen.append(encoder.task_table.rows.clone()))
+    return seen
+
+
 OTHERS = {
     "other tasks": ({"tasks": ("one", "three")}, "tasks"),
     "other symbols": ({"symbols": "ac"}, "symbols"),
@@ -94,15 +101,41 @@ def test_a_model_that_tells_no_tasks_apart_takes_any_of_them(tmp_path):
 def test_a_table_that_may_forget_begins_as_many_other_tasks_at_the_mean(tmp_path):
     """Fails if rows of other tasks are kept because their number is the same."""
     data, apart = table(tmp_path / "a.csv"), table(tmp_path / "b.csv", tasks=("one", "three"))
-    model = fitted(data, resize=True)
+    path = tmp_path / "x.ckpt"
+    model = fitted(data, path, resize=True)
     rows = model.recursion.encoder.task_table.rows.clone()
     assert not torch.equal(rows[0], rows[1])
-    run().test(model, data, verbose=False)
-    assert torch.equal(model.recursion.encoder.task_table.rows, rows)
-    run().test(model, apart, verbose=False)
-    torch.testing.assert_close(model.recursion.encoder.task_table.rows, rows.mean(0).expand(2, -1))
+    for given, expected in ((data, rows), (apart, rows.mean(0).expand(2, -1))):
+        resumed = made(resize=True)
+        seen = rows_seen(resumed)
+        trainer(max_steps=3).fit(resumed, given, ckpt_path=path, weights_only=True)
+        torch.testing.assert_close(seen[-1], expected)
     with pytest.raises(CheckpointMismatch, match="or set resize of the encoder's task_table to true"):
         run().test(fitted(data, resize=False), apart, verbose=False)
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_an_evaluation_of_other_tasks_takes_the_mean_and_keeps_the_vectors(tmp_path, stage):
+    """Fails if evaluating other tasks destroys vectors or names, or asks with those of other tasks."""
+    data, apart = table(tmp_path / "a.csv"), table(tmp_path / "b.csv", tasks=("one", "three"))
+    model = fitted(data, resize=True)
+    encoder, seen = model.recursion.encoder, rows_seen(model)
+    rows, names = encoder.task_table.rows.clone(), dict(model.names)
+    for asked, expected in ((apart, rows.mean(0).expand(2, -1)), (data, rows)):
+        getattr(run(), stage)(model, asked)
+        assert seen
+        for found in seen:
+            torch.testing.assert_close(found, expected)
+        seen.clear()
+        assert torch.equal(encoder.task_table.rows, rows)
+        assert model.names == names
+
+
+def test_a_model_without_training_may_be_evaluated_on_anything(tmp_path):
+    """Fails if an evaluation decides what numbers stand for."""
+    model = made()
+    run().validate(model, table(tmp_path / "a.csv"), verbose=False)
+    run().test(model, table(tmp_path / "b.csv", symbols="xy", tasks=("one", "three")), verbose=False)
 
 
 def test_a_checkpoint_that_does_not_tell_is_taken_at_its_word(tmp_path):
