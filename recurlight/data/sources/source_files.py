@@ -97,7 +97,7 @@ def contents(path: Path) -> NDArray[np.uint8]:
         DataError: The file cannot be read, is empty, or is a packed file that was cut off.
     """
     try:
-        packed = path.name.endswith(_PACKED)
+        packed = path.name.lower().endswith(_PACKED)
         if packed or not path.stat().st_size:  # an empty file cannot be mapped
             content = path.read_bytes()
             found = np.frombuffer(gzip.decompress(content) if packed else content, dtype=np.uint8)

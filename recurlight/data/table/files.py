@@ -38,6 +38,11 @@ class Table(NamedTuple):
     """`question`, and `answer`, `task` and `id` where the file has them."""
 
     @property
+    def is_csv(self) -> bool:
+        """Whether all values are texts, those of grids too; packed or not."""
+        return ending(self.path, (".csv",)) is not None
+
+    @property
     def answered(self) -> bool:
         """Whether the file has answers."""
         return ANSWER in self.columns

@@ -109,7 +109,7 @@ class Vocabulary:
 def holds_text(table: Table) -> bool:
     """Tell whether a table has texts and not grids, by its first question."""
     first = table.columns["question"][0]
-    return isinstance(first, str) and not (table.path.suffix == ".csv" and first.lstrip().startswith("["))
+    return isinstance(first, str) and not (table.is_csv and first.lstrip().startswith("["))
 
 
 def read_grids(table: Table, name: str, text: bool) -> Grids:
@@ -140,7 +140,7 @@ def _characters(table: Table, row: int, name: str, value: Any) -> NDArray[np.int
 
 
 def _integers(table: Table, row: int, name: str, value: Any) -> NDArray[np.int64]:
-    if isinstance(value, str) and table.path.suffix == ".csv":
+    if isinstance(value, str) and table.is_csv:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):

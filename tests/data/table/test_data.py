@@ -111,12 +111,14 @@ def test_a_list_of_integers_is_an_alphabet_of_grids(here):
     assert data.splits.test.inputs.tolist() == [[1, 3]]
 
 
-def test_csv_cells_may_hold_grids_as_json(here):
-    """Breaks when a quoted list counts as text."""
-    (here / "mine.csv").write_text(
-        'question,answer\n"[[1, 2], [2, 1]]","[[2, 1], [1, 2]]"\n[[1]],[[2]]\n[2],[1]\n'
-    )
-    data = TableData("mine.csv")
+@pytest.mark.parametrize("name", ["mine.csv", "mine.csv.gz", "MINE.CSV", "MINE.CSV.GZ"])
+def test_csv_cells_may_hold_grids_as_json(here, name):
+    """Breaks when a quoted list counts as text, by how the file is packed or its name is written."""
+    content = b'question,answer\n"[[1, 2], [2, 1]]","[[2, 1], [1, 2]]"\n[[1]],[[2]]\n[2],[1]\n'
+    packed = name.lower().endswith(".gz")
+    (here / name).write_bytes(gzip.compress(content, mtime=0) if packed else content)
+    data = TableData(name)
+    assert not data.text
     assert (data.vocab_size, data.grid_shape) == (3, (2, 2))
     assert data.parts["train"].inputs.tolist() == [[1, 2, 2, 1], [1, 0, 0, 0], [2, 0, 0, 0]]
 
