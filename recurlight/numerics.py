@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from recurlight.errors import IncompatibleComponents
+
 __all__ = ["at_least_float32", "floats", "full_precision", "linear", "to_compute_dtype", "truncated_normal"]
 
 
@@ -23,7 +25,13 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[None]:
-    """Switch autocast off on the device of `x`."""
+    """Switch autocast off on the device of `x`.
+
+    Raises:
+        IncompatibleComponents: There is no device, for `x` is no tensor.
+    """
+    if not isinstance(x, Tensor):  # by hand: cells that call it are compiled
+        raise IncompatibleComponents(f"full_precision got a {type(x).__name__} for x: give a tensor")
     return torch.autocast(x.device.type, enabled=False)
 
 

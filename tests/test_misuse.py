@@ -25,6 +25,7 @@ from recurlight import callbacks
 from recurlight.data.puzzles import Puzzles
 from recurlight.errors import RecurlightError
 from recurlight.halting import FixedHalting
+from recurlight.optim import Parameters
 from recurlight.refiners import SingleRefiner
 from recurlight.spec.names import VARIADIC, hints
 from recurlight.truncation import EveryUpdate
@@ -114,6 +115,10 @@ MADE: dict[str, Table] = {
         },
         SEEDED,
     ),
+    "draws": Table(
+        recurlight.draws,
+        {"keys": lambda: np.arange(3, dtype=np.uint64), "stream": lambda: 0, "size": lambda: 4},
+    ),
     "ExactByGroup": Table(
         recurlight.ExactByGroup,
         {"title": lambda: "task", "names": lambda: ["a", "b"], "group": lambda: lambda batch: batch.task},
@@ -134,6 +139,10 @@ MADE: dict[str, Table] = {
         SEEDED,
     ),
     "AdamATan2": Table(recurlight.AdamATan2, {"params": lambda: [parameter()]}),
+    "SplitOptimizer": Table(
+        recurlight.SplitOptimizer,
+        {"params": lambda: Parameters(recurlight.Recursion(SIZES, **parts()))},
+    ),
     "LinearWarmup": Table(recurlight.LinearWarmup, {"optimizer": sgd}),
     "LinearWarmupCosine": Table(
         recurlight.LinearWarmupCosine, {"optimizer": sgd, "warmup": lambda: 1, "total": lambda: 2}
@@ -148,6 +157,10 @@ MADE: dict[str, Table] = {
     "StartVector": Table(recurlight.StartVector),
     "DurableCheckpointIO": Table(recurlight.DurableCheckpointIO),
     "SparseTable": Table(recurlight.SparseTable),
+    "full_precision": Table(recurlight.full_precision, {"x": lambda: torch.zeros(2)}),
+    "warm_start": Table(
+        recurlight.warm_start, {"model": lambda: nn.Linear(2, 2), "checkpoint_path": lambda: "nowhere"}
+    ),
     "AndersonSolver": Table(recurlight.AndersonSolver),
     "FixedPointSolver": Table(OwnSolver),
     "PicardSolver": Table(recurlight.PicardSolver),
@@ -159,12 +172,16 @@ MADE: dict[str, Table] = {
     "PhantomGradient": Table(recurlight.PhantomGradient),
 }
 
+PLAIN = "a number, or an alias for types"
+RETURNED = "a record that recurlight makes and no function takes"
 RECORD = "a record, checked where it is used: see test_misuse_methods.py"
 BASE = "an abstract class without arguments"
 ERROR = "an error"
 NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes"), RECORD),
-    **dict.fromkeys(("Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD),
+    **dict.fromkeys(("IGNORE", "Augmentation", "Questions"), PLAIN),
+    **dict.fromkeys(("Learnt", "WarmStart"), RETURNED),
+    **dict.fromkeys(("Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD),
     **dict.fromkeys(
         ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
@@ -217,7 +234,7 @@ def options_of(hint: Any) -> tuple[Any, ...]:
 def wrong(hint: Any) -> Iterator[Any]:
     """Values that no argument of that type takes."""
     options = options_of(hint)
-    yield from (object(), torch.zeros(2))
+    yield from (object(),) if torch.Tensor in options else (object(), torch.zeros(2))
     if type(None) not in options:
         yield None
     if str not in options and Sequence[str] not in options:

@@ -7,6 +7,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from recurlight.errors import IncompatibleComponents
+from recurlight.spec.given import checked, within
+
 __all__ = ["UInt64", "augmentation_keys", "counter_hash", "draws", "mix", "puzzle_rows", "visits"]
 
 UInt64 = NDArray[np.uint64]
@@ -117,6 +120,7 @@ def visits(
     return rows, (visit & ~low) | (augmentation_keys(seed, samples) & low)
 
 
+@checked
 def draws(keys: UInt64, stream: int, size: int) -> UInt64:
     """Draw `size` random values for each key.
 
@@ -128,9 +132,16 @@ def draws(keys: UInt64, stream: int, size: int) -> UInt64:
     Returns:
         `(B, size)` uint64. Their `argsort` is a random permutation.
 
+    Raises:
+        IncompatibleComponents: The keys are of another shape or dtype, or a number is out of range.
+
     Example:
         >>> draws(np.arange(3, dtype=np.uint64), stream=0, size=4).argsort(axis=1).shape
         (3, 4)
     """
+    if keys.ndim != 1 or keys.dtype != np.uint64:
+        raise IncompatibleComponents(f"draws got keys {keys.shape} {keys.dtype}: give (B,) uint64")
+    within("draws", "stream", stream, 0)
+    within("draws", "size", size, 0, 1 << 16)
     steps = np.arange(stream << 16, (stream << 16) + size, dtype=np.uint64)
     return mix(keys[:, None] ^ mix(steps))

@@ -12,6 +12,7 @@ from torch.optim import Muon, Optimizer
 from recurlight.errors import IncompatibleComponents
 from recurlight.optim.adam_atan2 import AdamATan2
 from recurlight.refiners.base import Refiner
+from recurlight.spec.given import checked
 
 __all__ = ["Parameters", "SplitOptimizer"]
 
@@ -80,10 +81,11 @@ class SplitOptimizer(Optimizer):
         Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
     """
 
+    @checked
     def __init__(self, params: Iterable[Any], matrices: Factory = Muon, rest: Factory = AdamATan2) -> None:
         if not isinstance(params, Parameters):
             raise IncompatibleComponents(
-                "SplitOptimizer cannot tell the cells' matrices among plain parameters: "
+                "SplitOptimizer cannot tell the cells' matrices among plain params: "
                 "give it recurlight.optim.Parameters(model)"
             )
         if not params.matrices:

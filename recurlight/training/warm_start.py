@@ -12,6 +12,7 @@ from recurlight.checkpoints.contents import require_readable
 from recurlight.checkpoints.weights import mismatches
 from recurlight.codec.task_table import tables_of
 from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
+from recurlight.spec.given import checked
 from recurlight.training.fingerprint import Weights, weights_of
 from recurlight.training.reloadable import read_trusting_nothing
 
@@ -67,6 +68,7 @@ def _parts(weights: Mapping[str, str]) -> Iterator[str]:
         yield f"{names[0] if len(names) == 1 else f'{part} ({len(names)} weights)'} {reason}".rstrip()
 
 
+@checked
 def warm_start(model: nn.Module, checkpoint_path: str | Path) -> WarmStart:
     """Begin with the weights of a checkpoint, as far as names and shapes agree, and with nothing else of it.
 
@@ -87,6 +89,7 @@ def warm_start(model: nn.Module, checkpoint_path: str | Path) -> WarmStart:
         What was taken and what was left out; print it.
 
     Raises:
+        IncompatibleComponents: The model is no module, or the path no path.
         CheckpointError: The file is missing, damaged or no checkpoint.
         CheckpointMismatch: No matrix fits, or the file is of a newer version.
         UntrustedCode: It holds Python objects.
