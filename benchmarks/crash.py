@@ -28,9 +28,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 
 import recurlight.cli.app
 from recurlight.__main__ import main as recurlight_main
-from recurlight.checkpoints.files import PART, newest_good, verify
-from recurlight.checkpoints.seal import Sealer
-from recurlight.errors import CheckpointError
+from recurlight.checkpoints.files import PART, Part, flaw, newest_good
 
 RECIPE = """
 model:
@@ -104,12 +102,12 @@ def watch_saves(at: Callable[[str], None]) -> None:
 
         return call
 
-    def emit(sealer: Sealer, data: bytes | memoryview, whole: Callable[..., None] = Sealer._emit) -> None:
-        whole(sealer, data[: len(data) // 2])
+    def write(part: Part, data: bytes | memoryview, whole: Callable[..., int] = Part.write) -> int:
+        done = whole(part, data[: len(data) // 2])
         at("write")
-        whole(sealer, data[len(data) // 2 :])
+        return done + whole(part, data[len(data) // 2 :])
 
-    Sealer._emit = emit
+    Part.write = write
     os.fsync = around("fsync", os.fsync)
     os.replace = around("rename", os.replace)
 
@@ -180,7 +178,7 @@ def killed(folder: Path, kill: Kill, reference: dict[str, Any], carry: bool) -> 
     """Kill one run, resume it to its end and compare."""
     checkpoints = folder / "run" / "killed" / "checkpoints"
     run(folder, write_recipe(folder, "killed", carry), kill)
-    corrupt = sum(map(is_corrupt, checkpoints.glob("*.ckpt")))
+    corrupt = sum(bool(flaw(path)) for path in checkpoints.glob("*.ckpt"))
     last = newest_good(checkpoints)
     if last is None or torch.load(last, weights_only=True)["global_step"] < reference["global_step"]:
         resume = ["--ckpt_path", str(last)] if last else []
@@ -193,14 +191,6 @@ def killed(folder: Path, kill: Kill, reference: dict[str, Any], carry: bool) -> 
         print(f"    {kill}, from {last and last.name}: {', '.join(found[:4])} ({len(found)} differ)")
     left = len(list(checkpoints.glob(f".*{PART}"))) if last and end != last else 0
     return Outcome(not found, corrupt, left, last is not None)
-
-
-def is_corrupt(path: Path) -> bool:
-    """Return whether a file under a checkpoint's name is damaged or unsealed."""
-    try:
-        return not verify(path)
-    except CheckpointError:
-        return True
 
 
 def crash(options: argparse.Namespace, homes: list[Path]) -> list[Outcome]:

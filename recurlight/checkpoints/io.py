@@ -27,9 +27,9 @@ class DurableCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints that survive a kill at any moment, and checks them when they are loaded.
 
     A checkpoint is written beside its target, brought to the disk and renamed, so that its name holds either
-    the old or the new one, complete. It carries a SHA-256 of itself, which every load checks; `torch.load`
-    reads it as ever. Lightning's own plugin moves the file from the temporary folder, which is not atomic
-    when that lies on another file system, and notices no damage inside the weights.
+    the old or the new one, complete. Every load checks the checksums that `torch.save` writes into a file, be
+    it of this or another program. Lightning's own plugin moves the file from the temporary folder, which is
+    not atomic when that lies on another file system, and notices no damage inside the weights.
 
     The command line uses it on its own. For addresses such as `s3://...`, whose stores replace objects whole,
     it does what Lightning's plugin does.
@@ -96,13 +96,11 @@ def make_durable(strategy: Strategy) -> None:
 
 
 def verify_source(module: LightningModule) -> None:
-    """Check the file that a trainer is loading, unless its plugin has done so.
+    """Check the file that a trainer is loading, whichever plugin reads it.
 
     Raises:
         CheckpointError: The file was cut off or changed.
     """
-    trainer = module._trainer
-    if trainer is None or isinstance(trainer.strategy.checkpoint_io, DurableCheckpointIO):
-        return
-    if trainer.ckpt_path is not None and Path(trainer.ckpt_path).is_file():
-        files.verify(trainer.ckpt_path)
+    path = module._trainer.ckpt_path if module._trainer else None
+    if path is not None and Path(path).is_file():
+        files.verify(path)

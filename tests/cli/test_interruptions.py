@@ -18,7 +18,7 @@ import yaml
 from recurlight.__main__ import main
 from recurlight.callbacks import StopOnSignal
 from recurlight.callbacks.guards import signals
-from recurlight.checkpoints.files import verify
+from recurlight.checkpoints.files import flaw
 
 from .fixtures import cache, failure, folder, printed
 from .resumed import differences
@@ -110,7 +110,7 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_run_goes_on_exactly(
         f"go on with the same command and --ckpt_path {path}"
     )
     assert load(1)["global_step"] == stop
-    assert verify(path)
+    assert flaw(path) == ""
     happening.WHERE = ""
     assert fit("--ckpt_path", path) == 0
     changed = differences(whole, load(2))
@@ -146,7 +146,7 @@ def test_the_last_file_of_another_run_is_left_alone(happening, folder):
     happening.WHERE, happening.STEP, happening.ACTION = "start", 1, send(signal.SIGINT)
     assert fit("--trainer.callbacks", kept) == 130
     assert (folder / "kept" / "last.ckpt").read_text() == "of another run"
-    assert verify(folder / "kept" / "last-v1.ckpt")
+    assert flaw(folder / "kept" / "last-v1.ckpt") == ""
 
 
 def test_another_ctrl_c_ends_at_once(monkeypatch):
@@ -250,7 +250,7 @@ def test_an_error_of_the_users_policy_tells_where_and_leaves_a_checkpoint(own):
         f"in training step 5, in own_policy.Own.should_halt; the weights after step 4 are saved: "
         f"--ckpt_path {path}"
     ]
-    assert verify(path)
+    assert flaw(path) == ""
     assert torch.load(path, weights_only=True)["global_step"] == 4
     own.FAILS = False
     assert fit("--ckpt_path", path) == 0
