@@ -39,11 +39,14 @@ POINTS = {
     ],
     "often validated": ["02-validation", "04-batch", "06-validation", "06-epoch", "08-validation"],
     "accumulating": [
-        *(f"{batches:02}-batch" for batches in (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 17, 18, 21)),
+        *(f"{batches:02}-batch" for batches in (4, 6, 10, 12, 16, 18)),
         *("06-validation", "06-epoch", "18-epoch"),
     ],
 }
-"""Moments at which `Everywhere` writes a checkpoint: after so many batches, in which hook."""
+"""Moments between two steps at which `Everywhere` writes a checkpoint: after which batch, in which hook."""
+
+AMID = ["01-batch", "02-batch", "05-batch", "09-batch", "11-batch", "21-batch"]
+"""Moments amid an accumulated step."""
 
 
 class Shifts(PuzzleData):

@@ -182,7 +182,7 @@ class RecursiveModule(Reloadable):
             rank=self.global_rank,
             ranks=self.trainer.world_size,
         )
-        self.run.keep(micro, learnt.carry)
+        self.carries[micro] = learnt.carry
         self._log_progress(learnt, before)
         return learnt.loss
 

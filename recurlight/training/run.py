@@ -1,7 +1,7 @@
 """What a training run keeps besides weights and optimizer, and its exact resumption.
 
-A checkpoint tells the state behind its weights: that after the last optimizer step. What happened since, the
-first micro-batches of an accumulated step or a batch that was interrupted, is left out of it and done again.
+A checkpoint that is written between two optimizer steps is resumed to the bit. One that is written elsewhere,
+amid an accumulated step or after an error, says that it is not: nobody keeps the gradients of that moment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing_extensions import override
 
 from recurlight.checkpoints.carry import moved, pack, unpack
 from recurlight.checkpoints.contents import made_with
-from recurlight.checkpoints.rewind import mid_batch, rewind
 from recurlight.checkpoints.weights import require_same_optimizer
 from recurlight.errors import CheckpointMismatch
 from recurlight.ranks import gather, world_size
@@ -38,8 +37,7 @@ _CPU = torch.device("cpu")
 class Run(Callback):
     """The carry of each micro-batch and the running figures; `RecursiveModule` brings it to its trainer.
 
-    Between two optimizer steps it also keeps what was true at the first of them, so that a checkpoint can be
-    written at any moment. At each training batch it seeds the global generators; see `seed_batch`.
+    At each training batch it seeds the global generators; see `seed_batch`.
 
     Args:
         seed: Seed of the global generators.
@@ -50,13 +48,7 @@ class Run(Callback):
         self.seed, self.save_carry = seed, save_carry
         self.carries: dict[int, Carry] = {}
         self.progress = Progress()
-        self._begun = 0  # training batches of the run, counting micro-batches
-        self._step: int | None = None  # optimizer steps taken when the latest of them began
-        self._settled = 0  # batches begun before that step's first
-        self._before: dict[int, Carry] = {}  # carries that were replaced since
-        self._figures: dict[str, Any] = {}  # of then
-        self._stepping = False  # the optimizer has begun to change the weights
-        self._averaged = False  # an averaging callback has lent its weights for validation
+        self._step: int | None = None  # optimizer steps taken when the newest batch began
         self._ended = False
         self._trainer = 0  # the `id` of the one that trained last; itself, it would be copied with the model
         self._loaded: dict[str, Any] = {}
@@ -84,11 +76,6 @@ class Run(Callback):
         """Tell whether the weights are those with which this trainer ended, as far as training goes."""
         return self._ended and self._trainer == id(trainer)
 
-    def keep(self, micro: int, carry: Carry) -> None:
-        """Replace the carry of a micro-batch."""
-        self._before.setdefault(micro, self.carries[micro])
-        self.carries[micro] = carry
-
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget what an earlier run loaded or averaged; this one's checkpoint is read after it.
@@ -96,7 +83,7 @@ class Run(Callback):
         An average that an earlier `fit` has left would take the place of the weights in validation, though
         they may have been trained further since, or be those of another model.
         """
-        self._loaded, self._averaged = {}, False
+        self._loaded = {}
         if trainer.state.fn != TrainerFn.FITTING:
             for callback in _averages(trainer):
                 callback._average_model = None
@@ -108,31 +95,14 @@ class Run(Callback):
             scheduler.on_train_epoch_start(trainer)
         figures = self._loaded.get("progress", Progress().state_dict())
         self.progress.load_state_dict(_to(pl_module.device, figures))
-        self._begun = trainer.fit_loop.total_batch_idx + 1
         self._step, self._ended, self._trainer = None, False, id(trainer)
 
     @override
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step != self._step:
-            self._step, self._settled = trainer.global_step, self._begun
-            self._before, self._figures = {}, self.progress.state_dict()
-        seed_batch(self.seed, self._begun, trainer.global_rank, pl_module.device)
-        self._begun += 1
-        self._stepping = False
-
-    @override
-    def on_before_optimizer_step(self, *_: Any) -> None:
-        self._stepping = True
-
-    @override
-    def on_validation_epoch_start(self, *_: Any) -> None:
-        self._averaged = True
-
-    @override
-    def on_validation_epoch_end(self, *_: Any) -> None:
-        self._averaged = False
+        self._step = trainer.global_step
+        seed_batch(self.seed, trainer.fit_loop.total_batch_idx, trainer.global_rank, pl_module.device)
 
     @override
     def on_train_end(self, *_: Any) -> None:
@@ -142,43 +112,37 @@ class Run(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what the run keeps, and make Lightning's counters agree with it."""
+        """Add what the run keeps, and whether training goes on from it exactly."""
         if self.ended_in(trainer) and _averages(trainer):
             checkpoint.setdefault("averaging_state", {})  # of what is averaged, though nobody averages on
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        if self._averaged and "current_model_state" in checkpoint:  # interrupted while they were exchanged
-            weights = checkpoint["state_dict"], checkpoint["current_model_state"]
-            checkpoint["current_model_state"], checkpoint["state_dict"] = weights
-        loop, whole = checkpoint["loops"]["fit_loop"], trainer.global_step != self._step
-        flaw = self._flaw(loop, averaging="current_model_state" in checkpoint)
-        # an exception, or a signal amid a batch, may have reached one rank alone, which would wait forever
-        together = world_size() == 1 or not (trainer.interrupted or mid_batch(loop))
+        flaw = self._flaw(trainer, averaging="current_model_state" in checkpoint)
+        # After an error or amid a step this rank may be alone, and gathering would wait for the others.
+        together = world_size() == 1 or not flaw
         checkpoint[RUN_KEY] = {
             "accumulate": trainer.accumulate_grad_batches,
-            "progress": _to(_CPU, self.progress.state_dict() if whole else self._figures),
-            "carry": self._packed(whole) if self.save_carry and together else {},
+            "progress": _to(_CPU, self.progress.state_dict()),
+            "carry": self._packed() if self.save_carry and together else {},
             "inexact": flaw,
         }
-        batches = self._begun if whole else self._settled
-        if batches:
-            rewind(loop, batches, trainer.global_step, trainer.num_training_batches)
-        else:
-            del checkpoint["loops"]  # nothing was trained: there is no place to go back to
+        loop = checkpoint["loops"]["fit_loop"]
+        _give_back(loop)
+        _turn_epoch(loop, trainer.num_training_batches, trainer.global_step)
 
-    def _flaw(self, loop: dict[str, Any], averaging: bool) -> str:
-        """Say why a checkpoint written now cannot hold the weights behind a step, if so."""
-        begun = loop["epoch_loop.batch_progress"]["total"]["ready"] == self._begun
-        if self._stepping and begun and mid_batch(loop):
-            return "was written in the middle of an optimizer step"
+    def _flaw(self, trainer: Trainer, averaging: bool) -> str:
+        """Say why training does not go on exactly from a checkpoint that is written now, if so."""
+        if trainer.interrupted:
+            return "was written after an error"
+        if trainer.global_step == self._step:
+            return "was written in the middle of an optimizer step, whose gradients it does not hold"
         if self._ended and averaging:
             return "was written after training, when averaged weights had taken the place of the others"
         return ""
 
-    def _packed(self, whole: bool) -> dict[int, Any]:
+    def _packed(self) -> dict[int, Any]:
         """Put the carries of all ranks on the CPU, and those that were loaded and not opened yet."""
-        carries = self.carries if whole else self.carries | self._before
-        packed = {micro: pack(carries[micro], _global) for micro in sorted(carries)}
+        packed = {micro: pack(self.carries[micro], _global) for micro in sorted(self.carries)}
         unopened: dict[int, Any] = self._loaded.get("carry", {})
         return unopened | packed
 
@@ -220,3 +184,35 @@ def _global(rows: Tensor) -> Tensor:
 def _to(device: torch.device, state: dict[str, Any]) -> dict[str, Any]:
     moved: dict[str, Any] = tree_map(lambda leaf: leaf.to(device), state)
     return moved
+
+
+def _give_back(loop: dict[str, Any]) -> None:
+    """Let our loader serve a batch that was broken off again, as Lightning counts it again."""
+    count = loop["epoch_loop.batch_progress"]["current"]
+    for loader in loop["state_dict"].get("combined_loader", []):
+        if "served" in loader:
+            loader["served"] -= count["ready"] - count["processed"]
+
+
+def _turn_epoch(loop: dict[str, Any], length: float, steps: int) -> None:
+    """Let a checkpoint of the end of an epoch say what Lightning resumes from rightly.
+
+    Left alone, Lightning ends such an epoch once more when it resumes, so that the data skip one; and it
+    takes an epoch that was cut off, by a stop or `max_steps`, for a whole one. So the end of an epoch is told
+    as the start of the next, and that of a cut-off one as the end of its latest batch.
+
+    Args:
+        loop: State of the fit loop, changed in place.
+        length: Batches of an epoch.
+        steps: Optimizer steps of the run.
+    """
+    batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]
+    if epochs["total"]["processed"] < epochs["total"]["started"] or not batches["total"]["ready"]:
+        return
+    whole = batches["is_last_batch"] or batches["current"]["ready"] == length
+    for name in ("total", "current"):
+        over = epochs[name]["started"] - (not whole)
+        epochs[name].update(ready=over + 1, processed=over, completed=over)
+        batches[name]["completed"] = batches[name]["ready"] - 1
+    batches["is_last_batch"] = False
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] = steps - 1

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from helpers import mixer
 from resuming import (
+    AMID,
     POINTS,
     SETTINGS,
     Everywhere,
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-ELSEWHERE = {"plain": "06-epoch", "accumulating": "09-batch"}
+ELSEWHERE = {"plain": "06-epoch", "accumulating": "10-batch"}
 """Points at which another process resumes."""
 
 
@@ -48,10 +50,24 @@ def whole(tmp_path_factory) -> Whole:
 
 @pytest.mark.parametrize(("name", "point"), [(name, point) for name in POINTS for point in POINTS[name]])
 def test_a_resumed_run_is_the_uninterrupted_one(whole, name, point):
-    """Fails if the carry, the running figures, the generators or the rewinding of counters is left out."""
+    """Fails if the carry, the running figures, the generators or the turn of the epoch is left out."""
     file = whole.file(name, point)
     disturb()
-    assert deviations(whole[name], Fitted(resume=file, **SETTINGS[name])) == []
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        warnings.filterwarnings("ignore", "(?!the checkpoint)")
+        again = Fitted(resume=file, **SETTINGS[name])
+    assert deviations(whole[name], again) == []
+
+
+@pytest.mark.parametrize("point", AMID)
+def test_a_checkpoint_amid_an_accumulated_step_says_so_and_goes_on(whole, point):
+    """Fails if such a checkpoint passes for an exact one, or if it brings no carry, batch or step."""
+    with pytest.warns(UserWarning, match="in the middle of an optimizer step, whose gradients"):
+        again = Fitted(resume=whole.file("accumulating", point), **SETTINGS["accumulating"])
+    assert again.left.state["counters"] == whole["accumulating"].left.state["counters"]
+    there = whole.content("accumulating", point)
+    assert set(there[RUN_KEY]["carry"]) == set(range(min(int(point[:2]), 4)))
+    assert min(again.left.losses) == int(point[:2])
 
 
 @pytest.mark.parametrize("point", POINTS["plain"])
@@ -164,7 +180,7 @@ def test_a_second_fit_forgets_the_checkpoint(whole):
 
 def test_the_carry_is_plain_tensors(whole):
     """Fails if a checkpoint holds the refiner's own types, which do not load without running code."""
-    carry = whole.content("accumulating", "07-batch")[RUN_KEY]["carry"]
+    carry = whole.content("accumulating", "06-batch")[RUN_KEY]["carry"]
     assert set(carry) == {0, 1, 2, 3}
     assert {name: tuple(leaf.shape) for name, leaf in carry[0]["state"].items()} == {
         "answer": (8, 16, 8),
@@ -204,9 +220,7 @@ def test_every_micro_batch_draws_anew():
     assert len(set(draws)) == len(draws) == 22
 
 
-@pytest.mark.parametrize(
-    ("point", "starts"), [("06-batch", 2), ("06-epoch", 2), ("06-validation", 2), ("08-batch", 1)]
-)
+@pytest.mark.parametrize(("point", "starts"), [("06-epoch", 2), ("06-validation", 2), ("08-batch", 1)])
 def test_an_epoch_starts_once(whole, point, starts):
     """Fails if a run that resumes between two epochs takes the next for one that has started."""
     begun = []
