@@ -20,7 +20,8 @@ RANK = int(os.environ.get("RANK", "0"))  # collected for doctests, it has none
 TWO = {"devices": 2, "strategy": "ddp"}
 
 CASES = [
-    *(("plain", point, workers) for workers in (0, 2) for point in POINTS["plain"]),
+    *(("plain", point, 0) for point in POINTS["plain"]),
+    *(("plain", point, 2) for point in ("05-batch", "06-epoch")),  # a fork beside gloo's threads may hang: few
     *(("accumulating", point, 0) for point in ("04-batch", "06-epoch", "10-batch", "16-batch", "18-epoch")),
 ]
 
