@@ -21,7 +21,9 @@ TWO = {"devices": 2, "strategy": "ddp"}
 
 CASES = [
     *(("plain", point, 0) for point in POINTS["plain"]),
-    *(("plain", point, 2) for point in ("05-batch", "06-epoch")),  # a fork beside gloo's threads may hang: few
+    *(
+        ("plain", point, 2) for point in ("05-batch", "06-epoch")
+    ),  # a fork beside gloo's threads may hang: few
     *(("accumulating", point, 0) for point in ("04-batch", "06-epoch", "10-batch", "16-batch", "18-epoch")),
 ]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import inspect
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from recurlight.errors import CheckpointMismatch, UntrustedCode, suggestion
@@ -33,57 +31,42 @@ def under(path: str, packages: Iterable[str]) -> bool:
 
 
 def is_own(path: str) -> bool:
-    """Return whether a name is of the user's own code.
+    """Return whether a name is of the user's own code, without importing anything.
 
-    That is what the running program has defined or has imported from files that are not installed packages;
-    and what a file of the current folder defines. Such a file is read, not run, and must bind the name at
-    its top level, so that naming a class gives no way to start some other script that lies there.
+    That is what the program has imported already, unless it comes from an installed package; and every module
+    whose file lies in the current folder or below.
     """
+    if not all(part.isidentifier() for part in path.split(".")):
+        return False
     module, _, name = path.rpartition(".")
-    parts = module.split(".")
-    if not all(part.isidentifier() for part in (*parts, name)):
-        return False
     if module in sys.modules:
-        return name in vars(sys.modules[module]) and not _installed(sys.modules[module])
-    if not _found_here(parts[0]):
-        return False
-    base = Path.cwd().joinpath(*parts)
-    file = next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
-    return file is not None and name in _bound(file)
+        known = sys.modules[module]
+        installed = module != "__main__" and _installed(getattr(known, "__file__", None))
+        return name in vars(known) and not installed
+    places = _places(path.partition(".")[0])
+    return bool(places) and all(_here(place) and not _installed(place) for place in places)
 
 
-def _installed(module: ModuleType) -> bool:
-    """Return whether a module comes with Python or with a package, and not from the user's files."""
-    if module.__name__ == "__main__":
-        return False
-    file = Path(getattr(module, "__file__", None) or sysconfig.get_path("stdlib"))
-    folders = {"site-packages", "dist-packages"}
-    return bool(folders & {*file.parts}) or file.is_relative_to(sysconfig.get_path("stdlib"))
-
-
-def _found_here(package: str) -> bool:
-    """Return whether Python would import a package from the current folder; installed ones come first."""
-    here = Path.cwd()
-    if not (here / package).is_dir() and not (here / f"{package}.py").is_file():
-        return False
+def _places(package: str) -> Sequence[str]:
+    """Return where Python would import a package from: its file, or the folders of one without a file."""
     try:
         spec = importlib.util.find_spec(package)
     except ValueError:  # a module without a specification, such as one made by hand
-        return False
-    places = [] if spec is None else [spec.origin or "", *(spec.submodule_search_locations or ())]
-    own = {(here / name).resolve() for name in (package, f"{package}.py", f"{package}/__init__.py")}
-    return any(place and Path(place).resolve() in own for place in places)
+        return ()
+    if spec is None:
+        return ()
+    return [spec.origin] if spec.has_location and spec.origin else [*(spec.submodule_search_locations or ())]
 
 
-def _bound(file: Path) -> set[str]:
-    """Return the names that a file's top level defines or imports."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except (SyntaxError, ValueError):
-        return set()
-    names = {node.name for node in body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
-    imports = [alias for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    return names | {alias.asname or alias.name for alias in imports}
+def _here(place: str) -> bool:
+    return Path(place).parent.resolve().is_relative_to(Path.cwd())
+
+
+def _installed(file: str | None) -> bool:
+    """Return whether a module's file comes with Python or a package; one without a file is built in."""
+    path = Path(file or sysconfig.get_path("stdlib"))
+    folders = {"site-packages", "dist-packages"}
+    return bool(folders & {*path.parts}) or path.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 def refusal(path: str) -> str:

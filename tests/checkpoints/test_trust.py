@@ -61,9 +61,12 @@ def test_a_pickle_with_code_is_refused_and_not_run(saved):
         {"class_path": "pytest.main"},
     ],
 )
-def test_class_paths_of_other_code_are_refused_and_not_imported(saved, part):
+def test_class_paths_of_other_code_are_refused_and_not_imported(saved, monkeypatch, part):
     """Fails if a path is imported before it is looked up, or only its first word is looked at."""
-    (saved.parent / "canary_module.py").write_text("open('canary', 'w')\nimport os as Other\n")
+    packages = saved.parent / "lib/site-packages"  # installed, though below the current folder
+    packages.mkdir(parents=True)
+    (packages / "canary_module.py").write_text("open('canary', 'w')\nimport os as Thing\n")
+    monkeypatch.syspath_prepend(packages)
     edited(saved, hyper_parameters={"halting": part})
     with pytest.raises((UntrustedCode, CheckpointMismatch), match=r"x\.ckpt: "):
         RecursiveModule.load_from_checkpoint(saved)

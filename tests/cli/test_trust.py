@@ -47,8 +47,7 @@ REFUSED = [
     {"class_path": "os.system", "init_args": {"command": "touch canary"}},
     "os.system",
     "subprocess.Popen",
-    "fresh_script.main",
-    "fresh_script.Missing",
+    "fresh_elsewhere.Own",
     "fresh_package.Own",
     "__main__.Own",
     "torch.hub.load",
@@ -66,13 +65,16 @@ PLACES = [(name, "checkpoint") for name in REFUSED] + [(name, "file") for name i
 def test_code_of_others_is_refused_and_not_imported(trained, folder, capsys, monkeypatch, name, place):
     """Fails if jsonargparse may import whatever a file names, which it does before it looks at the type."""
     installed(folder, monkeypatch, CANARY + OWN)
-    (folder / "fresh_script.py").write_text(CANARY)
+    elsewhere = folder.parent / f"{folder.name}-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "fresh_elsewhere.py").write_text(CANARY + OWN)
+    monkeypatch.syspath_prepend(elsewhere)
     (folder / "from.yaml").write_text(f"model: {{halting: {name}}}")
     arguments = ["fit", "--config", "tiny", "--config", "from.yaml"]
     text = failure(capsys, *(arguments if place == "file" else edited(trained, halting=name)))
     assert "model.halting: " in text
     assert not (folder / "canary").exists()
-    assert not {"fresh_script", "fresh_package"} & sys.modules.keys()
+    assert not {"fresh_elsewhere", "fresh_package"} & sys.modules.keys()
 
 
 @pytest.mark.parametrize(
@@ -121,12 +123,16 @@ def test_flags_are_the_user_s_own_words(folder, capsys, monkeypatch):
         ("fresh_mine.py", "fresh_mine.Own"),
         ("fresh_mine/__init__.py", "fresh_mine.Own"),
         ("fresh_mine/inner.py", "fresh_mine.inner.Own"),
+        ("src/fresh_mine.py", "fresh_mine.Own"),
     ],
 )
-def test_the_user_who_trained_it_loads_own_classes_of_the_current_folder(trained, folder, capsys, file, name):
-    """Fails if own classes need a flag."""
+def test_the_user_who_trained_it_loads_own_classes_of_the_current_folder(
+    trained, folder, capsys, monkeypatch, file, name
+):
+    """Fails if own classes need a flag, or if their file must lie in the current folder itself."""
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_text(OWN)
+    monkeypatch.syspath_prepend(folder / "src")
     arguments = edited(trained, halting={"class_path": name})
     assert printed(capsys, *arguments)["model"]["halting"]["class_path"] == name
 
