@@ -8,14 +8,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["gather", "gather_objects", "is_first", "total", "world_size"]
+__all__ = ["gather", "gather_objects", "highest", "is_first", "rank", "total", "world_size"]
 
 T = TypeVar("T")
 
 
 def is_first() -> bool:
     """Return whether this is the first rank, the one that writes files."""
-    return world_size() == 1 or dist.get_rank() == 0
+    return rank() == 0
+
+
+def rank() -> int:
+    """Return the number of this rank, 0 where nothing is distributed."""
+    return 0 if world_size() == 1 else dist.get_rank()
 
 
 def world_size() -> int:
@@ -34,6 +39,13 @@ def total(values: Tensor) -> Tensor:
     summed = values.clone()
     dist.all_reduce(summed)
     return summed
+
+
+def highest(number: Tensor) -> Tensor:
+    """Return the largest of the ranks' numbers, which may be written over; every rank must call it."""
+    if world_size() > 1:
+        dist.all_reduce(number, dist.ReduceOp.MAX)
+    return number
 
 
 def gather(rows: Tensor) -> Tensor:

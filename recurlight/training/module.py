@@ -17,7 +17,6 @@ from recurlight.checkpoints.weights import require_fitting
 from recurlight.codec import add_tables, forget_gradients
 from recurlight.codec.tokens import Decoder, Encoder
 from recurlight.data.base import PuzzleData
-from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy
 from recurlight.metrics.evaluation import Evaluation, Measured
@@ -192,14 +191,8 @@ class RecursiveModule(Reloadable):
         if micro not in self.carries:
             check_batch(batch, self.recursion.sizes, self._apart())
             self._check_names()
-            self.run.open(micro, self.recursion.start(batch), self.trainer)
-        carry = self.carries[micro]
-        if carry.batch.inputs.shape != batch.inputs.shape:
-            raise IncompatibleComponents(
-                f"a training batch of shape {tuple(batch.inputs.shape)} follows one of shape "
-                f"{tuple(carry.batch.inputs.shape)}: give the training loader drop_last=True"
-            )
-        return carry
+            self.carries.open(micro, self.recursion.start(batch))
+        return self.carries.of(micro, batch)
 
     def _apart(self) -> bool:
         """Tell whether the numbers of tasks are for the model; data that do not tell have them for it."""

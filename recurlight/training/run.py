@@ -8,30 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
-from torch.utils._pytree import tree_map
 from typing_extensions import override
 
-from recurlight.checkpoints.carry import moved, pack, unpack
 from recurlight.checkpoints.contents import made_with
 from recurlight.checkpoints.weights import require_same_optimizer
 from recurlight.errors import CheckpointMismatch
-from recurlight.ranks import gather, world_size
+from recurlight.ranks import world_size
 from recurlight.seeding import seed_batch
+from recurlight.training.carries import Carries
 from recurlight.training.progress import Progress
-from recurlight.types import Carry
 
 __all__ = ["RUN_KEY", "Run"]
 
 RUN_KEY = "run"
 """Where a checkpoint holds it."""
-
-_CPU = torch.device("cpu")
 
 
 class Run(Callback):
@@ -46,56 +40,37 @@ class Run(Callback):
 
     def __init__(self, seed: int = 0, save_carry: bool = True) -> None:
         self.seed, self.save_carry = seed, save_carry
-        self.carries: dict[int, Carry] = {}
-        self.progress = Progress()
+        self.carries, self.progress = Carries(), Progress()
         self._step: int | None = None  # optimizer steps taken when the newest batch began
         self._ended = False
         self._trainer = 0  # the `id` of the one that trained last; itself, it would be copied with the model
-        self._loaded: dict[str, Any] = {}
-
-    def open(self, micro: int, fresh: Carry, trainer: Trainer) -> None:
-        """Give a micro-batch its first carry: the loaded one, or else a fresh one.
-
-        Raises:
-            CheckpointMismatch: The loaded one was for another model, batch size or accumulation.
-        """
-        then = self._loaded.pop("accumulate", trainer.accumulate_grad_batches)
-        if not _schedulers(trainer) and then != trainer.accumulate_grad_batches:
-            raise CheckpointMismatch(
-                f"the checkpoint was written with accumulate_grad_batches {then} and this run has "
-                f"{trainer.accumulate_grad_batches}: set trainer.accumulate_grad_batches to {then}"
-            )
-        packed = self._loaded.get("carry", {}).pop(micro, None)
-        if packed and moved(packed, fresh):
-            rank_zero_warn("the checkpoint is of data of another length: every slot begins anew")
-            packed = None
-        share = (trainer.global_rank, trainer.world_size)
-        self.carries[micro] = unpack(packed, fresh, *share) if packed else fresh
 
     def ended_in(self, trainer: Trainer) -> bool:
-        """Tell whether the weights are those with which this trainer ended, as far as training goes."""
+        """Return whether the weights are those with which this trainer ended, as far as training goes."""
         return self._ended and self._trainer == id(trainer)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Forget what an earlier run loaded or averaged; this one's checkpoint is read after it.
+        """Forget what an earlier run has left; this one's checkpoint is read after it.
 
         An average that an earlier `fit` has left would take the place of the weights in validation, though
         they may have been trained further since, or be those of another model.
         """
-        self._loaded = {}
-        if trainer.state.fn != TrainerFn.FITTING:
+        if stage == "fit":
+            self.carries.clear()
+            self.carries.loaded = {}
+            self.progress.load_state_dict(Progress().state_dict())
+            self._step, self._ended = None, False
+        else:
             for callback in _averages(trainer):
                 callback._average_model = None
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count anew, or with what was loaded; the module empties the slots."""
+        """Note who trains, and tell schedules of accumulation the epoch."""
+        self._trainer = id(trainer)
         for scheduler in _schedulers(trainer):  # Lightning tells them of an epoch only where it begins
             scheduler.on_train_epoch_start(trainer)
-        figures = self._loaded.get("progress", Progress().state_dict())
-        self.progress.load_state_dict(_to(pl_module.device, figures))
-        self._step, self._ended, self._trainer = None, False, id(trainer)
 
     @override
     def on_train_batch_start(
@@ -122,8 +97,8 @@ class Run(Callback):
         together = world_size() == 1 or not flaw
         checkpoint[RUN_KEY] = {
             "accumulate": trainer.accumulate_grad_batches,
-            "progress": _to(_CPU, self.progress.state_dict()),
-            "carry": self._packed() if self.save_carry and together else {},
+            "progress": self.progress.state_dict(),
+            "carry": self.carries.pack() if self.save_carry and together else {},
             "inexact": flaw,
         }
         loop = checkpoint["loops"]["fit_loop"]
@@ -140,23 +115,29 @@ class Run(Callback):
             return "was written after training, when averaged weights had taken the place of the others"
         return ""
 
-    def _packed(self) -> dict[int, Any]:
-        """Put the carries of all ranks on the CPU, and those that were loaded and not opened yet."""
-        packed = {micro: pack(self.carries[micro], _global) for micro in sorted(self.carries)}
-        unopened: dict[int, Any] = self._loaded.get("carry", {})
-        return unopened | packed
-
     @override
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what a checkpoint says until training starts."""
+        """Take over what a checkpoint keeps.
+
+        Raises:
+            CheckpointMismatch: Its optimizer, or the number of micro-batches of its steps, was another.
+        """
         if trainer.state.fn != TrainerFn.FITTING:
             return
         require_same_optimizer(pl_module, checkpoint)
-        self._loaded = checkpoint.get(RUN_KEY, {})
-        flaw: str = self._loaded.get("inexact", "")
-        if not flaw and self.save_carry and not self._loaded.get("carry") and checkpoint["global_step"]:
+        kept: dict[str, Any] = checkpoint.get(RUN_KEY, {})
+        now = trainer.accumulate_grad_batches
+        if not _schedulers(trainer) and (then := kept.get("accumulate", now)) != now:
+            raise CheckpointMismatch(
+                f"the checkpoint was written with accumulate_grad_batches {then} and this run has "
+                f"{now}: set trainer.accumulate_grad_batches to {then}"
+            )
+        self.carries.loaded = kept.get("carry", {})
+        self.progress.load_state_dict(kept.get("progress", self.progress.state_dict()))
+        flaw: str = kept.get("inexact", "")
+        if not flaw and self.save_carry and not self.carries.loaded and checkpoint["global_step"]:
             flaw = "holds no carry, so that every slot begins with a fresh sample"
         seed = made_with(checkpoint).get("seed", self.seed)
         if not flaw and seed != self.seed:
@@ -175,15 +156,6 @@ def _schedulers(trainer: Trainer) -> list[GradientAccumulationScheduler]:
     """Return the callbacks that set the accumulation of each epoch."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [callback for callback in callbacks if isinstance(callback, GradientAccumulationScheduler)]
-
-
-def _global(rows: Tensor) -> Tensor:
-    return gather(rows).to("cpu", copy=True)
-
-
-def _to(device: torch.device, state: dict[str, Any]) -> dict[str, Any]:
-    moved: dict[str, Any] = tree_map(lambda leaf: leaf.to(device), state)
-    return moved
 
 
 def _give_back(loop: dict[str, Any]) -> None:

@@ -260,9 +260,9 @@ def test_an_error_of_the_users_policy_tells_where_and_leaves_a_checkpoint(own):
 @pytest.mark.parametrize(
     ("where", "step", "said", "saved"),
     [
-        ("end", 5, "in training step 6, in happening.Happening.at; the weights after step 5", True),
+        ("end", 5, "after training step 5, in happening.Happening.at; the weights after step 5", True),
         ("start", 0, "in training step 1, in happening.Happening.at; no checkpoint was written", False),
-        ("update", 4, "in training step 5, in happening.Happening.at; the last checkpoint is runs", False),
+        ("update", 4, "in training step 5, in happening.Happening.at; the weights after step 4", True),
         ("validation", 3, "after training step 3, in happening.Happening.at; no checkpoint", False),
     ],
 )
@@ -288,7 +288,7 @@ def test_errors_told_in_one_line_tell_the_step_too(happening, capsys):
 
     happening.WHERE, happening.STEP, happening.ACTION = "end", 5, fail
     text = failure(capsys, "fit", "--config", "tiny", "--config", "run")
-    assert text.startswith("row 7 is empty (in training step 6, in happening.Happening.at; the weights")
+    assert text.startswith("row 7 is empty (after training step 5, in happening.Happening.at; the weights")
 
 
 def test_values_that_are_not_finite_end_in_one_line(happening, capsys):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from recurlight.ranks import highest
 
 __all__ = ["Agreement"]
 
@@ -16,43 +17,34 @@ def runs_ahead(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class _Answer(NamedTuple):
-    value: Tensor
-    ready: torch.cuda.Event | None
-
-
 class Agreement:
     """The maximum over ranks of a number, asked for in every step.
 
     On CUDA a question is answered when the next one has been asked: the device has long come by, so that
     reading it stalls nothing. Elsewhere nothing runs ahead of the host, and the answer is there at once.
-
-    Args:
-        ranks: Number of processes; all of them must ask, in the same steps.
+    All ranks must ask, in the same steps.
 
     Example:
-        >>> agreement = Agreement(ranks=1)
+        >>> agreement = Agreement()
         >>> agreement.ask(torch.tensor(3))
         tensor(3)
         >>> agreement.answers()
         [3]
     """
 
-    def __init__(self, ranks: int) -> None:
-        self.ranks = ranks
+    def __init__(self) -> None:
         self.late = False  # whether answers come one question later
-        self.open: deque[_Answer] = deque()
+        self.open: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def ask(self, number: Tensor) -> Tensor:
         """Take this rank's number, a 0-d tensor, and return the maximum over ranks, on the device."""
-        if self.ranks > 1:
-            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
+        number = highest(number)
         self.late = runs_ahead(number.device)
         copy = number.to("cpu", non_blocking=True)  # into pinned memory, which the device fills by itself
         ready = torch.cuda.Event() if number.is_cuda else None  # type: ignore[no-untyped-call,unused-ignore]
         if ready is not None:
             ready.record()
-        self.open.append(_Answer(copy, ready))
+        self.open.append((copy, ready))
         return number
 
     def answers(self, all_of_them: bool = False) -> list[int]:

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 
 from recurlight.callbacks.guards.saved import checkpoint_folder, last_saved, readable
-from recurlight.codec.tokens import Decoder, Encoder
-from recurlight.data import PuzzleData
 from recurlight.errors import CheckpointError, Interrupted, NonFiniteError
-from recurlight.halting import Halting
-from recurlight.losses import SequenceLoss
-from recurlight.refiners import Refiner
-from recurlight.truncation import GradientTruncation
-from recurlight.types import Sized
+from recurlight.spec import Recorded
 
 __all__ = ["SaveOnFailure", "component"]
 
-PARTS = (
-    *(Refiner, GradientTruncation, Halting, Sized, Encoder, Decoder, SequenceLoss),
-    *(Optimizer, PuzzleData, Callback, LightningModule),
-)
+PARTS = (Recorded, Optimizer, Callback, LightningModule)
 
 FILE = "failed.ckpt"
 
@@ -54,10 +44,10 @@ def component(error: BaseException) -> str:
 class SaveOnFailure(Callback):
     """Tells of an error that ends `fit` in which step and class it arose, and saves what the run had reached.
 
-    The checkpoint, `failed.ckpt` beside the run's others, holds weights, optimizer and averages as the last
-    complete step left them: a run resumed from it does the batch that failed again. It is not written for
-    errors inside the optimizer or in validation, when the weights may be half updated or swapped, nor with
-    several ranks, of which only some may have failed; the error then names the last regular checkpoint.
+    The checkpoint, `failed.ckpt` beside the run's others, holds what there was in that moment: a run that
+    goes on from it does the batch that failed again, and warns that it is not exact. It is not written for
+    errors in validation, when averaged weights may stand in for the weights, nor with several ranks, of which
+    only some may have failed; the error then names the last regular checkpoint.
 
     The command line adds it to `fit`, before all other callbacks.
 
@@ -66,55 +56,27 @@ class SaveOnFailure(Callback):
         >>> trainer = Trainer(callbacks=[SaveOnFailure()], accelerator="cpu", logger=False)
     """
 
-    def __init__(self) -> None:
-        self.began = self.updating = -1
-        self.inside = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember where the run began: there is nothing to rescue before its first step."""
-        self.began, self.updating, self.inside = trainer.global_step, -1, False
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """From here on the weights are those of a complete step."""
-        self.inside = True
-
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
-    ) -> None:
-        """From here on they are not, until the step is counted."""
-        self.updating = trainer.global_step
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Averaged weights may take the place of the weights."""
-        self.inside = False
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The next epoch's first batch begins anew."""
-        self.inside = False
-
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Say where it happened, and save what can be saved."""
         if not isinstance(exception, Exception) or isinstance(exception, COMPLETE):
             return
-        if trainer.state.fn != TrainerFn.FITTING or self.began < 0:
-            return
-        step = trainer.global_step
-        place = f"in training step {step + 1}" if self.inside else f"after training step {step}"
+        if trainer.state.fn != TrainerFn.FITTING or trainer.fit_loop.total_batch_idx < 0:
+            return  # there is nothing to tell or to rescue before the first batch
+        step, batch = trainer.global_step, trainer.fit_loop.epoch_loop.batch_progress.current
+        inside = batch.processed < batch.ready  # type: ignore[attr-defined]  # any tracker, for mypy
+        place = f"in training step {step + 1}" if inside else f"after training step {step}"
         if owner := component(exception):
             place += f", in {owner}"
-        exception.add_note(f"{place}; {self._rescue(trainer)}")
+        exception.add_note(f"{place}; {_rescue(trainer)}")
 
-    def _rescue(self, trainer: Trainer) -> str:
-        """Save if that is safe, and say what there is to go on from."""
-        folder, step = checkpoint_folder(trainer), trainer.global_step
-        sound = self.inside and self.updating != step and step > self.began
-        if folder is None or not sound or trainer.world_size > 1:
-            saved = last_saved(trainer)
-            return f"the last checkpoint is {saved}" if saved else "no checkpoint was written before"
-        try:
-            trainer.save_checkpoint(folder / FILE)
-        except Exception as error:
-            return f"the last checkpoint is {last_saved(trainer)}, another could not be written: {error}"
-        return f"the weights after step {step} are saved: --ckpt_path {readable(folder / FILE)}"
+
+def _rescue(trainer: Trainer) -> str:
+    """Save if that is safe, and say what there is to go on from."""
+    folder, step = checkpoint_folder(trainer), trainer.global_step
+    if folder is None or not step or not trainer.training or trainer.world_size > 1:
+        return last_saved(trainer)
+    try:
+        trainer.save_checkpoint(folder / FILE)
+    except Exception as error:
+        return f"{last_saved(trainer)}, another could not be written: {error}"
+    return f"the weights after step {step} are saved: --ckpt_path {readable(folder / FILE)}"

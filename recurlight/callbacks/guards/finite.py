@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
@@ -14,6 +13,7 @@ from recurlight.callbacks.guards.agreement import Agreement
 from recurlight.callbacks.guards.evidence import Evidence, gradients, silence
 from recurlight.callbacks.guards.saved import last_saved
 from recurlight.errors import NonFiniteError
+from recurlight.ranks import gather_objects
 from recurlight.training.module import RecursiveModule
 
 __all__ = ["StopOnNonFinite"]
@@ -43,21 +43,16 @@ class StopOnNonFinite(Callback):
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
         self.evidence: list[Evidence] = []
-        self.agreement = Agreement(1)
+        self.agreement = Agreement()
         self.scaled = False
         self.flawed = ""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Forget what an earlier run met."""
-        self.losses, self.evidence, self.flawed = [], [], ""
-        self.agreement = Agreement(1)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Begin anew, whatever an earlier run met."""
         precision = trainer.precision_plugin
         self.scaled = isinstance(precision, MixedPrecision) and precision.scaler is not None
         self.losses, self.evidence, self.flawed = [], [], ""
-        self.agreement = Agreement(trainer.world_size)
+        self.agreement = Agreement()
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Remember the loss of a micro-batch."""
@@ -69,8 +64,7 @@ class StopOnNonFinite(Callback):
         """Look at this step, and stop if it or one before it has a flaw that is known by now."""
         assert isinstance(pl_module, RecursiveModule)
         grads = {} if self.scaled else gradients(pl_module)
-        states = [carry.state for carry in pl_module.carries.values()]
-        found = Evidence.of(trainer.global_step + 1, self.losses, grads, states)
+        found = Evidence.of(trainer.global_step + 1, self.losses, grads, pl_module.carries.magnitudes())
         self.losses = []
         self.evidence.append(found)
         flaw = self.agreement.ask(found.flaw())
@@ -99,7 +93,7 @@ class StopOnNonFinite(Callback):
         self._settle(trainer)
         if broken := _broken(pl_module):
             self.flawed = (
-                f"{broken} are not finite after training step {trainer.global_step}; {_last(trainer)}"
+                f"{broken} are not finite after training step {trainer.global_step}; {last_saved(trainer)}"
             )
             raise NonFiniteError(self.flawed)
 
@@ -115,25 +109,13 @@ class StopOnNonFinite(Callback):
 def _message(trainer: Trainer, evidence: Evidence) -> str:
     """Say what is not finite, and where; every rank learns what the others found."""
     broken = _broken(trainer.lightning_module)
-    findings = [f"{broken} even before it"] if broken else evidence.findings()
-    ranks: list[list[str]] = [findings]
-    if trainer.world_size > 1:
-        ranks = [[]] * trainer.world_size
-        torch.distributed.all_gather_object(ranks, findings)
-    told = [f"on rank {rank} {', '.join(found)}" for rank, found in enumerate(ranks) if found]
-    where = "; ".join(told)
-    return (
-        f"training step {evidence.step} is not finite: {where}. Its update was not applied; {_last(trainer)}"
-    )
+    findings = gather_objects([f"{broken} even before it"] if broken else evidence.findings())
+    told = [f"on rank {rank} {', '.join(found)}" for rank, found in enumerate(findings) if found]
+    where = f"training step {evidence.step} is not finite: {'; '.join(told)}"
+    return f"{where}. Its update was not applied; {last_saved(trainer)}"
 
 
 def _broken(module: LightningModule) -> str:
     """Name the first weights that are not finite; an empty string when all are."""
     names = [name for name, weight in module.named_parameters() if not weight.isfinite().all()]
     return f"the weights {', '.join(names[:3])}" if names else ""
-
-
-def _last(trainer: Trainer) -> str:
-    """Say what there is to go on from."""
-    saved = last_saved(trainer)
-    return f"the last checkpoint is {saved}" if saved else "no checkpoint was written before"

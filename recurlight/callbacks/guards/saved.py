@@ -1,9 +1,8 @@
-"""Where the checkpoints of a run are."""
+"""Where the checkpoints of a run are, and which one there is to go on from."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from recurlight.checkpoints import DurableCheckpointIO
 __all__ = ["checkpoint_folder", "last_file", "last_saved", "readable"]
 
 
-def _writers(trainer: Trainer) -> Iterator[ModelCheckpoint]:
-    """Yield the callbacks that write checkpoints in this run."""
-    if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        yield from (c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath)
+def _writers(trainer: Trainer) -> list[ModelCheckpoint]:
+    """Return the callbacks that write checkpoints in this run."""
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return []
+    return [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
 
 
 def checkpoint_folder(trainer: Trainer) -> Path | None:
@@ -31,7 +31,7 @@ def last_file(trainer: Trainer) -> Path | None:
 
     It becomes the writer's own last file; a file of that name from another run is left alone.
     """
-    writer = next(_writers(trainer), None)
+    writer = next(iter(_writers(trainer)), None)
     if writer is None:
         return None
     if not writer.last_model_path:
@@ -41,16 +41,15 @@ def last_file(trainer: Trainer) -> Path | None:
     return Path(writer.last_model_path)
 
 
-def last_saved(trainer: Trainer) -> str | None:
-    """Return the newest checkpoint of the run, or the one that it began with; None when there is none."""
+def last_saved(trainer: Trainer) -> str:
+    """Say which is the newest checkpoint of the run, or the one that it began with."""
     io = trainer.strategy.checkpoint_io
     names = [str(io.written)] if isinstance(io, DurableCheckpointIO) and io.written else []
     for writer in _writers(trainer):
         names += [writer.last_model_path, writer.best_model_path]
     there = [name for name in names if os.path.exists(name)]  # a writer has names before it has files
-    if there:
-        return readable(max(there, key=os.path.getmtime))
-    return readable(trainer.ckpt_path) if trainer.ckpt_path else None
+    newest = max(there, key=os.path.getmtime, default=trainer.ckpt_path)
+    return f"the last checkpoint is {readable(newest)}" if newest else "no checkpoint was written before"
 
 
 def readable(path: str | os.PathLike[str]) -> str:

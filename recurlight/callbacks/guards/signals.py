@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from recurlight.callbacks.guards.agreement import Agreement
 from recurlight.callbacks.guards.saved import last_file, readable
 from recurlight.errors import Interrupted
+from recurlight.ranks import world_size
 
 __all__ = ["StopOnSignal"]
 
@@ -48,13 +49,13 @@ class StopOnSignal(Callback):
         self.received = 0
         self.since = 0.0
         self.steps = self.rank = 0
-        self.agreement = Agreement(1)
+        self.agreement = Agreement()
         self.before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals; Lightning has set its own handlers by now."""
         self.received, self.steps, self.rank = 0, trainer.global_step, trainer.global_rank
-        self.agreement = Agreement(trainer.world_size)
+        self.agreement = Agreement()
         if threading.current_thread() is not threading.main_thread():
             return
         environment = trainer._accelerator_connector.cluster_environment
@@ -85,7 +86,7 @@ class StopOnSignal(Callback):
 
     def _agreed(self, device: torch.device) -> int:
         """Return the signal that any rank received, as far as all ranks know of it."""
-        if self.agreement.ranks == 1:
+        if world_size() == 1:
             return self.received
         self.agreement.ask(torch.full((), self.received, dtype=torch.int32, device=device))
         return max(self.agreement.answers(), default=0)

@@ -21,6 +21,7 @@ from recurlight.errors import NonFiniteError
 from recurlight.halting import FixedHalting
 from recurlight.optim import AdamATan2
 from recurlight.refiners import SingleRefiner, SingleState
+from recurlight.training.carries import magnitudes
 from recurlight.truncation import EveryUpdate
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -250,6 +251,7 @@ def test_many_findings_are_cut_short():
     grads = {name: torch.full((2,), torch.nan) for name, _ in model.named_parameters()}
     answer = torch.zeros(8, 16, 16)
     answer[:5, 1] = torch.inf
-    found = evidence.Evidence.of(1, [torch.ones(())], grads, [SingleState(answer)]).findings()
-    assert found[0] == "answer of the carry in slots 0, 1, 2 and 2 more (inf)"
-    assert found[1].endswith(f"and {len(grads) - 3} more")
+    fields = magnitudes(SingleState(answer))
+    found = evidence.Evidence.of(1, [torch.ones(())], grads, fields).findings()
+    assert found[0] == "answer of the carry in slot 0, 1, 2 and 2 more (inf)"
+    assert found[1].endswith(f"and {len(grads) - 3} more (nan)")

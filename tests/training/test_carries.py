@@ -7,8 +7,8 @@ import torch
 from helpers import batch, trm
 
 from recurlight import slots
-from recurlight.checkpoints.carry import pack, unpack
-from recurlight.errors import CheckpointMismatch
+from recurlight.errors import CheckpointMismatch, IncompatibleComponents
+from recurlight.training.carries import Carries, pack, unpack
 from recurlight.types import Carry
 
 
@@ -72,3 +72,49 @@ def test_another_refiner_is_refused():
         unpack(packed, like=trm().start(batch(8)))
     with pytest.raises(CheckpointMismatch, match=r"carry.age is no tensor"):
         unpack(pack(carry()) | {"age": {}}, like=trm().start(batch(8)))
+
+
+def test_a_micro_batch_begins_with_what_was_loaded_for_it_and_the_others_wait():
+    """Fails if a loaded carry is used twice, for another micro-batch, or is lost before its turn comes."""
+    before, carries = carry(), Carries()
+    carries.loaded = {0: pack(before), 1: pack(carry(seed=1))}
+    fresh = trm().start(batch(8))
+    carries.open(0, fresh)
+    carries.open(2, fresh)
+    assert torch.equal(carries[0].state.answer, before.state.answer)
+    assert carries[2] is fresh
+    assert list(carries.pack()) == [1, 0, 2]
+    assert torch.equal(carries.pack()[1]["state"]["answer"], carry(seed=1).state.answer)
+
+
+def test_a_carry_of_another_length_is_left():
+    """Fails if a model that moves to data of another size is refused its own checkpoint."""
+    carries, packed = Carries(), pack(carry())
+    packed["batch"]["inputs"] = packed["batch"]["inputs"][:, :9]
+    carries.loaded = {0: packed}
+    fresh = trm().start(batch(8))
+    with pytest.warns(UserWarning, match="of data of another length: every slot begins anew"):
+        carries.open(0, fresh)
+    assert carries[0] is fresh
+
+
+def test_a_batch_of_another_size_is_refused():
+    """Fails if the last, smaller batch of a loader goes on with the slots of a larger one."""
+    carries = Carries()
+    carries.open(0, trm().start(batch(8)))
+    assert carries.of(0, batch(8)) is carries[0]
+    with pytest.raises(
+        IncompatibleComponents, match=r"\(4, 16\) follows one of shape \(8, 16\): .* drop_last"
+    ):
+        carries.of(0, batch(4))
+
+
+def test_the_magnitudes_of_all_carries_are_found():
+    """Fails if a micro-batch, a field or a slot is passed over."""
+    carries = Carries()
+    for micro in (0, 1):
+        carries[micro] = carry(seed=micro)
+        carries[micro].state.latent[micro, 3, 2] = torch.inf
+    found = carries.magnitudes()
+    assert [name for name, _ in found] == ["answer", "latent"] * 2
+    assert [sizes.isinf().nonzero().flatten().tolist() for _, sizes in found] == [[], [0], [], [1]]
