@@ -28,7 +28,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 
 import recurlight.cli.app
 from recurlight.__main__ import main as recurlight_main
-from recurlight.checkpoints.files import PART, Part, flaw, newest_good
+from recurlight.checkpoints.files import Part, flaw, newest_good
 
 RECIPE = """
 model:
@@ -68,11 +68,10 @@ class Kill(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a killed run: its end, damaged checkpoints, half-written files that stay, its start."""
+    """What became of a killed run: its end, damaged checkpoints, its start."""
 
     exact: bool
     corrupt: int
-    left: int
     resumed: bool
 
 
@@ -189,8 +188,7 @@ def killed(folder: Path, kill: Kill, reference: dict[str, Any], carry: bool) -> 
     found = differences(reference, torch.load(end, weights_only=True)) if end.exists() else ["no end"]
     if found:
         print(f"    {kill}, from {last and last.name}: {', '.join(found[:4])} ({len(found)} differ)")
-    left = len(list(checkpoints.glob(f".*{PART}"))) if last and end != last else 0
-    return Outcome(not found, corrupt, left, last is not None)
+    return Outcome(not found, corrupt, last is not None)
 
 
 def crash(options: argparse.Namespace, homes: list[Path]) -> list[Outcome]:
@@ -229,9 +227,8 @@ def main() -> None:
         for home in homes:
             shutil.rmtree(home)
     devices = len({os.stat(folder).st_dev for folder in options.folders})
-    exact, corrupt, left, resumed = (sum(column) for column in zip(*outcomes, strict=True))
+    exact, corrupt, resumed = (sum(column) for column in zip(*outcomes, strict=True))
     print(f"{len(homes)} folders on {devices} file systems; {resumed} runs had a checkpoint to go on from;")
-    print(f"{left} half-written files were left after the next start")
     print(f"{exact}/{len(outcomes)} resumed bit-exact, {corrupt} corrupt")
     sys.exit(exact != len(outcomes) or corrupt > 0)
 

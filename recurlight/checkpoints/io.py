@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,13 +47,6 @@ class DurableCheckpointIO(TorchCheckpointIO):
         super().__init__()
         self.written: Path | None = None
         """The newest file that was completed."""
-        self.swept: set[Path] = set()
-
-    def _sweep(self, folder: Path) -> None:
-        """Remove what a killed run left half written there, once."""
-        if folder not in self.swept:
-            files.sweep(folder)
-            self.swept.add(folder)
 
     @override
     def save_checkpoint(
@@ -64,7 +56,6 @@ class DurableCheckpointIO(TorchCheckpointIO):
         if storage_options is not None or not is_local(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        self._sweep(Path(path).parent)
         files.write(checkpoint, path)
         self.written = Path(path)
 
@@ -76,9 +67,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """Load a checkpoint after checking it."""
-        if not os.path.isfile(path):  # an address, or missing
+        if not Path(path).is_file():  # an address, or missing
             return super().load_checkpoint(path, map_location, weights_only)
-        self._sweep(Path(path).parent)
         content: dict[str, Any] = files.read(path, map_location, weights_only)
         return content
 

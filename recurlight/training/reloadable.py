@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-from recurlight.checkpoints import files
 from recurlight.checkpoints.contents import (
     MODEL,
     STAMP,
@@ -22,15 +19,15 @@ from recurlight.checkpoints.contents import (
     stamp,
     unrecorded,
 )
-from recurlight.checkpoints.io import is_local, verify_source
+from recurlight.checkpoints.io import DurableCheckpointIO, verify_source
 from recurlight.checkpoints.trust import Trust
-from recurlight.errors import CheckpointError, CheckpointMismatch, Unrecordable, UntrustedCode
+from recurlight.errors import CheckpointMismatch, Unrecordable, UntrustedCode
 from recurlight.spec import Description, Recorded, describe, from_spec, to_spec
 from recurlight.spec.names import hints, import_path
 from recurlight.spec.read import require_arguments
 from recurlight.training.attached import attached_module
 
-__all__ = ["Reloadable", "read_trusting_nothing"]
+__all__ = ["Reloadable"]
 
 
 class Reloadable(Recorded, LightningModule):
@@ -109,7 +106,9 @@ class Reloadable(Recorded, LightningModule):
             UntrustedCode: The file holds Python objects, or names code that it may not import.
             CheckpointMismatch: It is of a newer version, or does not fit this one.
         """
-        checkpoint = read_trusting_nothing(checkpoint_path, map_location)
+        checkpoint: Any = DurableCheckpointIO().load_checkpoint(
+            checkpoint_path, map_location, weights_only=True
+        )
         try:
             model: Self = _make(cls, checkpoint, Trust(trust), changes)
         except (CheckpointMismatch, UntrustedCode) as error:
@@ -138,23 +137,6 @@ def _path(kind: type) -> str:
         return import_path(kind)
     except Unrecordable:
         return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def read_trusting_nothing(path: str | Path, map_location: Any) -> Any:
-    """Read a checkpoint as tensors and plain data.
-
-    Raises:
-        CheckpointError: The file was cut off or changed.
-        UntrustedCode: It holds Python objects; none of them was made.
-    """
-    if not is_local(path):
-        return TorchCheckpointIO().load_checkpoint(path, map_location, weights_only=True)
-    try:
-        return files.read(path, map_location)
-    except CheckpointError as error:
-        if isinstance(error.__cause__, pickle.UnpicklingError):
-            raise UntrustedCode(f"{error}; none of them was made") from error
-        raise
 
 
 def _make(kind: type[Any], checkpoint: dict[str, Any], trust: Trust, changes: dict[str, Any]) -> Any:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from recurlight.checkpoints.contents import require_readable
+from recurlight.checkpoints.io import DurableCheckpointIO
 from recurlight.checkpoints.weights import mismatches
 from recurlight.codec.task_table import tables_of
 from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
 from recurlight.spec.given import checked
 from recurlight.training.fingerprint import Weights, weights_of
-from recurlight.training.reloadable import read_trusting_nothing
 
 __all__ = ["WarmStart", "take_weights", "warm_start"]
 
@@ -104,7 +104,7 @@ def warm_start(model: nn.Module, checkpoint_path: str | Path) -> WarmStart:
     """
     if not Path(checkpoint_path).is_file() and "://" not in str(checkpoint_path):
         raise CheckpointError(f"{checkpoint_path}: there is no such file")
-    checkpoint = read_trusting_nothing(checkpoint_path, "cpu")
+    checkpoint: Any = DurableCheckpointIO().load_checkpoint(checkpoint_path, weights_only=True)
     try:
         return take_weights(model, checkpoint)
     except (CheckpointError, CheckpointMismatch, UntrustedCode) as error:

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from recurlight.checkpoints import files
-from recurlight.checkpoints.files import Part, flaw, newest_good, read, sweep, verify, write
+from recurlight.checkpoints.files import Part, flaw, newest_good, read, verify, write
 from recurlight.errors import CheckpointError
 
 
@@ -94,15 +94,13 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(place):
     moments = [draw.randrange(1, lines) for _ in range(20)] + list(range(lines - 200, lines + 1, 5))
     found = set()
     for moment in moments:
-        path = saved(place, f"killed{moment}", 0)
+        path = saved(place / str(moment), "killed", 0)  # a folder without what earlier kills have left
         assert in_a_child(lambda at=moment, to=path: traced(to, at)) == -signal.SIGKILL
         assert flaw(path) == ""
         after = read(path)
         assert same(after, content(0)) or same(after, content(1))
         found.add(after["global_step"])
     assert found == {0, 1}  # moments before the rename and after it
-    sweep(place)
-    assert [path.name for path in place.iterdir() if path.suffix != ".ckpt"] == []
 
 
 def test_content_and_name_reach_the_disk_before_the_call_returns(tmp_path, monkeypatch):
@@ -205,13 +203,6 @@ def test_files_of_others_are_checked_too(tmp_path, recwarn):
         read(path)
 
 
-def test_files_of_old_versions_of_torch_are_loaded(tmp_path):
-    """Mutation: refuse whatever is no archive."""
-    torch.save(content(3), tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
-    assert same(read(tmp_path / "old.ckpt"), content(3))
-    assert newest_good(tmp_path) is None  # nothing tells whether it is whole
-
-
 def test_a_file_with_a_seal_is_read(tmp_path):
     """Mutation: take the comment of files that earlier versions of recurlight wrote for damage."""
     buffer = io.BytesIO()
@@ -283,14 +274,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         write(content(), tmp_path / "file" / "a.ckpt")
 
 
-def test_what_is_being_written_is_not_swept(tmp_path):
-    """Mutation: sweep without asking for the lock."""
-    part = Part(tmp_path / "a.ckpt")
-    sweep(tmp_path)
-    assert Path(part.name).exists()
-    part.close()
-    sweep(tmp_path)
-    assert not Path(part.name).exists()
+def test_what_a_killed_run_has_left_is_swept_and_what_is_being_written_is_not(tmp_path):
+    """Mutation: sweep every half-written file, or none."""
+    old, other = (Part(tmp_path / "a.ckpt") for _ in range(2))
+    os.utime(old.name, (1e9, 1e9))
+    saved(tmp_path, "a", 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([Path(other.name).name, "a.ckpt"])
+    old.close()
+    other.close()
 
 
 def test_the_newest_good_file_is_found(tmp_path):

@@ -17,8 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import AsyncCheckpointIO
 
 from recurlight import DurableCheckpointIO, RecursiveModule
-from recurlight.checkpoints import files
-from recurlight.checkpoints.files import PART, flaw, read
+from recurlight.checkpoints.files import flaw, read
 from recurlight.checkpoints.io import make_durable
 from recurlight.errors import CheckpointError
 
@@ -73,19 +72,6 @@ def test_a_save_that_fails_leaves_all_older_checkpoints(tmp_path, monkeypatch, s
         fitted(tmp_path)
     assert names(tmp_path) == ["last.ckpt", kept]
     assert read(tmp_path / "last.ckpt")["global_step"] == 2
-
-
-def test_what_a_killed_run_left_is_swept_on_the_next_start(tmp_path):
-    """Mutation: sweep in neither `save_checkpoint` nor `load_checkpoint`."""
-    parts = [tmp_path / folder / f".a.ckpt.0{PART}" for folder in ("saved", "loaded")]
-    for part in parts:
-        part.parent.mkdir()
-        part.write_text("half")
-    fitted(tmp_path / "saved", 1)
-    assert not parts[0].exists()
-    files.write({"a": 1}, tmp_path / "loaded" / "b.ckpt")
-    DurableCheckpointIO().load_checkpoint(tmp_path / "loaded" / "b.ckpt")
-    assert not parts[1].exists()
 
 
 def test_addresses_are_left_to_lightning(tmp_path, monkeypatch):
