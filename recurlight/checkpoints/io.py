@@ -14,12 +14,7 @@ from typing_extensions import override
 
 from recurlight.checkpoints import files
 
-__all__ = ["DurableCheckpointIO", "is_local", "make_durable", "verify_source"]
-
-
-def is_local(path: str | Path) -> bool:
-    """Return whether a path lies in this machine's file system, and is no address such as `s3://...`."""
-    return "://" not in str(path)
+__all__ = ["DurableCheckpointIO", "make_durable", "verify_source"]
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
@@ -53,7 +48,7 @@ class DurableCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         """Write a checkpoint; what `path` held before stays until the new one is complete."""
-        if storage_options is not None or not is_local(path):
+        if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         files.write(checkpoint, path)
@@ -80,8 +75,8 @@ def make_durable(strategy: Strategy) -> None:
         strategy.checkpoint_io = DurableCheckpointIO()
     elif not isinstance(current, DurableCheckpointIO):
         rank_zero_warn(
-            f"checkpoints are written by {type(current).__name__}: whether they survive a kill is up to it, "
-            "and damage to them is not noticed; leave it out of trainer.plugins to have both"
+            f"checkpoints are written by {type(current).__name__}: whether they survive a kill is up to it; "
+            "leave it out of trainer.plugins to be sure"
         )
 
 

@@ -24,7 +24,7 @@ _WEIGHTY = ("width", "prefix", "refiner", "encoder", "decoder", "halting")
 
 
 def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
-    """Insist on the same names and shapes.
+    """Refuse weights of other names or shapes.
 
     Args:
         ours: State dict of the model.
@@ -74,7 +74,7 @@ def _refusal(differences: list[str], settings: Iterable[str] = ()) -> str:
 
 
 def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Sizes) -> None:
-    """Insist that a checkpoint's weights can be loaded; where only the data's sizes differ, say so.
+    """Refuse a checkpoint whose weights cannot be loaded; where only the data's sizes differ, say so.
 
     Args:
         model: The model to load them into; its tables set to `resize` take any number of rows.
@@ -125,7 +125,7 @@ def require_same_optimizer(model: nn.Module, checkpoint: Mapping[str, Any]) -> N
 
 
 def other_settings(there: Mapping[str, Any], here: Mapping[str, Any], key: str = "model") -> Iterator[str]:
-    """Tell which settings of a model differ, as far as both say.
+    """Say which settings of a model differ, as far as both hold them.
 
     Example:
         >>> list(other_settings({"width": 8, "seed": 0}, {"width": 16, "seed": 0}))

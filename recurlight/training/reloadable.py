@@ -97,7 +97,7 @@ class Reloadable(Recorded, LightningModule):
         Args:
             checkpoint_path: Path of the file.
             map_location: Where the weights go, as in `torch.load`.
-            strict: Insist on the same weights; None for the model's `strict_loading`.
+            strict: Refuse other names of weights; None for the model's `strict_loading`.
             trust: Packages whose classes the checkpoint may name as well.
             **changes: Arguments of the constructor that are not taken from the checkpoint.
 
