@@ -125,6 +125,13 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
         self.epoch_samples = epoch_samples
         self._splits: Splits | None = None
 
+    split_by: tuple[str, ...] = ("seed",)
+    """Settings that decide which puzzles are held out and how they are judged.
+
+    A model that was trained under others is evaluated with a warning, for it may have seen the puzzles.
+    Counts belong to them where a change moves puzzles of one part into another.
+    """
+
     tasks_apart: bool = True
     """Whether a model tells tasks apart by their numbers; otherwise these are for metrics alone."""
 

@@ -202,10 +202,14 @@ class RecursiveModule(Reloadable):
     def _check_names(self) -> None:
         """Insist that numbers stand for what they did in training; a new training begins with its own."""
         trains = self.trainer.state.fn == "fit"
-        there = {} if trains and not self.trainer.ckpt_path else self.names
+        anew = trains and not self.trainer.ckpt_path
+        there = {} if anew else self.names
         here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
         self.other_tasks = others(self.recursion, there, here, told_apart=prefix > 0)
+        if not anew:
+            self._compare_data()
         if trains:  # what is evaluated changes nothing
+            self._note_data()
             if self.other_tasks:
                 forget_tasks(self.recursion)
             self.names, self.other_tasks = {**there, **here}, False

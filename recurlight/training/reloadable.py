@@ -11,8 +11,10 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 
 from recurlight.checkpoints.contents import (
+    DATA,
     MODEL,
     STAMP,
+    data_made_with,
     data_settings,
     made_with,
     require_readable,
@@ -25,7 +27,7 @@ from recurlight.errors import CheckpointMismatch, Unrecordable, UntrustedCode
 from recurlight.spec import Description, Recorded, describe, from_spec, to_spec
 from recurlight.spec.names import hints, import_path
 from recurlight.spec.read import require_arguments
-from recurlight.training.attached import attached_module
+from recurlight.training.attached import attached_data, attached_module
 
 __all__ = ["Reloadable"]
 
@@ -53,14 +55,16 @@ class Reloadable(Recorded, LightningModule):
         return found
 
     _trained_on: dict[str, Any] | None = None
-    """How the data of the last training were made; None before one."""
+    """How the data of the last training, or of the checkpoint's, were made; None where nothing tells."""
 
     def setup(self, stage: str) -> None:
-        """Note which data it is trained on, and show the loggers how the model was made."""
-        if stage == "fit":
-            self._trained_on = _data_settings(attached_module(self.trainer))
+        """Show the loggers how the model was made."""
         if stage == "fit" and (self.trainer.loggers or self.trainer.checkpoint_callbacks):
             self.save_hyperparameters(self.description.arguments)
+
+    def _note_data(self) -> None:
+        """Keep how the data were made that it is trained on from now."""
+        self._trained_on = _data_settings(attached_module(self.trainer))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write how the model and its data were made, and by which versions."""
@@ -79,6 +83,24 @@ class Reloadable(Recorded, LightningModule):
         """
         verify_source(self)
         require_readable(checkpoint)
+        self._trained_on = {DATA: checkpoint[DATA]} if DATA in checkpoint else None
+
+    def _compare_data(self) -> None:
+        """Warn of data that hold out other puzzles than those of training did; see `PuzzleData.split_by`."""
+        there, data = data_made_with(self._trained_on or {}), attached_data(self.trainer)
+        here = data_made_with(_data_settings(data)) if data and there else None
+        if data is None or there is None or here is None or there["class_path"] != here["class_path"]:
+            return
+        then, now = there["init_args"], here["init_args"]
+        both = [name for name in data.split_by if name in then and name in now]
+        other = [name for name in both if then[name] != now[name]]
+        if other:
+            were, are = (", ".join(f"{name}={made[name]}" for name in other) for made in (then, now))
+            rank_zero_warn(
+                f"the model was trained on {type(data).__name__} with {were}, and these have {are}: what was "
+                f"held out is divided or judged otherwise, and it may have been trained on what it is asked "
+                f"here: give the data {were}"
+            )
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's, without what only pickles need

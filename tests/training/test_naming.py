@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
+
 import pytest
 import torch
 from data.arc.made import EVALUATION, TRAINING, small, write_kaggle
@@ -26,7 +29,7 @@ def table(path, symbols="ab", tasks=("one", "two"), **settings) -> TableData:
     words = [f"{number:04b}".replace("0", first).replace("1", second) for number in range(12)]
     rows = [f"{word},{word[::-1]},{tasks[place % 2]}" for place, word in enumerate(words)]
     path.write_text("\n".join(["question,answer,task", *rows]))
-    return TableData(str(path), num_val=2, num_test=2, **({"batch_size": 4} | settings))
+    return TableData(str(path), **({"num_val": 2, "num_test": 2, "batch_size": 4} | settings))
 
 
 def made(prefix=1, resize=None) -> RecursiveModule:
@@ -147,6 +150,68 @@ def test_a_checkpoint_that_does_not_tell_is_taken_at_its_word(tmp_path):
     torch.save(content, path)
     apart = table(tmp_path / "b.csv", tasks=("one", "three"))
     run().test(RecursiveModule.load_from_checkpoint(path), apart, verbose=False)
+
+
+@contextmanager
+def warned(part):
+    """Insist on one warning about other data with a text in it, on none for None."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    found = [str(one.message) for one in caught if "and these have" in str(one.message)]
+    assert len(found) == (part is not None)
+    assert (part or "") in "".join(found)
+
+
+def test_held_out_rows_that_may_have_been_trained_on_are_warned_of(tmp_path):
+    """Fails if data divided by another seed, or judged otherwise, are scored without a word."""
+    usual, path = {"seed": 1}, tmp_path / "x.ckpt"
+    data = table(tmp_path / "a.csv", **usual)
+    model = fitted(data, path)
+    content = torch.load(path, weights_only=True)
+    del content["datamodule_hyper_parameters"]["end_mark"]
+    torch.save(content, tmp_path / "before.ckpt")
+    cases = [
+        ("x.ckpt", {}, None),
+        ("x.ckpt", {"batch_size": 2, "num_workers": 0}, None),
+        ("x.ckpt", {"seed": 0}, "with seed=1, and these have seed=0"),
+        ("x.ckpt", {"seed": 0, "num_test": 3}, "with seed=1, num_test=2, and these have seed=0, num_test=3"),
+        ("before.ckpt", {"end_mark": False}, None),
+        ("before.ckpt", {}, "with end_mark=False, and these have end_mark=True"),
+    ]
+    for name, settings, part in cases:
+        asked = table(tmp_path / "a.csv", **(usual | settings))
+        loaded = RecursiveModule.load_from_checkpoint(tmp_path / name)
+        with warned(part):
+            run().test(loaded, asked, verbose=False)
+        if part is None:
+            continue
+        run().fit(loaded, asked)  # a new training has its own
+        with warned(None):
+            run().test(loaded, asked, verbose=False)
+    other = table(tmp_path / "a.csv", seed=0)
+    with warned("seed=1"):
+        run().validate(model, other, verbose=False)
+
+
+def test_parts_with_files_of_their_own_may_have_another_seed(tmp_path):
+    """Fails if a seed that divides nothing is held against the data."""
+    for part, shift in (("train", 0), ("val", 4), ("test", 8)):
+        words = [f"{number:04b}".replace("0", "a").replace("1", "b") for number in range(shift, shift + 4)]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["question,answer", *(f"{w},{w}" for w in words)]))
+    model = fitted(TableData(str(tmp_path), seed=1, batch_size=4), prefix=0)
+    with warned(None):
+        run().test(model, TableData(str(tmp_path), seed=0, batch_size=4), verbose=False)
+
+
+def test_a_model_evaluated_on_other_data_still_tells_those_of_its_training(tmp_path):
+    """Fails if a checkpoint that is loaded, tested and saved names the data of the test."""
+    path, again = tmp_path / "x.ckpt", tmp_path / "y.ckpt"
+    fitted(table(tmp_path / "a.csv", seed=1), path)
+    loop = run()
+    loop.test(RecursiveModule.load_from_checkpoint(path), table(tmp_path / "a.csv", seed=0), verbose=False)
+    loop.save_checkpoint(again)
+    assert torch.load(again, weights_only=True)["datamodule_hyper_parameters"]["seed"] == 1
 
 
 def test_arc_is_named_by_ids_order_variants_and_seed(tmp_path):

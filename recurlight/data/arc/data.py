@@ -84,6 +84,7 @@ class ArcData(PuzzleData):
     """
 
     by_task = True
+    split_by = ()
     prediction_writer = "recurlight.callbacks.SubmissionWriter"
 
     def __init__(

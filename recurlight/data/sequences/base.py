@@ -68,6 +68,8 @@ class SequenceData(PuzzleData):
         DataError: A length or number is out of range, or there are not so many different questions.
     """
 
+    split_by = ("seed", "num_val", "num_test")
+
     def __init__(
         self,
         *,

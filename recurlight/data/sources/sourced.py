@@ -48,6 +48,8 @@ class SourcedData(PuzzleData):
         DataError: A source or a count cannot be used.
     """
 
+    split_by = ("seed", "num_train", "num_val", "num_test")
+
     published: ClassVar[Published]
     """What `source hub` downloads."""
 

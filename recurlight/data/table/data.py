@@ -91,6 +91,7 @@ class TableData(PuzzleData):
         first = tables.get("train") or tables["test"]
         self.text = isinstance(alphabet, str) or (alphabet is None and holds_text(first))
         self.end_mark = end_mark
+        self.split_by = ("end_mark", *(("seed", "num_val", "num_test") if any(self.drawn.values()) else ()))
         grids = {part: _grids(table, self.text) for part, table in tables.items()}
         self.vocabulary = _vocabulary(alphabet, grids.get("train", []), first, self.text)
         self.tasks = sorted({str(task) for task in first.columns.get("task", [""])})
