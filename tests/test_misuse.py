@@ -179,9 +179,9 @@ BASE = "an abstract class without arguments"
 ERROR = "an error"
 NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes"), RECORD),
-    **dict.fromkeys(("IGNORE", "Augmentation", "Questions"), PLAIN),
+    **dict.fromkeys(("IGNORE", "Augmentation"), PLAIN),
     **dict.fromkeys(("Learnt", "WarmStart"), RETURNED),
-    **dict.fromkeys(("Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD),
+    **dict.fromkeys(("Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD),
     **dict.fromkeys(
         ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),

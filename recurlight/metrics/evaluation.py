@@ -35,7 +35,7 @@ class Evaluation(nn.Module):
     """The metrics of one pass over held-out samples; their states are summed over ranks.
 
     Args:
-        segments: Segments that evaluation runs.
+        segments: Segments that evaluation runs; may be set between two passes.
         task: The data's own metric, None for none; it may also be set later.
 
     Example:
@@ -46,11 +46,15 @@ class Evaluation(nn.Module):
     def __init__(self, segments: int, task: TaskMetric | None = None) -> None:
         super().__init__()
         self.segments = segments
-        self.points = table_points(segments)
         self.exact = ExactBySegments()
         self.reasoning = ReasoningMetrics()
         self.loss = MeanMetric()
         self.task = task
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """Numbers of segments after which exact accuracy is measured."""
+        return table_points(self.segments)
 
     def update(self, predictions: Iterator[Prediction], batch: Batch, loss: SequenceLoss) -> None:
         """Take in one batch.

@@ -102,6 +102,11 @@ class SharesBySegments(TaskMetric):
             for column, segments in self.points.items()
         }
 
+    def reset(self) -> None:
+        """Forget every batch, and after how many segments it was counted."""
+        super().reset()
+        self.points = {}
+
     def figures(self, points: Sequence[int]) -> list[str]:
         """Return a name for each line and number of segments."""
         return [self.figure(line, count) for line in self.lines for count in points]

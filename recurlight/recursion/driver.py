@@ -133,7 +133,10 @@ class Recursion(nn.Module):
         """Change the composition after it was made: the one way in for curricula and flags.
 
         All checks of the constructor run again, and a composition that they refuse leaves the old one in
-        place. Weights, optimizer and carry stay as they are.
+        place. Weights, optimizer and carry stay as they are. Evaluation follows from its next pass on, where
+        `eval_cycles` and `eval_segments` leave it to training. A checkpoint of `RecursiveModule` holds the
+        composition of the moment in which it is written; make a curriculum a function of the step alone, so
+        that a resumed run sets the same again.
 
         Args:
             cycles: Cycles in a segment, at least 1; None to keep them.

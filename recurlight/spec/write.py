@@ -30,8 +30,12 @@ class Description(NamedTuple):
     """Constructor arguments that cannot be written, and why."""
 
 
-def describe(thing: Any) -> Description:
+def describe(thing: Any, given: dict[str, Any] | None = None) -> Description:
     """Write the constructor arguments of an object one by one; see `to_spec`.
+
+    Args:
+        thing: The object.
+        given: Arguments by name; None for those that it was made with.
 
     Example:
         >>> from recurlight.halting import ConvergenceHalting
@@ -39,7 +43,7 @@ def describe(thing: Any) -> Description:
         Description(arguments={'tolerance': 0.1}, unrecorded={})
     """
     writer, types, found = _Writer(), hints(type(thing)), Description({}, {})
-    for name, value in arguments(thing).items():
+    for name, value in (arguments(thing) if given is None else given).items():
         try:
             found.arguments[name] = writer.value(value, types.get(name))
         except Unrecordable as error:

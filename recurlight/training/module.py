@@ -135,7 +135,8 @@ class RecursiveModule(Reloadable):
             check_loss(self.loss, sizes)
         within("RecursiveModule", "halting_weight", halting_weight, 0)
         self.halting_weight = halting_weight
-        self.eval_cycles, self.eval_adaptive = eval_cycles, eval_adaptive
+        self._made = {"cycles": cycles, "max_segments": max_segments, "truncation": truncation}
+        self.eval_cycles, self.eval_segments, self.eval_adaptive = eval_cycles, eval_segments, eval_adaptive
         self.optimizer, self.scheduler = optimizer, scheduler
         self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
         self.run = Run(seed, save_carry)
@@ -166,7 +167,7 @@ class RecursiveModule(Reloadable):
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
-        return self.recursion.solve(batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles)
+        return self.recursion.solve(batch, self.eval_segments, self.eval_adaptive, self.eval_cycles)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Run one segment and return its loss, the mean over slots."""
@@ -231,6 +232,7 @@ class RecursiveModule(Reloadable):
         data = attached_data(self.trainer)
         if data is not None and data.tasks_apart:
             check_tasks(data.num_tasks, self.recursion.sizes)
+        self.evaluation.segments = self.eval_segments or self.recursion.max_segments
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
         if stage == "fit":
             check_trainer(self.trainer)
@@ -308,6 +310,7 @@ class RecursiveModule(Reloadable):
     def on_validation_epoch_start(self) -> None:
         """Begin to count anew, whatever became of the evaluation before."""
         self.evaluation.reset()
+        self.evaluation.segments = self.eval_segments or self.recursion.max_segments
         self.measured = None
 
     def on_test_epoch_start(self) -> None:
@@ -367,6 +370,11 @@ class RecursiveModule(Reloadable):
         super().on_load_checkpoint(checkpoint)
         require_fitting(self, checkpoint, self.recursion.sizes)
         self.loaded, self.names = weights_of(checkpoint), names_in(checkpoint)
+
+    def changed(self) -> dict[str, Any]:
+        """Return what `Recursion.reconfigure` has changed since the model was made."""
+        now = {name: getattr(self.recursion, name) for name in self._made}
+        return {name: value for name, value in now.items() if value != self._made[name]}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what the numbers of tasks and tokens stand for, too."""

@@ -47,12 +47,19 @@ class Reloadable(Recorded, LightningModule):
             found = describe(self)
         except Unrecordable as error:
             found = Description({}, {"the model": str(error)})
+        self._warn(found)
+        return found
+
+    def _warn(self, found: Description) -> None:
         for name, reason in found.unrecorded.items():
             rank_zero_warn(
                 f"{type(self).__name__}: checkpoints will not hold {name} ({reason}); "
                 f"give it again when you load one: load_from_checkpoint(path, {name}=...)"
             )
-        return found
+
+    def changed(self) -> dict[str, Any]:
+        """Return the constructor's arguments that would be others now; checkpoints hold these."""
+        return {}
 
     _trained_on: dict[str, Any] | None = None
     """How the data of the last training, or of the checkpoint's, were made; None where nothing tells."""
@@ -69,8 +76,11 @@ class Reloadable(Recorded, LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write how the model and its data were made, and by which versions."""
         checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_NAME, None)
-        checkpoint[MODEL] = dict(self.description.arguments)
-        checkpoint[STAMP] = stamp() | {"model": _path(type(self)), "unrecorded": self.description.unrecorded}
+        made, now = self.description, describe(self, self.changed())
+        self._warn(now)
+        checkpoint[MODEL] = made.arguments | now.arguments
+        unrecorded = {name: why for name, why in made.unrecorded.items() if name not in now.arguments}
+        checkpoint[STAMP] = stamp() | {"model": _path(type(self)), "unrecorded": unrecorded | now.unrecorded}
         noted = self._trained_on
         checkpoint |= _data_settings(attached_module(self.trainer)) if noted is None else noted
 

@@ -186,6 +186,38 @@ def test_loggers_are_shown_plain_settings(tmp_path):
     assert "class_path: recurlight.SingleRefiner" in text
 
 
+def test_a_reconfigured_model_comes_back_as_it_was_trained(tmp_path):
+    """Fails if a checkpoint tells what the constructor was given, or evaluation keeps to the old cap."""
+    model = made()
+    model.recursion.reconfigure(cycles=4, max_segments=5, truncation=LastUpdates(2))
+    trained(model, tmp_path / "x.ckpt")
+    loaded = RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt")
+    assert (loaded.recursion.cycles, loaded.recursion.max_segments) == (4, 5)
+    assert loaded.recursion.truncation == LastUpdates(2)
+    assert torch.equal(answers(loaded), answers(model))
+    (before,) = trainer().test(model, loader([batch(seed=1)]), verbose=False)
+    (after,) = trainer().test(loaded, loader([batch(seed=1)]), verbose=False)
+    assert before == after
+    assert before["test/segments"] == 5
+    model.recursion.reconfigure(max_segments=2)
+    (lower,) = trainer().test(model, loader([batch(seed=1)]), verbose=False)
+    assert {name for name in lower if "_at_" in name} == {"test/exact_at_1", "test/exact_at_2"}
+
+
+def test_a_truncation_that_cannot_be_written_is_asked_for_again(tmp_path):
+    """Fails if the one that the constructor was given is loaded in its place."""
+
+    class Unnamed(EveryUpdate):
+        pass
+
+    model = made(truncation=LastUpdates(2))
+    model.recursion.reconfigure(truncation=Unnamed())
+    with pytest.warns(UserWarning, match="checkpoints will not hold truncation"):
+        trained(model, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointMismatch, match="truncation could not be written"):
+        RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt")
+
+
 def test_averaged_weights_keep_the_description(tmp_path):
     """Fails if the copy that averaging makes is described in place of the model."""
     run = trainer(max_steps=2, callbacks=[EMAWeightAveraging(decay=0.5, use_buffers=False)])
