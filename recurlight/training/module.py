@@ -183,7 +183,7 @@ class RecursiveModule(Reloadable):
             ranks=self.trainer.world_size,
         )
         self.carries[micro] = learnt.carry
-        self._log_progress(learnt, before)
+        self._log_progress(learnt, before, batch_idx)
         return learnt.loss
 
     def _carry(self, micro: int, batch: Batch) -> Carry:
@@ -215,12 +215,16 @@ class RecursiveModule(Reloadable):
                 forget_tasks(self.recursion)
             self.names, self.other_tasks = {**there, **here}, False
 
-    def _log_progress(self, learnt: Learnt, before: Carry) -> None:
+    def _log_progress(self, learnt: Learnt, before: Carry, batch_idx: int) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
         self.progress.update(learnt.loss, before, learnt.carry, learnt.correct)
-        self.log_dict(self.progress.figures(), prog_bar=True)
+        self.log_dict(figures := self.progress.figures())
         self.log("samples", self.progress.samples.float())
         self.log_dict(self.recursion.truncation.diagnostics())
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0 for never
+        due = (every and (batch_idx + 1) % every == 0) or self.trainer.is_last_batch
+        if due and self.trainer.progress_bar_callback:  # `prog_bar=True` would wait for the device every step
+            self.trainer.progress_bar_metrics.update({name: one.item() for name, one in figures.items()})
 
     def setup(self, stage: str) -> None:
         """Show the loggers how the model was made, and measure what the data's task measures.

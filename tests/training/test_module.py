@@ -142,7 +142,6 @@ def test_training_shows_its_figures():
     assert {"loss", "exact", "segments", "samples"} <= set(shown)
     assert shown["samples"] >= ROWS
     assert made.progress.samples == shown["samples"]
-    assert {"loss", "exact", "segments"} <= set(made.trainer.progress_bar_metrics)
 
 
 def test_equilibrium_models_show_their_residuals_and_warn():

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import batch
+from helpers import batch, loader, module, trainer
+from lightning.pytorch.callbacks import ProgressBar
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from recurlight.cli.callbacks import default_callbacks
+from recurlight.optim import AdamATan2
 from recurlight.training.progress import Progress
 from recurlight.types import Carry
 
@@ -107,3 +111,35 @@ def test_a_fresh_state_is_that_of_a_fresh_run():
     progress.load_state_dict(Progress().state_dict())
     assert figures(progress) == {"exact": 0.0, "segments": 0.0}
     assert progress.samples.item() == 0
+
+
+class Reads(TorchDispatchMode):
+    """Counts the numbers that the host reads of tensors: each would wait for an accelerator."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation is torch.ops.aten._local_scalar_dense.default
+        return operation(*args, **(kwargs or {}))
+
+
+def reads(steps: int, bar: bool) -> int:
+    """Count those of a whole run, with or without the bar of the command line."""
+    chosen = default_callbacks({"enable_progress_bar": bar}, "fit", None)
+    settings = {
+        "enable_progress_bar": bar,
+        "callbacks": [one for one in chosen if isinstance(one, ProgressBar)],
+    }
+    run = trainer(max_steps=steps, log_every_n_steps=10, limit_val_batches=0, **settings)
+    with Reads() as watch:
+        run.fit(module(optimizer=AdamATan2), loader([batch(seed=step) for step in range(steps)]))
+    assert set(run.progress_bar_metrics) == ({"loss", "exact", "segments"} if bar else set())
+    return watch.count
+
+
+def test_a_step_reads_nothing_back_from_the_device():
+    """Fails if a logger, the bar or a check waits at every step."""
+    assert reads(39, bar=False) == reads(9, bar=False)
+    assert reads(39, bar=True) - reads(9, bar=True) <= 3 * 3  # three figures, every tenth step
