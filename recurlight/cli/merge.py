@@ -52,7 +52,7 @@ def overlay(under: Any, over: Any) -> Any:
 
     Sections merge key by key; lists and values are replaced; a class replaces another class together with its
     arguments, while the same class keeps the arguments that are not given anew. `callbacks` are laid over
-    each other by class, `x+` appends to a list, `callbacks-` takes the classes that it names out, and
+    each other by class, `x+` appends to a list, `callbacks-` takes the classes that it names out first, and
     settings without a class go to the last one of a list.
 
     Example:
@@ -83,7 +83,8 @@ def overlay(under: Any, over: Any) -> Any:
     if not isinstance(over, dict):
         return over
     merged = dict(under) if isinstance(under, dict) else {}
-    for key, value in over.items():
+    # What is taken out goes first, wherever it stands: the order of keys in a file means nothing.
+    for key, value in sorted(over.items(), key=lambda item: item[0] != f"{CALLBACKS}-"):
         _lay(merged, key, value)
     return merged
 

@@ -195,3 +195,11 @@ def test_numbers_in_exponent_form_are_numbers_and_empty_sections_nothing(tmp_pat
     path = tmp_path / "good.yaml"
     path.write_text("model: {a: 1e-3}\ndata:\n")
     assert read(path) == {"model": {"a": 0.001}}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_of_keys_in_a_file_means_nothing(order):
+    """Fails if a callback that is taken out and put in anew is lost where the keys stand otherwise."""
+    under = {"callbacks": [{"class_path": "Average", "init_args": {"decay": 0.9}}, "Timer"]}
+    over = dict([("callbacks-", ["Average"]), ("callbacks", [{"class_path": "Average"}])][::order])
+    assert overlay(under, over) == {"callbacks": ["Timer", {"class_path": "Average"}]}
