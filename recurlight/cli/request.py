@@ -123,6 +123,8 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
         sources.append(Source("", {"ckpt_path": path}))
     checkpoint = _checkpoint(path, subcommand, user)
     own = {section: value for section, value in run_config(weights).items() if section not in named}
+    # A new run has a seed of its own; that of the data tells which puzzles the weights have not seen.
+    own.get("model", {}).pop("seed", None)
     made = Source(f"--weights {start}" if weights else f"--ckpt_path {path}", run_config(checkpoint) | own)
     base = Source("", defaults(subcommand, name, trainer.get("default_root_dir")))
     sources = [base, made, *sources]

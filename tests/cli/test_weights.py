@@ -58,6 +58,14 @@ def test_without_a_recipe_the_model_and_the_data_are_the_checkpoint_s(trained, f
     assert config["weights"] == trained
 
 
+def test_a_new_run_has_its_own_seed_and_holds_out_what_the_weights_have_not_seen(trained, folder, capsys):
+    """Fails when the checkpoint's seed wins over that of the run, or other puzzles are held out."""
+    path = edited(trained, lambda content: content["hyper_parameters"].update(seed=7))
+    path = edited(path, lambda content: content["datamodule_hyper_parameters"].update(seed=8))
+    config = printed(capsys, "fit", "--weights", path, "--seed_everything", "3")
+    assert (config["model"].get("seed"), config["data"]["init_args"]["seed"]) == (None, 8)
+
+
 def test_other_data_take_the_parts_that_fit_and_the_list_says_which(trained, folder, monkeypatch, capsys):
     """Fails when a shape that differs is an error, or what is left out goes unsaid."""
     arguments = ["fit", "--config", "tiny", "--weights", trained, "--data.size", "9"]
