@@ -201,19 +201,18 @@ class RecursiveModule(Reloadable):
         return data is None or data.tasks_apart
 
     def _check_names(self) -> None:
-        """Insist that numbers stand for what they did in training; a new training begins with its own."""
+        """Insist that numbers stand for what they did in training; a new training may give them others."""
         trains = self.trainer.state.fn == "fit"
         anew = trains and not self.trainer.ckpt_path
-        there = {} if anew else self.names
         here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
-        self.other_tasks = others(self.recursion, there, here, told_apart=prefix > 0)
+        self.other_tasks = others(self.recursion, self.names, here, told_apart=prefix > 0, anew=anew)
         if not anew:
             self._compare_data()
         if trains:  # what is evaluated changes nothing
             self._note_data()
             if self.other_tasks:
                 forget_tasks(self.recursion)
-            self.names, self.other_tasks = {**there, **here}, False
+            self.names, self.other_tasks = {**({} if anew else self.names), **here}, False
 
     def _log_progress(self, learnt: Learnt, before: Carry, batch_idx: int) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""

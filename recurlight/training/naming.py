@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from recurlight.codec.task_table import SparseTable, tables_of
@@ -29,7 +30,14 @@ def digests(data: PuzzleData | None) -> dict[str, str]:
     return {kind: hashlib.sha256(json.dumps(what).encode()).hexdigest() for kind, what in names.items()}
 
 
-def others(model: nn.Module, there: Mapping[str, str], here: Mapping[str, str], told_apart: bool) -> bool:
+def others(
+    model: nn.Module,
+    there: Mapping[str, str],
+    here: Mapping[str, str],
+    *,
+    told_apart: bool,
+    anew: bool = False,
+) -> bool:
     """Insist that numbers stand for what they did in training, but for tasks that may have the mean of all.
 
     Args:
@@ -37,6 +45,7 @@ def others(model: nn.Module, there: Mapping[str, str], here: Mapping[str, str], 
         there: Hashes of the training's data.
         here: Hashes of the data at hand.
         told_apart: Whether the model has vectors of tasks; otherwise their names do not matter.
+        anew: Whether a training begins, which may learn what is other: it is warned of.
 
     Returns:
         Whether the tasks are others than the vectors were trained for.
@@ -54,10 +63,13 @@ def others(model: nn.Module, there: Mapping[str, str], here: Mapping[str, str], 
     if "tasks" in other and (not apart or _forgetful(model)):
         other.remove("tasks")
     if other:
-        raise CheckpointMismatch(
-            f"the model was trained on other {other[0]} than these data have, or on the same in another "
-            f"order: {_ADVICE[other[0]]}"
+        message = (
+            f"the model was trained on other {' and '.join(other)} than these data have, or on the same in "
+            f"another order: {_ADVICE[other[0]]}"
         )
+        if not anew:
+            raise CheckpointMismatch(message)
+        rank_zero_warn(f"{message}; training begins with what was learnt of the others")
     return apart
 
 

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from recurlight.checkpoints.contents import require_readable
+from recurlight.checkpoints.contents import made_with, names_in, require_readable
 from recurlight.checkpoints.io import DurableCheckpointIO
 from recurlight.checkpoints.weights import mismatches
 from recurlight.codec.task_table import tables_of
 from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
 from recurlight.spec.given import checked
 from recurlight.training.fingerprint import Weights, weights_of
+from recurlight.training.module import RecursiveModule
 
 __all__ = ["WarmStart", "take_weights", "warm_start"]
 
@@ -133,7 +134,21 @@ def take_weights(model: nn.Module, checkpoint: Any) -> WarmStart:
         )
     model.load_state_dict(fitting, strict=False)
     taken = {name: value.numel() for name, value in fitting.items() if name not in means}
+    if isinstance(model, RecursiveModule):
+        model.names = _named(model, checkpoint, taken)
     return WarmStart(taken, means, left_out, weights_of(checkpoint))
+
+
+def _named(model: RecursiveModule, checkpoint: Mapping[str, Any], taken: Mapping[str, int]) -> dict[str, str]:
+    """Return the hashes of what the numbers stand for of which the encoder has learnt, see `naming`."""
+    if not any(name.startswith("recursion.encoder.") for name in taken):
+        return {}
+    there, sizes = made_with(checkpoint), model.recursion.sizes
+    same = {
+        "symbols": there.get("vocab_size") == sizes.vocab,
+        "tasks": there.get("num_tasks") == sizes.tasks,
+    }
+    return {kind: digest for kind, digest in names_in(checkpoint).items() if same.get(kind)}
 
 
 def _means(model: nn.Module, theirs: Mapping[str, Tensor]) -> dict[str, int]:

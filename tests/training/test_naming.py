@@ -18,6 +18,7 @@ from recurlight.halting import FixedHalting
 from recurlight.refiners import SingleRefiner
 from recurlight.training.module import RecursiveModule
 from recurlight.training.naming import digests
+from recurlight.training.warm_start import warm_start
 from recurlight.truncation import EveryUpdate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -60,6 +61,17 @@ def rows_seen(model):
     return seen
 
 
+@contextmanager
+def warned(part, kind="and these have"):
+    """Insist on one warning of a kind with a text in it, on none for None."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    found = [str(one.message) for one in caught if kind in str(one.message)]
+    assert len(found) == (part is not None)
+    assert (part or "") in "".join(found)
+
+
 OTHERS = {
     "other tasks": ({"tasks": ("one", "three")}, "tasks"),
     "other symbols": ({"symbols": "ac"}, "symbols"),
@@ -91,6 +103,48 @@ def test_training_is_not_resumed_under_other_names_but_may_begin_anew(tmp_path):
         trainer(max_steps=3).fit(made(), apart, ckpt_path=path, weights_only=True)
     run().fit(model, apart)
     run().test(model, apart, verbose=False)
+
+
+@pytest.mark.parametrize("begins", ["warm start", "loaded"])
+@pytest.mark.parametrize(
+    ("resize", "other", "part"),
+    [
+        (False, {}, None),
+        (False, {"tasks": ("one", "three")}, "on other tasks than"),
+        (None, {"tasks": ("one", "three")}, "on other tasks than"),
+        (True, {"tasks": ("one", "three")}, None),
+        (True, {"symbols": "ac"}, "on other symbols than"),
+    ],
+)
+def test_a_new_training_on_as_many_others_says_so_or_begins_at_the_mean(
+    tmp_path, begins, resize, other, part
+):
+    """Fails if vectors or embeddings of others are a start for these without a word."""
+    path = tmp_path / "x.ckpt"
+    source = fitted(table(tmp_path / "a.csv"), path, resize=resize)
+    model = made(resize=resize) if begins == "warm start" else RecursiveModule.load_from_checkpoint(path)
+    if begins == "warm start":
+        warm_start(model, path)
+    seen = None if resize is None else rows_seen(model)
+    with warned(part, "training begins with what was learnt of the others"):
+        trainer(max_steps=1).fit(model, table(tmp_path / "b.csv", **other))
+    if seen:
+        rows = source.recursion.encoder.task_table.rows
+        expected = rows.mean(0).expand(2, -1) if resize and "tasks" in other else rows
+        torch.testing.assert_close(seen[-1], expected)
+    with warned(None, "training begins with"):
+        trainer(max_steps=1).fit(model, table(tmp_path / "b.csv", **other))
+
+
+def test_weights_that_begin_anew_are_of_no_other_data(tmp_path):
+    """Fails if names are compared of embeddings that were not taken."""
+    path = tmp_path / "x.ckpt"
+    fitted(table(tmp_path / "a.csv"), path)
+    parts = (SingleRefiner(mixer()), EveryUpdate(), FixedHalting())
+    model = RecursiveModule(4, 4, *parts, num_tasks=3, width=8, prefix=1, cycles=1, max_segments=1)
+    warm_start(model, path)
+    with warned(None, "training begins with"):
+        run().fit(model, table(tmp_path / "b.csv", symbols="cd", tasks=("one", "three"), alphabet="cde"))
 
 
 def test_a_model_that_tells_no_tasks_apart_takes_any_of_them(tmp_path):
@@ -150,17 +204,6 @@ def test_a_checkpoint_that_does_not_tell_is_taken_at_its_word(tmp_path):
     torch.save(content, path)
     apart = table(tmp_path / "b.csv", tasks=("one", "three"))
     run().test(RecursiveModule.load_from_checkpoint(path), apart, verbose=False)
-
-
-@contextmanager
-def warned(part):
-    """Insist on one warning about other data with a text in it, on none for None."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    found = [str(one.message) for one in caught if "and these have" in str(one.message)]
-    assert len(found) == (part is not None)
-    assert (part or "") in "".join(found)
 
 
 def test_held_out_rows_that_may_have_been_trained_on_are_warned_of(tmp_path):
