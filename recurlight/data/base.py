@@ -150,7 +150,8 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
 
         The arrays hold whole numbers: tokens below `vocab_size`, `IGNORE` in labels where nothing is
         supervised, tasks below `num_tasks`. Rows of `test` that are `IGNORE` all over are questions without a
-        known answer, which can be predicted and not scored. All of it is checked, once.
+        known answer, which can be predicted and not scored; such a question must hold some token other
+        than 0. All of it is checked, once.
 
         Raises:
             DataError: With file, row and reason.

@@ -51,7 +51,19 @@ def checked(puzzles: Puzzles, where: str, *, vocab: int, length: int, tasks: int
             f"{where}.labels[{row}] is IGNORE all over, so that there is nothing to learn or to measure: "
             "label a cell of it, or leave the puzzle out"
         )
+    _refuse_blank(puzzles, where)
     return Puzzles(*map(_integers, puzzles))
+
+
+def _refuse_blank(puzzles: Puzzles, where: str) -> None:
+    """Refuse questions that prediction would take for padding; see `Batch.asked`."""
+    blank = np.flatnonzero(~puzzles.inputs.any(axis=1))
+    row = first_unanswered(puzzles.labels[blank])
+    if row is not None:
+        raise DataError(
+            f"{where}.inputs[{blank[row]}] is 0 all over and has no answer, as rows that only fill a batch "
+            "up: give empty cells a token of their own, or leave the puzzle out"
+        )
 
 
 def check_arrays(puzzles: Any, where: str) -> None:

@@ -197,3 +197,12 @@ def test_answers_that_nobody_knows_are_predicted_and_not_scored():
         data.setup(stage)
     with pytest.raises(DataError, match="Echo cannot score test puzzle number 4, whose answer is not known"):
         data.setup("test")
+
+
+def test_a_question_that_padding_looks_like_is_refused():
+    """Fails if an empty board is left out of the predictions, whose rows then shift."""
+    blank = put("inputs", 4, 0)
+    assert Echo("test", blank).splits.test.inputs.any(axis=1).sum() == 5  # its answer tells it from padding
+    labels = put("labels", slice(2, None), IGNORE).labels
+    with pytest.raises(DataError, match=r"test\.inputs\[4\] is 0 all over and has no answer, as rows that"):
+        Echo("test", blank._replace(labels=labels)).setup("predict")
