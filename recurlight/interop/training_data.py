@@ -14,6 +14,10 @@ __all__ = ["DataSizes", "data_sizes", "known_data", "known_tokens"]
 SIDES = {"sudoku": 9, "maze": 30, "arc": 30}
 """Side of the square of tokens that a sample is, by a word of the folder's name."""
 
+_COUNT = r"-(\d+)k(?![a-z0-9])"
+_NO_COUNT = r"-aug-\d+(?![a-z0-9])|-9x9(?![a-z0-9])"
+"""What a number in the name of a folder of Sudoku-Extreme means: thousands of puzzles, or something else."""
+
 
 class DataSizes(NamedTuple):
     """What a data module tells its model."""
@@ -69,7 +73,9 @@ def known_data(config: Mapping[str, Any]) -> dict[str, Any] | None:
     folder = _folder(config)
     if _kind(folder) != "sudoku" or "extreme" not in folder:
         return None
-    thousands = re.search(r"-(\d+)k(?![a-z0-9])", folder)
+    thousands = re.search(_COUNT, folder)
+    if re.search("[0-9]", re.sub(f"{_COUNT}|{_NO_COUNT}", "", folder)):
+        return None  # a number that is not understood may be that of the puzzles
     count = None if "full" in folder else 1000 * int(thousands[1]) if thousands else 1000
     size = {"num_train": count, "num_val": 200, "num_test": None}
     try:
