@@ -39,6 +39,7 @@ from recurlight.training.start import (
     check_trainer,
     may_log_others,
     require_companions,
+    validates,
     when_stepped,
 )
 from recurlight.truncation.base import GradientTruncation
@@ -245,12 +246,16 @@ class RecursiveModule(Reloadable):
         """Return the names of what training logs; None where a part of the user's own may log others."""
         if may_log_others(self.trainer, self, self.recursion.truncation, self.evaluation.task):
             return None
-        validates = self.trainer.limit_val_batches != 0
-        measured = {f"val/{name}" for name in self.evaluation.figures()} if validates else set()
+        measured = {f"val/{name}" for name in self.evaluation.figures()} if validates(self.trainer) else set()
         return {*self.progress.figures(), "samples", *self.recursion.truncation.figures(), *measured}
 
     def on_train_start(self) -> None:
-        """Begin with slots that a loaded carry or fresh samples fill; what was validated before is stale."""
+        """Begin with slots that a loaded carry or fresh samples fill; what was validated before is stale.
+
+        Raises:
+            IncompatibleComponents: A callback waits for a figure that comes after the end.
+        """
+        check_monitors(self.trainer, self.figures())  # again, for the data have a length now
         self.run.carries.clear()  # here, not in `run`: Lightning's tuner trains without callbacks
         self.validated_step = None
 

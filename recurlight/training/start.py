@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
     EarlyStopping,
+    GradientAccumulationScheduler,
     LearningRateFinder,
     ModelCheckpoint,
     ModelPruning,
@@ -29,6 +30,7 @@ __all__ = [
     "check_trainer",
     "may_log_others",
     "require_companions",
+    "validates",
     "when_stepped",
 ]
 
@@ -91,6 +93,34 @@ def check_monitors(trainer: Trainer, figures: Collection[str] | None) -> None:
     for callback, extra in _monitoring(trainer):
         if figures is not None:
             check_monitor(type(callback).__name__, str(callback.monitor), {*figures, *extra})
+    for waiting in trainer.lr_scheduler_configs:  # none while the trainer is set up
+        if figures is not None and waiting.reduce_on_plateau and waiting.strict:
+            check_monitor(type(waiting.scheduler).__name__, str(waiting.monitor), figures)
+
+
+def validates(trainer: Trainer) -> bool:
+    """Tell whether a run validates before a limit ends it; while the data have no length yet, it may."""
+    if not trainer.enable_validation:
+        return False
+    epoch, every = trainer.num_training_batches, trainer.val_check_batch
+    if not isinstance(epoch, int) or not isinstance(every, int):
+        return True  # by the clock, or at the end of a stream
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    planned = [c.scheduling.values() for c in callbacks if isinstance(c, GradientAccumulationScheduler)]
+    accumulate = max([trainer.accumulate_grad_batches, *(n for plan in planned for n in plan)])
+    limits = (trainer.max_steps, accumulate), (trainer.max_epochs, epoch)
+    ends = [limit * batches for limit, batches in limits if limit is not None and limit >= 0]
+    begun = trainer.fit_loop.total_batch_idx + 1 if trainer.training else 0
+    rest = range(begun, min(ends)) if ends else ()
+    return not ends or any(_validated_after(trainer, batch, epoch, every) for batch in rest)
+
+
+def _validated_after(trainer: Trainer, batch: int, epoch: int, every: int) -> bool:
+    """Tell whether Lightning validates after a training batch, numbered from 0 in the run."""
+    epochs = trainer.check_val_every_n_epoch
+    if epochs is None:
+        return (batch + 1) % every == 0
+    return (batch // epoch + 1) % epochs == 0 and (batch % epoch + 1) % every == 0
 
 
 def when_stepped(
@@ -140,6 +170,11 @@ def check_monitor(who: str, monitor: str, figures: Collection[str]) -> None:
         recurlight.errors.IncompatibleComponents: EarlyStopping monitors 'val_loss', ...'val/loss'?
     """
     if monitor not in figures and not monitor.startswith("lr-"):  # those are of LearningRateMonitor
+        if monitor.startswith("val/") and not any(name.startswith("val/") for name in figures):
+            raise IncompatibleComponents(
+                f"{who} monitors '{monitor}', and this run ends before it validates: let it train longer, "
+                "validate sooner by trainer.val_check_interval, or monitor a figure of training"
+            )
         known = suggestion(monitor, figures) or f": it logs {', '.join(sorted(figures))}"
         raise IncompatibleComponents(f"{who} monitors '{monitor}', which this run does not log{known}")
 

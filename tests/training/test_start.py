@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import mixer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.cli import ReduceLROnPlateau
 from resuming import Shifts
 
 from recurlight import (
@@ -107,6 +108,41 @@ def test_a_monitor_that_no_figure_has_is_refused(callback, message, tmp_path):
 def test_a_figure_of_validation_is_not_there_without_validation():
     with pytest.raises(IncompatibleComponents, match="EarlyStopping monitors 'val/loss'"):
         fit(EarlyStopping("val/loss"), limit_val_batches=0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "comes"),
+    [
+        ({"max_steps": 2}, False),
+        ({"max_steps": 3}, True),
+        ({"max_steps": 1, "accumulate_grad_batches": 3}, True),
+        ({"max_steps": -1, "max_epochs": 1, "check_val_every_n_epoch": 2}, False),
+        ({"max_steps": -1, "max_epochs": 2}, True),
+        ({"max_steps": 1, "val_check_interval": 1}, True),
+        ({"max_steps": 3, "val_check_interval": 4, "check_val_every_n_epoch": None}, False),
+    ],
+)
+@pytest.mark.parametrize("waiting", ["stopping", "checkpoint", "schedule"])
+def test_a_figure_that_comes_after_the_end_is_not_waited_for(limits, comes, waiting, tmp_path):
+    """Fails if a run is lost at its end, leaves no file, or is refused though it validates."""
+    callbacks = {
+        "stopping": [EarlyStopping("val/loss")],
+        "checkpoint": [ModelCheckpoint(tmp_path, monitor="val/loss")],
+        "schedule": [],
+    }[waiting]
+    plateau = partial(ReduceLROnPlateau, monitor="val/loss") if waiting == "schedule" else None
+    settings = {"module": model(scheduler=plateau), "data": Shifts(batch_size=4, epoch_samples=12)}
+    settings |= {"enable_checkpointing": waiting == "checkpoint", **limits}
+    if comes:
+        assert "val/loss" in fit(*callbacks, **settings).callback_metrics
+        return
+    with pytest.raises(IncompatibleComponents, match="monitors 'val/loss', and this run ends before it val"):
+        fit(*callbacks, **settings)
+
+
+def test_a_validation_after_several_epochs_is_waited_for():
+    settings = {"max_steps": -1, "max_epochs": 2, "check_val_every_n_epoch": 2}
+    assert "val/loss" in fit(EarlyStopping("val/loss"), **settings).callback_metrics
 
 
 @pytest.mark.parametrize("monitor", ["val/exact_accuracy", "val/exact_at_3", "step"])
