@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 from lightning.pytorch import Callback
@@ -19,20 +17,18 @@ from recurlight.codec.tokens import Decoder, Encoder
 from recurlight.data.base import PuzzleData
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy
-from recurlight.metrics.evaluation import Evaluation, Measured
+from recurlight.metrics.evaluation import Evaluation
 from recurlight.optim import AdamATan2, make_optimizer, make_schedule
 from recurlight.recursion.checks import check_batch, check_evaluation, check_tasks
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.outputs import check_loss
 from recurlight.refiners.base import Refiner
-from recurlight.seeding import generators_kept, seed_of, seeded_evaluation
+from recurlight.seeding import generators_kept, seed_of
 from recurlight.slots import require_batch
 from recurlight.spec.given import within
 from recurlight.training.attached import attached_data
-from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint, weights_of
-from recurlight.training.naming import digests, forget_tasks, others, tasks_at_mean
-from recurlight.training.reloadable import Reloadable
-from recurlight.training.results import publish
+from recurlight.training.evaluating import Evaluating
+from recurlight.training.fingerprint import weights_of
 from recurlight.training.run import Run
 from recurlight.training.start import (
     check_monitors,
@@ -48,7 +44,7 @@ from recurlight.types import Batch, Carry, Learnt, Prediction, Sizes
 __all__ = ["RecursiveModule"]
 
 
-class RecursiveModule(Reloadable):
+class RecursiveModule(Evaluating):
     """Trains and evaluates a recursive reasoner.
 
     A training step runs one segment on every slot and takes one optimiser step on the mean over slots of
@@ -142,11 +138,6 @@ class RecursiveModule(Reloadable):
         self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
         self.run = Run(seed, save_carry)
         self.carries, self.progress = self.run.carries, self.run.progress
-        self.validated_step: int | None = None
-        self.measured: Measured | None = None
-        self.loaded = Weights()
-        self.names: dict[str, str] = {}
-        self.other_tasks = False
 
     @classmethod
     def for_data(cls, data: PuzzleData, **settings: Any) -> Self:
@@ -195,25 +186,6 @@ class RecursiveModule(Reloadable):
             self._check_names()
             self.carries.open(micro, self.recursion.start(batch))
         return self.carries.of(micro, batch)
-
-    def _apart(self) -> bool:
-        """Tell whether the numbers of tasks are for the model; data that do not tell have them for it."""
-        data = attached_data(self.trainer)
-        return data is None or data.tasks_apart
-
-    def _check_names(self) -> None:
-        """Insist that numbers stand for what they did in training; a new training may give them others."""
-        trains = self.trainer.state.fn == "fit"
-        anew = trains and not self.trainer.ckpt_path
-        here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
-        self.other_tasks = others(self.recursion, self.names, here, told_apart=prefix > 0, anew=anew)
-        if not anew:
-            self._compare_data()
-        if trains:  # what is evaluated changes nothing
-            self._note_data()
-            if self.other_tasks:
-                forget_tasks(self.recursion)
-            self.names, self.other_tasks = {**({} if anew else self.names), **here}, False
 
     def _log_progress(self, learnt: Learnt, before: Carry, batch_idx: int) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""
@@ -286,87 +258,10 @@ class RecursiveModule(Reloadable):
         """Drop gradients of rows as those of parameters are dropped."""
         forget_gradients(self)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Evaluate one batch on slots of its own; the training carry is not touched."""
-        with self._evaluating(batch, batch_idx):
-            predictions = self.recursion.unroll(
-                batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
-            )
-            self.evaluation.update(predictions, batch, self.loss)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Evaluate one batch."""
-        self.validation_step(batch, batch_idx)
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
-        """Answer one batch."""
-        with self._evaluating(batch, batch_idx):
-            prediction: Prediction = self(batch)
-        return prediction
-
-    @contextmanager
-    def _evaluating(self, batch: Batch, batch_idx: int) -> Iterator[None]:
-        """Check the first batch; let parts draw as a function of seed and batch, and leave training alone."""
-        if batch_idx == 0:
-            require_batch(batch, self.recursion.sizes, self)
-            check_batch(batch, self.recursion.sizes, self._apart())
-            self._check_names()
-        tasks = tasks_at_mean(self.recursion) if self.other_tasks else nullcontext()
-        with tasks, seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device):
-            yield
-
-    def on_validation_epoch_start(self) -> None:
-        """Begin to count anew, whatever became of the evaluation before."""
-        self.evaluation.reset()
-        self.evaluation.segments = self.eval_segments or self.recursion.max_segments
-        self.measured = None
-
-    def on_test_epoch_start(self) -> None:
-        """Begin to count anew."""
-        self.on_validation_epoch_start()
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the figures, and print the table unless training goes on."""
-        self._summarize("val", show=self.trainer.state.fn == "validate")
-        if not self.trainer.sanity_checking:
-            self.validated_step = self.global_step
-
-    def on_test_epoch_end(self) -> None:
-        """Log the figures and print the table."""
-        self._summarize("test", show=True)
-
-    def _summarize(self, stage: str, show: bool) -> None:
-        self.measured = self.evaluation.measured(stage)  # on every rank: it sums over them
-        figures = {f"{stage}/{name}": value for name, value in self.measured.figures.items()}
-        self.log_dict(figures, sync_dist=True, reduce_fx="max")  # every rank has summed and has the same
-        self.evaluation.reset()  # what was counted, such as votes, takes memory
-        if show:
-            self.show_table()
-
-    def show_table(self, say: Callable[[str], None] | None = None) -> None:
-        """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`."""
-        if self.measured and self.trainer.is_global_zero:
-            publish(self.measured, self._fingerprint(self.measured), say or self.print)
-
-    def _fingerprint(self, measured: Measured) -> Fingerprint:
-        return fingerprint(
-            self.trainer,
-            self.recursion,
-            measured,
-            self.loaded,
-            trained=self.run.ended_in(self.trainer),
-            cycles=self.eval_cycles or self.recursion.cycles,
-            adaptive=self.eval_adaptive,
-        )
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what was pickled; a spawned process would share all tensors with the others."""
         super().__setstate__(state)  # type: ignore[no-untyped-call,unused-ignore]
         self._apply(_unshared)  # type: ignore[no-untyped-call,unused-ignore]  # metrics and tables know theirs
-
-    def summary_is_stale(self) -> bool:
-        """Tell whether the weights have changed since the last complete validation."""
-        return self.validated_step != self.global_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a damaged checkpoint, and one of another architecture.

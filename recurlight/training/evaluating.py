@@ -1,0 +1,142 @@
+"""Validation, test and prediction of a model, which change nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+from recurlight.losses import SequenceLoss
+from recurlight.metrics.evaluation import Evaluation, Measured
+from recurlight.recursion.checks import check_batch
+from recurlight.recursion.driver import Recursion
+from recurlight.seeding import seeded_evaluation
+from recurlight.slots import require_batch
+from recurlight.training.attached import attached_data
+from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint
+from recurlight.training.naming import digests, forget_tasks, others, tasks_at_mean
+from recurlight.training.reloadable import Reloadable
+from recurlight.training.results import publish
+from recurlight.training.run import Run
+from recurlight.types import Batch, Prediction
+
+__all__ = ["Evaluating"]
+
+
+class Evaluating(Reloadable):
+    """The half of `RecursiveModule` that measures and answers; the other half trains.
+
+    Every evaluation counts anew, draws as a function of the seed and the batch, and compares what the numbers
+    of tasks and tokens stand for with what they stood for in training.
+    """
+
+    recursion: Recursion
+    loss: SequenceLoss
+    evaluation: Evaluation
+    eval_cycles: int | None
+    eval_segments: int | None
+    eval_adaptive: bool
+    run: Run
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.validated_step: int | None = None
+        self.measured: Measured | None = None
+        self.loaded = Weights()
+        self.names: dict[str, str] = {}
+        self.other_tasks = False
+
+    def _apart(self) -> bool:
+        """Tell whether the numbers of tasks are for the model; data that do not tell have them for it."""
+        data = attached_data(self.trainer)
+        return data is None or data.tasks_apart
+
+    def _check_names(self) -> None:
+        """Insist that numbers stand for what they did in training; a new training may give them others."""
+        trains = self.trainer.state.fn == "fit"
+        anew = trains and not self.trainer.ckpt_path
+        here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
+        self.other_tasks = others(self.recursion, self.names, here, told_apart=prefix > 0, anew=anew)
+        if not anew:
+            self._compare_data()
+        if trains:  # what is evaluated changes nothing
+            self._note_data()
+            if self.other_tasks:
+                forget_tasks(self.recursion)
+            self.names, self.other_tasks = {**({} if anew else self.names), **here}, False
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate one batch on slots of its own; the training carry is not touched."""
+        with self._evaluating(batch, batch_idx):
+            predictions = self.recursion.unroll(
+                batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
+            )
+            self.evaluation.update(predictions, batch, self.loss)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Evaluate one batch."""
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        """Answer one batch."""
+        with self._evaluating(batch, batch_idx):
+            prediction: Prediction = self(batch)
+        return prediction
+
+    @contextmanager
+    def _evaluating(self, batch: Batch, batch_idx: int) -> Iterator[None]:
+        """Check the first batch; let parts draw as a function of seed and batch, and leave training alone."""
+        if batch_idx == 0:
+            require_batch(batch, self.recursion.sizes, self)
+            check_batch(batch, self.recursion.sizes, self._apart())
+            self._check_names()
+        tasks = tasks_at_mean(self.recursion) if self.other_tasks else nullcontext()
+        with tasks, seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device):
+            yield
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count anew, whatever became of the evaluation before."""
+        self.evaluation.reset()
+        self.evaluation.segments = self.eval_segments or self.recursion.max_segments
+        self.measured = None
+
+    def on_test_epoch_start(self) -> None:
+        """Begin to count anew."""
+        self.on_validation_epoch_start()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures, and print the table unless training goes on."""
+        self._summarize("val", show=self.trainer.state.fn == "validate")
+        if not self.trainer.sanity_checking:
+            self.validated_step = self.global_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log the figures and print the table."""
+        self._summarize("test", show=True)
+
+    def _summarize(self, stage: str, show: bool) -> None:
+        self.measured = self.evaluation.measured(stage)  # on every rank: it sums over them
+        figures = {f"{stage}/{name}": value for name, value in self.measured.figures.items()}
+        self.log_dict(figures, sync_dist=True, reduce_fx="max")  # every rank has summed and has the same
+        self.evaluation.reset()  # what was counted, such as votes, takes memory
+        if show:
+            self.show_table()
+
+    def show_table(self, say: Callable[[str], None] | None = None) -> None:
+        """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`."""
+        if self.measured and self.trainer.is_global_zero:
+            publish(self.measured, self._fingerprint(self.measured), say or self.print)
+
+    def _fingerprint(self, measured: Measured) -> Fingerprint:
+        return fingerprint(
+            self.trainer,
+            self.recursion,
+            measured,
+            self.loaded,
+            trained=self.run.ended_in(self.trainer),
+            cycles=self.eval_cycles or self.recursion.cycles,
+            adaptive=self.eval_adaptive,
+        )
+
+    def summary_is_stale(self) -> bool:
+        """Tell whether the weights have changed since the last complete validation."""
+        return self.validated_step != self.global_step
