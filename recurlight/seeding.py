@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from recurlight.spec.recorded import Recorded, settle
+from recurlight.errors import Unrecordable
+from recurlight.spec.recorded import Recorded, arguments, settle
 
 __all__ = ["generators_kept", "seed_batch", "seed_of", "seeded_evaluation"]
 
@@ -99,7 +100,8 @@ def seed_of(made: Recorded, seed: int | None) -> int:
     """Return the seed of what is being made: the given one, or else that of `lightning.seed_everything`.
 
     It is recorded, so that a checkpoint tells it and what is made from the checkpoint has it. A class whose
-    constructor takes no seed has 0, for nothing could record another.
+    constructor takes no seed has 0, for nothing could record another; one that takes a seed and does not pass
+    it on has that one.
 
     Args:
         made: The model or data module.
@@ -113,5 +115,15 @@ def seed_of(made: Recorded, seed: int | None) -> int:
         (3, 5)
         >>> _ = seed_everything(0, verbose=False)
     """
+    seed = _not_passed_on(made) if seed is None else seed
     common = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # where `seed_everything` keeps it
     return settle(made, "seed", common, otherwise=0) if seed is None else seed
+
+
+def _not_passed_on(made: Recorded) -> int | None:
+    """Return the seed that the constructor of the class itself got, be it among settings that it keeps."""
+    try:
+        seed = arguments(made).get("seed")
+    except Unrecordable:  # nothing is recorded that could differ
+        return None
+    return seed if isinstance(seed, int) else None

@@ -140,6 +140,26 @@ def test_the_global_seed_is_that_of_the_data(seed_one, kind):
     assert from_spec(spec, Trust([__name__])).seed == 1
 
 
+class Keeps(Echo):
+    def __init__(self, **settings):
+        super().__init__()
+
+
+class Own(Echo):
+    def __init__(self, seed: int = 3):
+        super().__init__()
+
+
+@pytest.mark.parametrize(("kind", "given", "seed"), [(Keeps, (), 1), (Own, (), 3), (Own, (4,), 4)])
+def test_a_seed_that_is_not_passed_on_is_that_of_the_record(seed_one, kind, given, seed):
+    """Fails if a class that forgets to pass its settings on is made with another seed from its record."""
+    data = kind(*given)
+    assert data.seed == seed
+    assert to_spec(data)["init_args"]["seed"] == seed
+    seed_everything(2, verbose=False)
+    assert from_spec(to_spec(data), Trust([__name__])).seed == seed
+
+
 class Fixed(Echo):
     def __init__(self) -> None:
         super().__init__()
