@@ -169,7 +169,7 @@ class RecursiveModule(Evaluating):
             before,
             batch,
             self.loss,
-            self.global_step * self.trainer.accumulate_grad_batches + micro,
+            self.trainer.fit_loop.total_batch_idx,  # counts micro-batches, though accumulation may change
             halting_weight=self.halting_weight,
             rank=self.global_rank,
             ranks=self.trainer.world_size,

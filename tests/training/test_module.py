@@ -7,7 +7,7 @@ import pytest
 import torch
 from data.numbers import Numbers
 from helpers import batch, loader, mixer, module, plain_sgd, trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import EMAWeightAveraging, GradientAccumulationScheduler
 from torch import Tensor
 
 from recurlight import slots
@@ -109,6 +109,22 @@ def test_micro_batches_explore_apart():
     made.recursion.halting.head.bias.data.fill_(9.0)
     trainer(max_steps=1, accumulate_grad_batches=2).fit(made, loader(batches(2, rows=64)))
     assert not torch.equal(made.carries[0].halted, made.carries[1].halted)
+
+
+@pytest.mark.parametrize("plan", [{0: 1}, {0: 4}, {0: 4, 1: 1}, {0: 1, 1: 4}], ids=str)
+def test_no_two_micro_batches_draw_the_same(plan, monkeypatch):
+    """Fails if the number from which the exploration is drawn repeats when the accumulation changes."""
+    made, numbers = module(), []
+    learn = made.recursion.learn
+
+    def noted(carry, fresh, loss, step, **rest):
+        numbers.append(step)
+        return learn(carry, fresh, loss, step, **rest)
+
+    monkeypatch.setattr(made.recursion, "learn", noted)
+    run = trainer(max_epochs=2, callbacks=[GradientAccumulationScheduler(plan)])
+    run.fit(made, loader(batches(8)))
+    assert numbers == [*range(16)]
 
 
 def test_validation_does_not_touch_training():
