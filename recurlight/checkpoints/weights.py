@@ -113,15 +113,27 @@ def require_same_optimizer(model: nn.Module, checkpoint: Mapping[str, Any]) -> N
     if not checkpoint.get("optimizer_states"):
         return
     for name in (name for name in ("optimizer", "scheduler") if name in there and name in here):
-        kinds = _called(there[name]), _called(here[name])
-        if kinds[0] != kinds[1]:
+        kinds = next(_other_kinds(there[name], here[name], f"model.{name}"), None)
+        if kinds:
+            where, theirs, ours = kinds
             raise CheckpointMismatch(
-                f"the checkpoint was trained with model.{name} {kinds[0]} and this run has {kinds[1]}, "
+                f"the checkpoint was trained with {where} {theirs} and this run has {ours}, "
                 f"which cannot take up its state: leave model.{name} as it was, or begin another run"
             )
         if name == "optimizer":
             for change in other_settings({name: there[name]}, {name: here[name]}):
                 rank_zero_warn(f"{change}: a run that goes on keeps the checkpoint's")
+
+
+def _other_kinds(there: Any, here: Any, key: str) -> Iterator[tuple[str, str, str]]:
+    """Yield where two parts, or parts of them, are of different classes, and both classes."""
+    kinds = [part.get("class_path") if isinstance(part, Mapping) else None for part in (there, here)]
+    if kinds[0] != kinds[1]:
+        yield key, _called(there), _called(here)
+    elif kinds[0] is not None:
+        theirs, ours = (part.get("init_args", {}) for part in (there, here))
+        for name in (name for name in ours if name in theirs):
+            yield from _other_kinds(theirs[name], ours[name], f"{key}.{name}")
 
 
 def other_settings(there: Mapping[str, Any], here: Mapping[str, Any], key: str = "model") -> Iterator[str]:

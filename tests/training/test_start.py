@@ -24,6 +24,7 @@ from recurlight import (
     RecursiveModule,
     SingleRefiner,
     SortingData,
+    SplitOptimizer,
     TwoLevelRefiner,
 )
 from recurlight.errors import CheckpointError, CheckpointMismatch, IncompatibleComponents
@@ -59,6 +60,22 @@ def fit(*callbacks, module=None, data=None, resume=None, **settings):
     trainer = pl.Trainer(callbacks=list(callbacks), **settings)
     trainer.fit(module or model(), data or TASKS["none"](), ckpt_path=resume)
     return trainer
+
+
+def split(matrices):
+    return partial(SplitOptimizer, matrices=matrices)
+
+
+def test_an_optimizer_inside_another_is_refused_too(tmp_path):
+    """Fails if only the outer class is compared, and torch finds out at the first step."""
+    muon = partial(torch.optim.Muon, lr=0.02)
+    fit(module=model(optimizer=split(muon))).save_checkpoint(tmp_path / "x.ckpt")
+    with pytest.raises(
+        CheckpointMismatch, match=r"model\.optimizer\.matrices torch.optim.Muon and .* torch.optim.SGD"
+    ):
+        fit(module=model(optimizer=split(partial(torch.optim.SGD, lr=0.1))), resume=tmp_path / "x.ckpt")
+    with pytest.warns(UserWarning, match="model.optimizer.matrices.lr is 0.02 there and 0.03 here"):
+        fit(module=model(optimizer=split(partial(muon, lr=0.03))), resume=tmp_path / "x.ckpt", max_steps=2)
 
 
 @pytest.mark.parametrize("name", ["accumulate_grad_batches", "check_val_every_n_epoch"])
