@@ -16,6 +16,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
+import numpy as np
 from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents, RecurlightError
@@ -113,7 +114,8 @@ def accepts(hint: Any) -> Callable[[Any], bool]:
     if origin is Annotated:
         return accepts(parts[0])
     if origin is Literal:  # which of them is the constructor's business, which names the setting
-        return functools.partial(_instance, tuple({type(part) for part in parts}))
+        same = functools.partial(_instance, tuple({type(part) for part in parts}))
+        return lambda value: same(value) or (isinstance(value, np.integer) and value in parts)
     if origin is collections.abc.Callable or hint in (Callable, collections.abc.Callable):
         return callable
     if isinstance(origin, type) and issubclass(origin, dict) and len(parts) == 2:

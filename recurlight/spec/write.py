@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import numbers
 import sys
 from collections.abc import Callable
 from pathlib import PurePath
@@ -84,9 +85,11 @@ class _Writer:
         """Write any value."""
         if value is None or isinstance(value, bool):
             return value
-        for kind in (int, float, str):  # subclasses are enumerations and numpy's numbers
+        plain: tuple[tuple[type, Callable[[Any], Any]], ...]
+        plain = (numbers.Integral, int), (numbers.Real, float), (str, str)
+        for kind, made in plain:  # enumerations and numpy's numbers, too
             if isinstance(value, kind):
-                return kind(value)
+                return made(value)
         if isinstance(value, PurePath):
             return str(value)
         if type(value) in (list, tuple):

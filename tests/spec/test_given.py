@@ -13,7 +13,8 @@ import torch
 from helpers import mixer, module
 from torch import Tensor, nn
 
-from recurlight import Batch, IncompatibleComponents, LastCycles, SingleRefiner
+from recurlight import Batch, IncompatibleComponents, LastCycles, SingleRefiner, SudokuData
+from recurlight.spec import to_spec
 from recurlight.spec.given import accepts, checked, within
 
 PAIR = (1, 2)
@@ -98,3 +99,12 @@ def test_a_range_takes_numbers_only(value):
     within("Part", "size", 2, 1, 2)
     with pytest.raises(IncompatibleComponents, match="give more than 0"):
         within("Part", "size", 0, above=0)
+
+
+def test_numbers_of_numpy_are_taken_and_come_back_from_a_record():
+    """Fails if a number is good enough to train with and not to be recorded, or the other way round."""
+    sizes = SudokuData(size=np.int64(4), num_train=np.int32(9)), LastCycles(np.int64(2))
+    written = [to_spec(made)["init_args"] for made in sizes]
+    assert (written[0]["size"], written[0]["num_train"], written[1]["count"]) == (4, 9, 2)
+    assert to_spec([np.float32(0.5), np.int64(3)]) == [0.5, 3]
+    assert [type(one) for one in to_spec([np.float32(0.5), np.int64(3)])] == [float, int]
