@@ -85,11 +85,12 @@ class _Writer:
         """Write any value."""
         if value is None or isinstance(value, bool):
             return value
-        plain: tuple[tuple[type, Callable[[Any], Any]], ...]
-        plain = (numbers.Integral, int), (numbers.Real, float), (str, str)
-        for kind, made in plain:  # enumerations and numpy's numbers, too
-            if isinstance(value, kind):
-                return made(value)
+        if isinstance(value, numbers.Integral):  # numpy's numbers and enumerations, too
+            return int(value)
+        if isinstance(value, numbers.Real):
+            return float(value)
+        if isinstance(value, str):
+            return str(value)
         if isinstance(value, PurePath):
             return str(value)
         if type(value) in (list, tuple):
