@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from recurlight.codec.task_table import tables_of
 from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import floats
 from recurlight.refiners.base import Refiner
@@ -16,6 +19,7 @@ from recurlight.types import Batch, Sized, Sizes
 __all__ = [
     "at_least_one",
     "bind",
+    "buffers_kept",
     "check_batch",
     "check_evaluation",
     "check_limits",
@@ -47,6 +51,21 @@ def bind(module: nn.Module, sizes: Sizes, seed: int) -> None:
                     f"{type(part).__name__} cannot be made for width {sizes.width} and {sizes.positions} "
                     f"positions ({str(error).splitlines()[0]}): change model.width or its own settings"
                 ) from error
+
+
+@contextmanager
+def buffers_kept(module: nn.Module) -> Iterator[None]:
+    """Give buffers back as they were: a norm counts the batches that a part is tried on, too."""
+    rows = {
+        f"{name}.rows" for name in tables_of(module)
+    }  # nothing but a step writes these, and they are large
+    kept = {name: buffer.clone() for name, buffer in module.named_buffers() if name not in rows}
+    try:
+        yield
+    finally:
+        for name, buffer in module.named_buffers():
+            if name in kept:
+                buffer.data.copy_(kept[name])
 
 
 def check_sizes(sizes: Sizes) -> None:

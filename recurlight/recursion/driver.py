@@ -16,6 +16,7 @@ from recurlight.numerics import floats
 from recurlight.recursion.checks import (
     at_least_one,
     bind,
+    buffers_kept,
     check_batch,
     check_limits,
     check_precision,
@@ -115,7 +116,7 @@ class Recursion(nn.Module):
         self.halting = halting
         bind(self, sizes, seed)
         check_precision(self)
-        with generators_kept(), torch.autocast("cpu", enabled=False):
+        with generators_kept(), buffers_kept(self), torch.autocast("cpu", enabled=False):
             check_encoder(self.encoder, sizes)
             check_refiner(refiner, sizes)
             check_decoder(self.decoder, sizes)
@@ -159,7 +160,7 @@ class Recursion(nn.Module):
         truncation = self.truncation if truncation is None else truncation
         check_limits(cycles, max_segments, self.exploration, self.halting.needs_lookahead)
         device = next(floats(self), torch.zeros(())).device
-        with generators_kept(device), torch.autocast(device.type, enabled=False):
+        with generators_kept(device), buffers_kept(self), torch.autocast(device.type, enabled=False):
             truncation.check(self.refiner, cycles)
             check_question(self.encoder, self.refiner, truncation, self.sizes, cycles)
         self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments

@@ -161,3 +161,23 @@ def test_the_right_ones_pass_in_other_precisions():
     with torch.autocast("cpu", torch.bfloat16):
         compose(halting=CorrectnessHalting())
         module(loss=Loss())
+
+
+class Normed(nn.Module):
+    """A cell that counts what it is tried on."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix, self.norm = nn.Linear(SIZES.width, SIZES.width), nn.BatchNorm1d(SIZES.width)
+
+    def forward(self, x):
+        return self.norm(self.mix(x).transpose(1, 2)).transpose(1, 2)
+
+
+def test_what_parts_are_tried_on_leaves_no_trace():
+    """Fails if a norm of a new or changed model has seen the questions of zeros of the checks."""
+    made = compose(SingleRefiner(Normed()))
+    made.reconfigure(cycles=2)
+    norm = made.refiner.cell.norm
+    assert norm.num_batches_tracked == 0
+    assert not norm.running_mean.any()
