@@ -112,7 +112,8 @@ class RecurlightCLI(LightningCLI):
     @override
     def _run_subcommand(self, subcommand: str) -> None:
         with self._explaining():
-            if self.trainer.local_rank == 0:  # an error in the data is told before other ranks are started
+            if self.trainer.world_size > 1 and self.trainer.local_rank == 0:
+                # an error in the data is told before other ranks are started; alone, Lightning is soon enough
                 self.datamodule.prepare_data()
             super()._run_subcommand(subcommand)
 

@@ -8,7 +8,7 @@ import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor, WeightAveraging
 
 import recurlight.cli.app
-from recurlight import AdamATan2, LastCycles, LastUpdates
+from recurlight import AdamATan2, LastCycles, LastUpdates, PuzzleData
 from recurlight.__main__ import main
 
 from .fixtures import built, cache, failure, folder, printed, trained
@@ -260,3 +260,11 @@ def test_a_checkpoint_that_would_be_resumed_unasked_is_refused(folder, capsys, c
     assert "saves failed.ckpt by itself" in text
     assert (folder / "on_exception.ckpt").read_text() == "valuable"
     assert not (folder / "runs").exists()
+
+
+def test_data_are_prepared_as_often_as_the_trainer_asks(trained, monkeypatch, capsys):
+    """Fails if data that print or download when they are prepared do so twice in one test."""
+    calls, prepare = [], PuzzleData.prepare_data
+    monkeypatch.setattr(PuzzleData, "prepare_data", lambda self: calls.append(self) or prepare(self))
+    assert main(["test", "--ckpt_path", trained]) == 0
+    assert len(calls) == 1
