@@ -12,8 +12,10 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 
+import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -50,6 +52,8 @@ WEIGHTS = "checkpoint whose weights alone a new run of fit begins with"
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
 set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver])
+# Lightning's `Timer` has an enumeration for a default, which YAML would not write into the saved settings.
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
 class RecurlightCLI(LightningCLI):

@@ -211,6 +211,15 @@ def test_a_flag_wins_over_the_checkpoint_in_the_model_that_is_built(trained, mon
     assert model.recursion.sizes.width == 8
 
 
+def test_a_timer_may_end_a_run(folder):
+    """Fails if the saved configuration cannot hold the enumeration that is the default of its `interval`."""
+    timer = ["--trainer.callbacks+=Timer", "--trainer.callbacks.duration", "00:01:00:00"]
+    assert main(["fit", "--config", "tiny", *timer]) == 0
+    (saved,) = folder.glob("runs/tiny/version_0/config.yaml")
+    (callback,) = yaml.safe_load(saved.read_text())["trainer"]["callbacks"]
+    assert callback["init_args"] == {"duration": "00:01:00:00", "interval": "step", "verbose": True}
+
+
 def test_what_is_made_leads_nowhere(monkeypatch, folder):
     """Fails if the model holds the command line's parser, and with it the trainer and its processes."""
     cli = built(monkeypatch, folder, "fit", "--config", "tiny", "--config", "averaged")
