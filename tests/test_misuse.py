@@ -309,5 +309,5 @@ def test_a_wrong_sign_is_named(table, argument, value):
 def test_an_unknown_argument_is_named(name):
     """Fails if an argument that nobody knows is swallowed."""
     given = {key: value() for key, value in MADE[name].given.items()}
-    with pytest.raises((TypeError, RecurlightError), match="nobody_knows_it"):
+    with pytest.raises((TypeError, RecurlightError), match=r"nobody_knows_it|takes no arguments"):
         MADE[name].make(**given, nobody_knows_it=1)

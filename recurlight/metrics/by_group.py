@@ -44,7 +44,7 @@ class ExactByGroup(SharesBySegments):
     @checked
     def __init__(self, title: str, names: Sequence[str], group: Callable[[Batch], Tensor]) -> None:
         super().__init__(names)
-        self.title, self.group = title, group
+        self.title, self.names, self.group = title, self.lines, group
 
     def count(self, batch: Batch, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """Return the rows of each group that are right, and all of them, `(G,)` each."""

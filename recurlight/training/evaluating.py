@@ -56,8 +56,7 @@ class Evaluating(Reloadable):
         anew = trains and not self.trainer.ckpt_path
         here, prefix = digests(attached_data(self.trainer)), self.recursion.sizes.prefix
         self.other_tasks = others(self.recursion, self.names, here, told_apart=prefix > 0, anew=anew)
-        if not anew:
-            self._compare_data()
+        self._compare_data()
         if trains:  # what is evaluated changes nothing
             self._note_data()
             if self.other_tasks:

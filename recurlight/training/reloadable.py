@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,6 +93,10 @@ class Reloadable(Recorded, LightningModule):
         """
         verify_source(self)
         require_readable(checkpoint)
+        self.note_origin(checkpoint)
+
+    def note_origin(self, checkpoint: Mapping[str, Any]) -> None:
+        """Keep how the data of a checkpoint's training were made, to compare others with them."""
         self._trained_on = {DATA: checkpoint[DATA]} if DATA in checkpoint else None
 
     def _compare_data(self) -> None:

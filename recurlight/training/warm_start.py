@@ -136,6 +136,7 @@ def take_weights(model: nn.Module, checkpoint: Any) -> WarmStart:
     taken = {name: value.numel() for name, value in fitting.items() if name not in means}
     if isinstance(model, RecursiveModule):
         model.names = _named(model, checkpoint, taken)
+        model.note_origin(checkpoint)
     return WarmStart(taken, means, left_out, weights_of(checkpoint))
 
 

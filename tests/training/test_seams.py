@@ -75,6 +75,7 @@ def test_a_checkpoint_describes_the_data_of_its_own_training(tmp_path, monkeypat
     run.save_checkpoint(tmp_path / "data.ckpt")
     run.test(run.model, dataloaders=data.test_dataloader(), verbose=False)
     run.save_checkpoint(tmp_path / "tested.ckpt")
+    run = trainer(max_steps=1)
     run.fit(module(), train_dataloaders=data.train_dataloader())
     run.save_checkpoint(tmp_path / "loaders.ckpt")
     run.test(run.model, datamodule=data, verbose=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import trm
+from helpers import module, trainer, trm
 from torch import nn
 
 from recurlight import (
@@ -13,6 +13,7 @@ from recurlight import (
     MixerCell,
     RecursiveModule,
     SparseTable,
+    SudokuData,
     TokenEncoder,
     TransformerCell,
     TwoLevelRefiner,
@@ -151,3 +152,16 @@ def test_files_that_are_no_start_are_named(tmp_path, content, error, part):
     with pytest.raises(error, match=part) as caught:
         warm_start(model(), path)
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_warm_start_on_other_held_out_puzzles_is_warned_of(tmp_path, monkeypatch):
+    """Fails if a new run is measured, without a word, on puzzles that its first weights were trained on."""
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path))
+    settings = {"size": 4, "num_train": 8, "num_val": 4, "num_test": 4, "batch_size": 4, "epoch_samples": 4}
+    run = trainer(max_steps=1)
+    run.fit(module(vocab_size=6), datamodule=SudokuData(**settings))
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    other = module(vocab_size=6)
+    warm_start(other, tmp_path / "x.ckpt")
+    with pytest.warns(UserWarning, match="was trained on SudokuData with seed=0, and these have seed=3"):
+        trainer(max_steps=1).fit(other, datamodule=SudokuData(**settings, seed=3))

@@ -221,7 +221,7 @@ def test_files_that_are_not_there(here):
         ({"num_val": -1}, "num_val is -1: set data.num_val to 0 or more"),
         ({"alphabet": ""}, "alphabet is '': set data.alphabet to one or more symbols, each once"),
         ({"alphabet": "abca"}, "alphabet is 'abca': set data.alphabet to one or more symbols, each once"),
-        ({"grid_shape": (4,)}, "grid_shape is (4,): set data.grid_shape to [rows, columns], 1 or more"),
+        ({"grid_shape": (4,)}, "TableData got grid_shape=(4,): give (a whole number, a whole number)"),
         ({"grid_shape": (0, 4)}, "grid_shape is (0, 4): set data.grid_shape to [rows, columns], 1 or more"),
         ({"alphabet": [1, 2]}, "train.csv, row 2: the question is no JSON list"),
     ],
