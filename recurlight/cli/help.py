@@ -15,7 +15,8 @@ EXAMPLES = {
     "fit": """\
   recurlight fit --config trm_sudoku --config small     a recipe as a run of minutes
   recurlight fit --config trm_sudoku --model.width 256 --trainer.devices 4
-  recurlight fit --config trm_sudoku --ckpt_path last   go on after an interruption""",
+  recurlight fit --config trm_sudoku --ckpt_path last   go on after an interruption
+  recurlight fit --config trm_sudoku --weights x.ckpt   a new run that begins with trained weights""",
     "validate": """\
   recurlight validate --ckpt_path last.ckpt             settings come from the checkpoint""",
     "test": """\
@@ -40,6 +41,7 @@ Settings come from the checkpoint, then the configurations in their order, then 
 
   --data.help CLASS      arguments of a class, such as SudokuData; likewise
                          --model.refiner.help CLASS, --model.optimizer.help CLASS, ...
+  --seed_everything N    seed of the model and of the data, unless they are given one
   --print_config         print all settings as YAML and stop
   --trust PACKAGE        let files name classes of another package
 

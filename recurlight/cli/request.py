@@ -129,7 +129,11 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     base = Source("", defaults(subcommand, name, trainer.get("default_root_dir")))
     sources = [base, made, *sources]
     config = _merged(sources)
-    packages = [*given.trusted, *named_by(given.settings), *own_packages(config)]
+    words = [
+        *given.settings,
+        *(word.rpartition("=")[2] for word in given.asked),
+    ]  # help may be of one's own class
+    packages = [*given.trusted, *named_by(words), *own_packages(config)]
     return Request(subcommand, given.asked, config, sources, checkpoint, weights, packages)
 
 

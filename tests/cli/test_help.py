@@ -60,3 +60,14 @@ def test_an_unknown_section_is_told(capsys):
 
 def test_classes_have_help_of_their_own(capsys):
     assert "--data.size" in helped(capsys, "fit", "--data.help", "SudokuData")
+
+
+@pytest.mark.parametrize("equals", [True, False])
+def test_the_arguments_of_a_class_of_ones_own_are_shown(equals, tmp_path, capsys):
+    """Fails if only classes of the library may be asked for; a flag is the user's own word."""
+    source = "from recurlight import FixedHalting\nclass Own(FixedHalting):\n"
+    (tmp_path / "asked.py").write_text(
+        f"{source}    def __init__(self, patience: int = 3):\n        super().__init__()\n"
+    )
+    flag = ["--model.halting.help=asked.Own"] if equals else ["--model.halting.help", "asked.Own"]
+    assert "--model.halting.patience" in helped(capsys, "fit", *flag)

@@ -188,6 +188,15 @@ def test_the_api_pages_show_nothing_twice():
     assert [name for name, times in shown.items() if times > 1] == []
 
 
+def test_the_loop_without_lightning_learns():
+    """Fails if the page leaves a name out, or if what it shows does not train."""
+    names = execute("api/recursion.md")
+    first = names["recursion"].solve(names["questions"]).logits
+    assert names["step"] == 99
+    assert names["loss_of"](first, names["questions"].labels).mean() < 1.6  # ln 6 without training
+    assert names["answers"].shape == names["questions"].labels.shape
+
+
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
