@@ -68,6 +68,7 @@ class Batch(NamedTuple):
         A row may be asked without a supervised token: then its answer is not known.
 
         Example:
+            >>> import torch
             >>> questions = torch.tensor([[1, 2], [1, 2], [0, 0]])
             >>> labels = torch.tensor([[2, 1], [IGNORE, IGNORE], [IGNORE, IGNORE]])
             >>> Batch(questions, labels, torch.zeros(3)).asked()

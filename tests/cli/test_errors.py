@@ -232,7 +232,7 @@ def test_wrong_classes(hint, value, text):
             "a.logger.x: Trainer has no setting 'logger.x': write it as two levels, logger: and below it x:",
         ),
         (Halting, {"bias": 1}, "missing: a.class_path; known: ConvergenceHalting, "),
-        (Callback, {"decay": 1}, "missing: a.class_path; known: BackboneFinetuning, "),
+        (Callback, {"decay": 1}, "missing: a.class_path; known: "),
         (LRSchedulerCallable, {"step_size": 1}, "missing: a.class_path; known: LinearWarmup, "),
         (LRSchedulerCallable, "StepLR", f"missing: a.step_size; {RECIPE}"),
         (PuzzleData, {"class_path": "TableData"}, f"missing: a.path; {RECIPE}"),

@@ -108,8 +108,8 @@ def test_a_script_without_main_guard_can_generate(tmp_path, own_cache):
     """Workers must not import the caller again."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from recurlight.data import sudoku_parallel\n"
-        "questions, _ = sudoku_parallel.make_puzzles(4, 0, range(64), cores=2)\n"
+        "from recurlight.data.sudoku import make\n"
+        "questions, _ = make.make_puzzles(4, 0, range(64), cores=2)\n"
         "assert questions.shape == (64, 16)\n"
         "import sys; sys.stdout.write('once ')\n"
     )
