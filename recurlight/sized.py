@@ -72,7 +72,7 @@ class Sized(Recorded, nn.Module, ABC):
             )
 
     def bind(self, sizes: Sizes, generator: torch.Generator) -> None:
-        """Build on first use; on later use keep the weights and insist on the same sizes.
+        """Build on first use; on later use keep the weights and require the same sizes.
 
         Raises:
             IncompatibleComponents: The module was built for other sizes.

@@ -103,7 +103,7 @@ def scatter(rows: Tensor, values: T, into: T) -> T:
 
 
 def require_batch(batch: Any, sizes: Sizes, model: nn.Module) -> None:
-    """Insist on a `Batch` that the model can take; what the tokens are is not looked at.
+    """Require a `Batch` that the model can take; what the tokens are is not looked at.
 
     Args:
         batch: What was given.
@@ -141,7 +141,7 @@ def require_batch(batch: Any, sizes: Sizes, model: nn.Module) -> None:
 
 
 def require_indices(name: str, found: Any, shape: tuple[int, ...]) -> None:
-    """Insist on int64 of some shape, where -1 stands for any size.
+    """Require int64 of some shape, where -1 stands for any size.
 
     Raises:
         IncompatibleComponents: With the name and what to give.
@@ -155,7 +155,7 @@ def require_indices(name: str, found: Any, shape: tuple[int, ...]) -> None:
 
 
 def require_carry(carry: Any, fresh: Batch) -> None:
-    """Insist on a `Carry` with a slot for each fresh sample.
+    """Require a `Carry` with a slot for each fresh sample.
 
     Raises:
         IncompatibleComponents: With what to give.
@@ -172,7 +172,7 @@ def require_carry(carry: Any, fresh: Batch) -> None:
 
 
 def require_rows(name: str, found: Any, rows: int, dtype: torch.dtype | None = None) -> None:
-    """Insist on a tensor with so many rows, of a dtype if one is given.
+    """Require a tensor with so many rows, of a dtype if one is given.
 
     Raises:
         IncompatibleComponents: With the name and what to give.

@@ -90,7 +90,7 @@ def trainer(**settings) -> pl.Trainer:
 
 
 def plain_sgd(parameters) -> torch.optim.Optimizer:
-    """Its step is proportional to the gradient, which an adaptive optimiser would hide."""
+    """Its step is proportional to the gradient, which an adaptive optimizer would hide."""
     return torch.optim.SGD(parameters, lr=0.05)
 
 

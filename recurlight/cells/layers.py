@@ -89,7 +89,7 @@ class SwiGLU(nn.Module):
 def check_cell(
     owner: str, layers: int, heads: int, expansion: float, rotary_base: float | None, multiple: int | None
 ) -> None:
-    """Insist on numbers that make a cell.
+    """Require numbers that make a cell.
 
     Raises:
         IncompatibleComponents: With the argument.

@@ -186,7 +186,7 @@ def _block(shapes: Shapes) -> dict[str, tuple[int, ...]]:
 
 
 def check_layout(weights: Mapping[str, Tensor], entries: Mapping[str, Entry], path: str) -> None:
-    """Insist on exactly these weights in these shapes.
+    """Require exactly these weights in these shapes.
 
     Raises:
         PublishedError: Listing keys that are missing, unknown or of another shape.

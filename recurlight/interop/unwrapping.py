@@ -86,7 +86,7 @@ def unwrap(content: Mapping[str, Any], path: str, choice: str | None) -> Found:
 
 
 def _is_state(node: Mapping[Any, Any]) -> bool:
-    """Tell whether a dictionary holds the weights of a model."""
+    """Return whether a dictionary holds the weights of a model."""
     return any(
         isinstance(value, Tensor) and ROOT.match(str(key).replace("_orig_mod.", ""))
         for key, value in node.items()
@@ -115,7 +115,7 @@ def _renamed(node: Mapping[Any, Any], path: str) -> Weights:
 
 
 def _averaged(keys: Sequence[str]) -> bool:
-    """Tell whether the keys that lead to weights call them averages."""
+    """Return whether the keys that lead to weights call them averages."""
     return any(AVERAGES & set(re.split(r"[^a-z]+", key.lower())) for key in keys)
 
 

@@ -219,7 +219,7 @@ def _fields(state: Any, name: str) -> dict[str, Tensor]:
 
 
 def _check_fields(fields: dict[str, Tensor], injection: Tensor, name: str) -> None:
-    """Insist on batch-first tensors, and on an answer like the injection."""
+    """Require batch-first tensors, and on an answer like the injection."""
     for field, leaf in fields.items():
         found = f"{tuple(leaf.shape)} {leaf.dtype}" if isinstance(leaf, Tensor) else type(leaf).__name__
         if not isinstance(leaf, Tensor) or leaf.shape[:1] != injection.shape[:1]:

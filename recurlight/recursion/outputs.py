@@ -121,7 +121,7 @@ def _tried(part: nn.Module, method: str, *given: Any) -> Any:
 def _require(
     found: Any, shape: tuple[int, ...], dtype: torch.dtype, part: nn.Module, method: str, letters: str
 ) -> None:
-    """Insist on a tensor of that shape and dtype that is finite."""
+    """Require a tensor of that shape and dtype that is finite."""
     where = f"{type(part).__name__}.{method}"
     if not isinstance(found, Tensor):
         raise IncompatibleComponents(

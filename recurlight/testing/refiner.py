@@ -63,7 +63,7 @@ def check_refiner(
     Args:
         build: Makes a new refiner: a class, or a function without arguments.
         truncation: Which updates carry gradient; None for `EveryUpdate()`.
-        sizes: Sizes of the task, for cells that insist on theirs.
+        sizes: Sizes of the task, for cells that need their own.
         exclude: Checks to leave out, each with its reason.
         raises: Raise what was found, in place of returning it.
 

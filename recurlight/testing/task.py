@@ -95,7 +95,7 @@ def reloaded(content: Any) -> Any:
 
 
 def resumed(first: Recursion, second: Recursion, batch: Batch, steps: int = 3) -> bool:
-    """Tell whether a run that goes on from a checkpoint equals the one that was not interrupted.
+    """Return whether a run that goes on from a checkpoint equals the one that was not interrupted.
 
     Args:
         first: Trained for `2 * steps` steps, with a checkpoint in the middle.
@@ -122,7 +122,7 @@ def copied(recursion: Recursion) -> Recursion:
 
 
 def draws(run: Callable[[], object]) -> bool:
-    """Tell whether something that seeds the global generators for evaluation then takes from them."""
+    """Return whether something that seeds the global generators for evaluation then takes from them."""
     with generators_kept():
         seed_batch(0, -1)
         before = _generators()
@@ -136,7 +136,7 @@ def _generators() -> list[Any]:
 
 
 def rows_apart(run: Callable[[T], Tensor], whole: T, other: T, tolerance: float = 1e-9) -> bool:
-    """Tell whether two rows keep their result when the others hold something else, or are left out.
+    """Return whether two rows keep their result when the others hold something else, or are left out.
 
     Where `run` draws, a batch of another size draws other numbers; there only the first is asked.
 

@@ -181,7 +181,7 @@ class _Shadow(Refiner[Any]):
 
 
 def _depends(output: Tensor, source: Tensor) -> bool:
-    """Tell whether gradient passes from `output` to `source`, be it zero."""
+    """Return whether gradient passes from `output` to `source`, be it zero."""
     if not output.requires_grad:
         return False
     return torch.autograd.grad(output.sum(), source, retain_graph=True, allow_unused=True)[0] is not None

@@ -84,7 +84,7 @@ SMALL = ["fit", *few("trm_sudoku"), *QUIET]
 
 @pytest.fixture(scope="module")
 def whole(python, tmp_path_factory):
-    """What five steps on two processes come to, that Lightning has started, with another seed."""
+    """The weights after five steps on two processes that Lightning has started, with another seed."""
     folder = tmp_path_factory.mktemp("whole")
     seed = ["--seed_everything", "1", "--trainer.max_steps", "5"]
     told = fit(python, "-m", "recurlight", *SMALL, *TWO, *seed, folder=folder)

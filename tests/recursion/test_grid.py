@@ -109,7 +109,7 @@ def obstacles(
 
 
 def train(recursion: Recursion) -> None:
-    """Two optimiser steps, the second from a carry in which some slots have halted."""
+    """Two optimizer steps, the second from a carry in which some slots have halted."""
     optimizer, loss = AdamATan2(recursion.parameters(), lr=1e-3), StablemaxCrossEntropy()
     carry = recursion.start(batch(3, sizes=SIZES))
     for step in range(2):

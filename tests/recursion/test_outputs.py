@@ -151,7 +151,7 @@ def test_a_scalar_is_no_loss_of_tokens_outside_of_a_model_either():
 
 
 def test_the_right_ones_pass_in_other_precisions():
-    """Fails if the checks insist on float32 for a model that is made in float64, or follow autocast."""
+    """Fails if the checks demand float32 for a model that is made in float64, or follow autocast."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

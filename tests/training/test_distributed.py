@@ -22,7 +22,7 @@ ROWS, STEPS, COMPARED = 8, 24, 4
 
 
 def plain_sgd(parameters):
-    """Its step is proportional to the gradient, which an adaptive optimiser would hide."""
+    """Its step is proportional to the gradient, which an adaptive optimizer would hide."""
     return torch.optim.SGD(parameters, lr=0.05)
 
 

@@ -1,4 +1,4 @@
-"""The LightningModule: one training step is one segment, one loss, one optimiser step."""
+"""The LightningModule: one training step is one segment, one loss, one optimizer step."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_validation_does_not_touch_training():
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_schedule_goes_with_the_optimiser_steps(accumulate):
+def test_the_schedule_goes_with_the_optimizer_steps(accumulate):
     made, rates = module(scheduler=lambda optimizer: LinearWarmup(optimizer, warmup=4)), []
 
     class Rates(pl.Callback):

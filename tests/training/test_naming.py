@@ -63,7 +63,7 @@ def rows_seen(model):
 
 @contextmanager
 def warned(part, kind="and these have"):
-    """Insist on one warning of a kind with a text in it, on none for None."""
+    """Require one warning of a kind with a text in it, on none for None."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

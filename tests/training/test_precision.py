@@ -207,7 +207,7 @@ def test_weights_in_half_precision_are_refused_without_a_trainer():
 
 
 def test_float64_trains_and_evaluates():
-    """Fails if a part of the published models insists on float32."""
+    """Fails if a part of the published models accepts only float32."""
     model, run = small_module().float(), trainer(precision="64-true", max_steps=2)
     data = loader([questions(4)] * 2)
     run.fit(model, data)

@@ -154,7 +154,7 @@ def test_questions_alone_can_be_asked_and_are_still_mazes(tmp_path):
 
 
 def test_a_path_that_is_not_the_shortest_may_stand_in_a_file(folder):
-    """Fails if reading insists on shortest paths: users may bring other rules."""
+    """Fails if reading demands shortest paths: users may bring other rules."""
     question = "S     " + "  G   " + " " * 24
     answer = "S     " + "o G   " + "ooo   " + " " * 18
     write(folder / "test.csv", [(question, answer)])
