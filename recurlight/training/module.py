@@ -47,7 +47,7 @@ __all__ = ["RecursiveModule"]
 class RecursiveModule(Evaluating):
     """Trains and evaluates a recursive reasoner.
 
-    A training step runs one segment on every slot and takes one optimiser step on the mean over slots of
+    A training step runs one segment on every slot and takes one optimizer step on the mean over slots of
     `cross-entropy per supervised token + halting_weight * halting loss`; the carry is detached and kept, and
     only slots that halted take a new sample. Gradient accumulation keeps one carry for each micro-batch, so
     that it equals a larger batch. Evaluation runs every sample for all segments, as published.
@@ -71,8 +71,8 @@ class RecursiveModule(Evaluating):
         eval_cycles: Cycles in evaluation; null for `cycles`.
         eval_segments: Segments in evaluation; null for `max_segments`.
         eval_adaptive: Let samples stop in evaluation when the halting policy says so.
-        optimizer: Makes the optimiser from the parameters.
-        scheduler: Makes the learning-rate schedule from the optimiser, stepped every step; null for constant.
+        optimizer: Makes the optimizer from the parameters.
+        scheduler: Makes the learning-rate schedule from the optimizer, stepped every step; null for constant.
         seed: Seed of the weights, of the exploration, and of the global generators, from which parts may
             draw, at each batch of training and evaluation; null for that of `seed_everything`, 0 where
             nothing set it.
@@ -247,7 +247,7 @@ class RecursiveModule(Evaluating):
         return [] if self.run in there else [self.run]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make the optimiser, and a schedule that is stepped with it."""
+        """Make the optimizer, and a schedule that is stepped with it."""
         optimizer = add_tables(make_optimizer(self.optimizer, self), self)
         if self.scheduler is None:
             return optimizer
