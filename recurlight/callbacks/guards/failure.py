@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from torch.optim import Optimizer
 
 from recurlight.callbacks.guards.saved import checkpoint_folder, last_saved, readable
 from recurlight.errors import CheckpointError, Interrupted, NonFiniteError
-from recurlight.spec import Recorded
 
-__all__ = ["SaveOnFailure", "component"]
-
-PARTS = (Recorded, Optimizer, Callback, LightningModule)
+__all__ = ["SaveOnFailure"]
 
 FILE = "failed.ckpt"
 
@@ -22,27 +16,8 @@ COMPLETE = (CheckpointError, Interrupted, NonFiniteError)
 """Errors that say everything themselves, and after which nothing must be saved."""
 
 
-def component(error: BaseException) -> str:
-    """Return the class and method in which an error arose: the innermost one of the composition.
-
-    Example:
-        >>> from recurlight import LastCycles
-        >>> try:
-        ...     LastCycles(1).mask(("latent",), None)
-        ... except TypeError as error:
-        ...     component(error)
-        'recurlight.truncation.window.LastCycles.mask'
-    """
-    found = ""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, PARTS):
-            found = f"{type(owner).__module__}.{type(owner).__qualname__}.{frame.f_code.co_name}"
-    return found
-
-
 class SaveOnFailure(Callback):
-    """Tells of an error that ends `fit` in which step and class it arose, and saves what the run had reached.
+    """Tells of an error that ends `fit` in which step it arose, and saves what the run had reached.
 
     The checkpoint, `failed.ckpt` beside the run's others, holds what there was in that moment: a run that
     goes on from it does the batch that failed again, and warns that it is not exact. It is not written for
@@ -65,8 +40,6 @@ class SaveOnFailure(Callback):
         step, batch = trainer.global_step, trainer.fit_loop.epoch_loop.batch_progress.current
         inside = batch.processed < batch.ready  # type: ignore[attr-defined]  # any tracker, for mypy
         place = f"in training step {step + 1}" if inside else f"after training step {step}"
-        if owner := component(exception):
-            place += f", in {owner}"
         exception.add_note(f"{place}; {_rescue(trainer)}")
 
 
