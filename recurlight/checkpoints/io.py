@@ -9,7 +9,6 @@ from typing import Any
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import Strategy
-from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
 from recurlight.checkpoints import files
@@ -38,11 +37,6 @@ class DurableCheckpointIO(TorchCheckpointIO):
         'DurableCheckpointIO'
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: Path | None = None
-        """The newest file that was completed."""
-
     @override
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -50,9 +44,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint; what `path` held before stays until the new one is complete."""
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
-            return
-        files.write(checkpoint, path)
-        self.written = Path(path)
+        else:
+            files.write(checkpoint, path)
 
     @override
     def load_checkpoint(
@@ -70,14 +63,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
 
 def make_durable(strategy: Strategy) -> None:
     """Let a strategy write through `DurableCheckpointIO`, unless it was given a plugin of its own."""
-    current = strategy.checkpoint_io
-    if type(current) is TorchCheckpointIO:
+    if type(strategy.checkpoint_io) is TorchCheckpointIO:
         strategy.checkpoint_io = DurableCheckpointIO()
-    elif not isinstance(current, DurableCheckpointIO):
-        rank_zero_warn(
-            f"checkpoints are written by {type(current).__name__}: whether they survive a kill is up to it; "
-            "leave it out of trainer.plugins to be sure"
-        )
 
 
 def verify_source(module: LightningModule) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from recurlight.checkpoints import DurableCheckpointIO
+from recurlight.checkpoints.files import newest_good
 
 __all__ = ["checkpoint_folder", "last_file", "last_saved", "readable"]
 
@@ -42,13 +42,9 @@ def last_file(trainer: Trainer) -> Path | None:
 
 
 def last_saved(trainer: Trainer) -> str:
-    """Say which is the newest checkpoint of the run, or the one that it began with."""
-    io = trainer.strategy.checkpoint_io
-    names = [str(io.written)] if isinstance(io, DurableCheckpointIO) and io.written else []
-    for writer in _writers(trainer):
-        names += [writer.last_model_path, writer.best_model_path]
-    there = [name for name in names if os.path.exists(name)]  # a writer has names before it has files
-    newest = max(there, key=os.path.getmtime, default=trainer.ckpt_path)
+    """Say which is the newest good checkpoint in the folder of the run, or the one that it began with."""
+    folder = checkpoint_folder(trainer)
+    newest = (newest_good(folder) if folder else None) or trainer.ckpt_path
     return f"the last checkpoint is {readable(newest)}" if newest else "no checkpoint was written before"
 
 
