@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,8 +14,6 @@ from recurlight.codec.task_table import tables_of
 __all__ = ["Evidence", "Part", "gradients", "silence"]
 
 SHOWN = 3
-
-BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Part(NamedTuple):
@@ -68,7 +67,7 @@ class Evidence(NamedTuple):
         found = []
         for noun, places, sizes in self.parts:
             pairs = zip(places, sizes.tolist(), strict=True)
-            kinds = {str(place): kind for place, size in pairs if (kind := _kind(size))}
+            kinds = {str(place): str(abs(size)) for place, size in pairs if not math.isfinite(size)}
             if kinds:
                 more = f" and {len(kinds) - SHOWN} more" if len(kinds) > SHOWN else ""
                 found.append(f"{noun}{', '.join([*kinds][:SHOWN])}{more} ({min(kinds.values())})")
@@ -87,17 +86,7 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 def silence(tensors: Iterable[Tensor], flaw: Tensor) -> None:
     """Zero tensors in place when `flaw` is 1 and leave every bit of them when it is 0, without asking which.
 
-    The product is one of integers, on the same bits: nothing that a float holds survives a factor of 0, NaN
-    included, and a factor of 1 changes nothing.
+    They are filled and not multiplied, for NaN would survive a factor of 0.
     """
-    by_type: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
-        bits = BITS[tensor.element_size()]
-        by_type.setdefault(bits, []).append(tensor.view(bits))
-    for bits, views in by_type.items():
-        torch._foreach_mul_(views, (1 - flaw).to(bits))
-
-
-def _kind(value: float) -> str:
-    """Return what kind of non-finite a number is, an empty string for a finite one."""
-    return "nan" if value != value else "inf" if abs(value) == torch.inf else ""
+        tensor.masked_fill_(flaw.bool(), 0)

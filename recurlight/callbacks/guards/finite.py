@@ -68,23 +68,24 @@ class StopOnNonFinite(Callback):
         self.losses = []
         self.evidence.append(found)
         flaw = self.agreement.ask(found.flaw())
-        self._stop_on_flaw(trainer, self.agreement.answers())
+        self._settle(trainer, all_of_them=False)
         if self.agreement.late:  # the optimizer is called before anyone here knows
             silence(grads.values(), flaw)
 
-    def _stop_on_flaw(self, trainer: Trainer, answers: list[int]) -> None:
-        """Raise for the first step that has a flaw; steps without one are forgotten."""
-        for flaw in answers:
+    def _settle(self, trainer: Trainer, all_of_them: bool = True) -> None:
+        """Raise for the first step that has a flaw, and forget the steps that are known to have none.
+
+        Args:
+            trainer: Whose steps they are.
+            all_of_them: Also the newest, although that waits for the device.
+        """
+        for flaw in () if self.flawed else self.agreement.answers(all_of_them):
             if flaw:
                 self.flawed = _message(trainer, self.evidence[0])
-                raise NonFiniteError(self.flawed)
+                break
             del self.evidence[0]
-
-    def _settle(self, trainer: Trainer) -> None:
-        """Wait for the check of the newest step."""
-        if self.flawed:  # other callbacks may still want to save, now that training has failed
+        if self.flawed:  # be it since an earlier call: other callbacks may still want to save
             raise NonFiniteError(self.flawed)
-        self._stop_on_flaw(trainer, self.agreement.answers(all_of_them=True))
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
