@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recurlight.callbacks.guards.agreement import Agreement
@@ -31,8 +30,8 @@ class StopOnSignal(Callback):
     what this one would have done. Then `Interrupted` is raised; the command line ends with status 130 or 143.
     Another Ctrl-C ends the process at once. A validation that is running ends first.
 
-    All ranks stop after the same step, whichever of them the signal reached. Under SLURM with automatic
-    requeueing, SIGTERM is left to Lightning.
+    All ranks stop after the same step, whichever of them the signal reached. So it is under SLURM, where
+    Lightning requeues a job on another signal, SIGUSR1 unless told otherwise.
 
     The command line adds it to `fit`. In Python put it after callbacks that change weights, as averaging
     does.
@@ -58,9 +57,7 @@ class StopOnSignal(Callback):
         self.agreement = Agreement()
         if threading.current_thread() is not threading.main_thread():
             return
-        environment = trainer._accelerator_connector.cluster_environment
-        requeued = isinstance(environment, SLURMEnvironment) and environment.auto_requeue
-        for signum in (signal.SIGINT,) if requeued else (signal.SIGINT, signal.SIGTERM):
+        for signum in (signal.SIGINT, signal.SIGTERM):
             self.before[signum] = signal.signal(signum, self._receive)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
