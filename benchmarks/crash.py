@@ -12,6 +12,7 @@ folder, or from the beginning where there is none. The ends are compared to the 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import random
 import shutil
@@ -28,7 +29,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 
 import recurlight.cli.app
 from recurlight.__main__ import main as recurlight_main
-from recurlight.checkpoints.files import Part, flaw, newest_good
+from recurlight.checkpoints.files import flaw, newest_good
 
 RECIPE = """
 model:
@@ -101,12 +102,18 @@ def watch_saves(at: Callable[[str], None]) -> None:
 
         return call
 
-    def write(part: Part, data: bytes | memoryview, whole: Callable[..., int] = Part.write) -> int:
-        done = whole(part, data[: len(data) // 2])
-        at("write")
-        return done + whole(part, data[len(data) // 2 :])
+    class Halves(io.FileIO):
+        def write(self, data: memoryview) -> int:
+            done = super().write(data[: len(data) // 2])
+            at("write")
+            return done + super().write(data[len(data) // 2 :])
 
-    Part.write = write
+    whole = Path.open
+
+    def opened(path: Path, mode: str = "r", **settings: Any) -> Any:
+        return Halves(path, mode) if mode == "xb" else whole(path, mode, **settings)
+
+    Path.open = opened
     os.fsync = around("fsync", os.fsync)
     os.replace = around("rename", os.replace)
 

@@ -23,43 +23,17 @@ from torch.utils.serialization import config
 
 from recurlight.errors import CheckpointError, UntrustedCode
 
-__all__ = ["Part", "flaw", "newest_good", "read", "verify", "write"]
+__all__ = ["flaw", "newest_good", "read", "verify", "write"]
 
 PART = ".recurlight-part"
 
 ABANDONED = 3600
 """Seconds after which a half-written file that has not grown is one of a killed run."""
 
-END, TAIL = b"PK\5\6", 256
-"""What stands somewhere in the last bytes of an archive."""
-
 FOLDER = 0x10
 
 _WHOLE: set[tuple[int, ...]] = set()
 """Files that were found whole in this process: resuming opens a large one twice, and reads all of it once."""
-
-
-class Part(io.FileIO):
-    """A new file beside its target. After a failed write it only counts.
-
-    torch's writer does not survive an exception, and the size that would have been needed is wanted.
-    """
-
-    def __init__(self, target: Path) -> None:
-        super().__init__(target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART}"), "x")
-        self.size = 0
-        self.error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Take the next bytes."""
-        rest = memoryview(data)
-        self.size += len(rest)
-        try:
-            while rest and self.error is None:  # a full disk takes a part and fails the next time
-                rest = rest[super().write(rest) or 0 :]
-        except OSError as error:
-            self.error = error
-        return len(data)
 
 
 def write(content: dict[str, Any], path: str | Path) -> None:
@@ -71,24 +45,26 @@ def write(content: dict[str, Any], path: str | Path) -> None:
     Raises:
         CheckpointError: It cannot be written, such as for want of space; what was there is untouched.
     """
-    target, size = Path(path), 0
+    target, archive = Path(path), io.BytesIO()
+    # In memory first: of a write that fails torch tells neither the reason nor the size that was needed.
+    with config.patch("save.compute_crc32", True):  # type: ignore[attr-defined]
+        torch.save(content, archive)
+    body = archive.getbuffer()
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target.parent)
-        part = Part(target)
         try:
-            with part, config.patch("save.compute_crc32", True):  # type: ignore[attr-defined]
-                torch.save(content, part)
-                size = part.size
-                if part.error is not None:
-                    raise part.error
-                os.fsync(part.fileno())
-            os.replace(part.name, target)
+            with part.open("xb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())  # before the rename: a crash must not leave the name of an empty file
+            os.replace(part, target)
         finally:
-            Path(part.name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         _sync(target.parent)
     except OSError as error:
-        raise CheckpointError(_unwritten(target, size, error)) from error
+        raise CheckpointError(_unwritten(target, len(body), error)) from error
 
 
 def _sweep(folder: Path) -> None:
@@ -112,13 +88,12 @@ def _sync(folder: Path) -> None:
 
 def _unwritten(target: Path, size: int, error: OSError) -> str:
     """Say why a checkpoint could not be written, how much room it takes, and what there is instead."""
-    reason = (error.strerror or str(error)) + (f" ({error.filename})" if error.filename else "")
-    if size:
-        free = shutil.disk_usage(target.parent).free
-        reason += f", it needs {size:,} bytes and {free:,} are free there"
+    detail = f" ({error.filename})"
+    if error.filename is None:  # it is not the name with which something is wrong, but the disk
+        detail = f", it needs {size:,} bytes and {shutil.disk_usage(target.parent).free:,} are free there"
     other = newest_good(target.parent)
     kept = f"; the newest good one is still there: go on with --ckpt_path {other}" if other else ""
-    return f"the checkpoint {target} could not be written: {reason}{kept}"
+    return f"the checkpoint {target} could not be written: {error.strerror or error}{detail}{kept}"
 
 
 def newest_good(folder: Path, besides: Path | None = None) -> Path | None:
@@ -143,16 +118,13 @@ def flaw(path: str | Path) -> str:
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if identity in _WHOLE:
             return ""
-        file.seek(max(status.st_size - TAIL, 0))
-        if END not in file.read():
-            return f"damaged, or no checkpoint: it does not end as one does, after {status.st_size:,} bytes"
         try:
             with zipfile.ZipFile(file) as archive:
                 # torch leaves the memory of a record as it is where the attributes call it a folder
                 folders = any(record.external_attr & FOLDER for record in archive.infolist())
                 whole = archive.testzip() is None and not folders
         except Exception:  # damaged headers ask for a password, an unknown method, a negative place, ...
-            whole = False
+            return "damaged, or no checkpoint"
     if not whole:
         return "damaged, its content does not match its checksums"
     _WHOLE.add(identity)

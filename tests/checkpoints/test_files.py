@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from recurlight.checkpoints import files
-from recurlight.checkpoints.files import Part, flaw, newest_good, read, verify, write
+from recurlight.checkpoints.files import flaw, newest_good, read, verify, write
 from recurlight.errors import CheckpointError
 
 
@@ -253,7 +253,7 @@ def limited(path: Path, told: Path) -> None:
 
 
 def test_a_full_disk_keeps_the_old_checkpoint_and_says_how_much_is_needed(tmp_path):
-    """Mutation: stop counting at the first failed write."""
+    """Mutation: tell the size of what could be written, or of the old one."""
     path = saved(tmp_path, "model", 0)
     write(content(1), tmp_path / "other" / "whole")
     needed = (tmp_path / "other" / "whole").stat().st_size
@@ -276,12 +276,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_what_a_killed_run_has_left_is_swept_and_what_is_being_written_is_not(tmp_path):
     """Mutation: sweep every half-written file, or none."""
-    old, other = (Part(tmp_path / "a.ckpt") for _ in range(2))
-    os.utime(old.name, (1e9, 1e9))
+    old, other = (tmp_path / f".a.ckpt.{name}{files.PART}" for name in ("old", "other"))
+    for part in (old, other):
+        part.write_text("half")
+    os.utime(old, (1e9, 1e9))
     saved(tmp_path, "a", 0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([Path(other.name).name, "a.ckpt"])
-    old.close()
-    other.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([other.name, "a.ckpt"])
 
 
 def test_the_newest_good_file_is_found(tmp_path):
