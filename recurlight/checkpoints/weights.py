@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ __all__ = ["mismatches", "require_fitting", "require_same_optimizer", "require_s
 
 SHOWN = 3
 
-_WEIGHTY = ("width", "prefix", "refiner", "encoder", "decoder", "halting")
+_WEIGHTY = ("vocab_size", "seq_len", "width", "prefix", "refiner", "encoder", "decoder", "halting")
 """Settings of a model that decide which weights it has."""
 
 
@@ -39,13 +39,12 @@ def require_same_weights(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor
         Traceback (most recent call last):
         recurlight.errors.CheckpointMismatch: ...: a is (3,) there and (2,) here; ...
     """
-    differences = _differences(ours, theirs)
-    if differences:
+    if differences := mismatches(ours, theirs):
         raise CheckpointMismatch(_refusal(differences))
 
 
 def mismatches(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, str]:
-    """Tell what is wrong with each weight that two sets do not share by name and shape.
+    """Say what is wrong with each weight that two sets do not share by name and shape.
 
     Example:
         >>> mismatches({"a": Tensor(2), "b": Tensor(1)}, {"a": Tensor(3), "c": Tensor(1)})
@@ -60,21 +59,18 @@ def mismatches(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict
     }
 
 
-def _differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
-    return [f"{key} {reason}" for key, reason in mismatches(ours, theirs).items()]
-
-
-def _refusal(differences: list[str], settings: Iterable[str] = ()) -> str:
+def _refusal(differences: Mapping[str, str], settings: Iterable[_Other] = ()) -> str:
     more = f", and {len(differences) - SHOWN} more differences" if len(differences) > SHOWN else ""
-    shown = ", ".join([*islice(settings, SHOWN), *differences[:SHOWN]])
+    weights = (f"{key} {reason}" for key, reason in differences.items())
+    shown = ", ".join([*islice(map(str, settings), SHOWN), *islice(weights, SHOWN)])
     return (
         f"the checkpoint is of another architecture: {shown}{more}; "
-        "give the config that it was trained with, or drop the flags that change the model"
+        "give the config that it was trained with, or drop the flags that change the model or its data"
     )
 
 
 def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Sizes) -> None:
-    """Refuse a checkpoint whose weights cannot be loaded; where only the data's sizes differ, say so.
+    """Refuse a checkpoint whose weights cannot be loaded.
 
     Args:
         model: The model to load them into; its tables set to `resize` take any number of rows.
@@ -82,23 +78,16 @@ def require_fitting(model: nn.Module, checkpoint: Mapping[str, Any], sizes: Size
         sizes: Sizes of the model.
 
     Raises:
-        CheckpointMismatch: Naming the numbers of tasks or the sizes, or settings and keys that differ.
+        CheckpointMismatch: Naming the numbers of tasks, or settings and keys that differ.
     """
     ours = model.state_dict()
-    theirs = _resized(model, ours, checkpoint["state_dict"])
-    differences = _differences(ours, theirs)
-    if not differences:
-        return
-    reasons = _moved(ours, theirs, made_with(checkpoint), sizes)
-    if reasons:
-        raise CheckpointMismatch(f"the checkpoint cannot move to these data: {'; '.join(reasons)}")
-    here = getattr(model, "description", Description({}, {})).arguments
-    settings = other_settings(made_with(checkpoint), {name: here[name] for name in _WEIGHTY if name in here})
-    raise CheckpointMismatch(_refusal(differences, settings))
+    if differences := mismatches(ours, _resized(model, ours, checkpoint["state_dict"])):
+        here = {"vocab_size": sizes.vocab, "seq_len": sizes.tokens, "width": sizes.width} | _settings(model)
+        raise CheckpointMismatch(_refusal(differences, _others(made_with(checkpoint), here, _WEIGHTY)))
 
 
 def require_same_optimizer(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """Insist that a checkpoint's states of optimizer and schedule are those of the model's own.
+    """Refuse states of another optimizer or schedule than the model's own.
 
     An optimizer goes on with the settings that its state brings, so others are warned of.
 
@@ -109,61 +98,58 @@ def require_same_optimizer(model: nn.Module, checkpoint: Mapping[str, Any]) -> N
     Raises:
         CheckpointMismatch: Naming both classes.
     """
-    there, here = made_with(checkpoint), getattr(model, "description", Description({}, {})).arguments
     if not checkpoint.get("optimizer_states"):
         return
-    for name in (name for name in ("optimizer", "scheduler") if name in there and name in here):
-        kinds = next(_other_kinds(there[name], here[name], f"model.{name}"), None)
-        if kinds:
-            where, theirs, ours = kinds
+    there, here = made_with(checkpoint), _settings(model)
+    for other in _others(there, here, ("optimizer", "scheduler")):
+        if other.of_class:
             raise CheckpointMismatch(
-                f"the checkpoint was trained with {where} {theirs} and this run has {ours}, "
-                f"which cannot take up its state: leave model.{name} as it was, or begin another run"
+                f"the checkpoint was trained with {other.key} {other.there} and this run has {other.here}, "
+                f"which cannot take up its state: leave {other.key} as it was, or begin another run"
             )
-        if name == "optimizer":
-            for change in other_settings({name: there[name]}, {name: here[name]}):
-                rank_zero_warn(f"{change}: a run that goes on keeps the checkpoint's")
+        if other.key.startswith("model.optimizer"):
+            rank_zero_warn(f"{other}: a run that goes on keeps the checkpoint's")
 
 
-def _other_kinds(there: Any, here: Any, key: str) -> Iterator[tuple[str, str, str]]:
-    """Yield where two parts, or parts of them, are of different classes, and both classes."""
-    kinds = [part.get("class_path") if isinstance(part, Mapping) else None for part in (there, here)]
-    if kinds[0] != kinds[1]:
-        yield key, _called(there), _called(here)
-    elif kinds[0] is not None:
-        theirs, ours = (part.get("init_args", {}) for part in (there, here))
-        for name in (name for name in ours if name in theirs):
-            yield from _other_kinds(theirs[name], ours[name], f"{key}.{name}")
+class _Other(NamedTuple):
+    """A setting that a checkpoint and a model hold both, and not the same."""
+
+    key: str
+    there: str
+    here: str
+    of_class: bool
+    """Whether they are parts of different classes, and not of one class with different arguments."""
+
+    def __str__(self) -> str:
+        return f"{self.key} is {self.there} there and {self.here} here"
 
 
-def other_settings(there: Mapping[str, Any], here: Mapping[str, Any], key: str = "model") -> Iterator[str]:
-    """Say which settings of a model differ, as far as both hold them.
-
-    Example:
-        >>> list(other_settings({"width": 8, "seed": 0}, {"width": 16, "seed": 0}))
-        ['model.width is 8 there and 16 here']
-        >>> cells = [{"cell": {"class_path": f"my.{name}", "init_args": {}}} for name in ("Old", "New")]
-        >>> list(other_settings(*cells))
-        ['model.cell is my.Old there and my.New here']
-    """
-    for name in (name for name in here if name in there):
+def _others(
+    there: Mapping[str, Any], here: Mapping[str, Any], names: Iterable[str], key: str = "model"
+) -> Iterator[_Other]:
+    """Yield which of some settings differ, or which arguments of parts that are of the same class."""
+    for name in (name for name in names if name in there and name in here):
         theirs, ours = there[name], here[name]
-        if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-            kinds = theirs.get("class_path"), ours.get("class_path")
-            if kinds[0] != kinds[1]:
-                yield f"{key}.{name} is {kinds[0]} there and {kinds[1]} here"
-            else:
-                parts = theirs.get("init_args", {}), ours.get("init_args", {})
-                yield from other_settings(*parts, f"{key}.{name}")
+        if _kind(theirs) != _kind(ours):
+            yield _Other(f"{key}.{name}", _called(theirs), _called(ours), True)
+        elif isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+            old, new = (part.get("init_args", {}) if _kind(part) else part for part in (theirs, ours))
+            yield from _others(old, new, new, f"{key}.{name}")
         elif theirs != ours:
-            yield f"{key}.{name} is {_called(theirs)} there and {_called(ours)} here"
+            yield _Other(f"{key}.{name}", _called(theirs), _called(ours), False)
+
+
+def _kind(setting: Any) -> str | None:
+    return setting.get("class_path") if isinstance(setting, Mapping) else None
 
 
 def _called(setting: Any) -> str:
     """Name a setting: a part by its class."""
-    if isinstance(setting, Mapping):
-        return str(setting.get("class_path", "a section"))
-    return "null" if setting is None else str(setting)
+    return _kind(setting) or ("null" if setting is None else str(setting))
+
+
+def _settings(model: nn.Module) -> dict[str, Any]:
+    return getattr(model, "description", Description({}, {})).arguments
 
 
 def _resized(
@@ -173,41 +159,12 @@ def _resized(
     taken = dict(theirs)
     for name, table in tables_of(model).items():
         key = f"{name}.rows"
-        rows = taken.get(key, ours[key])
-        if key in taken and table.fits(rows):
+        if key in theirs and table.fits(theirs[key]):
             taken[key] = ours[key]
-        elif len(rows) != len(ours[key]) and rows.shape[1:] == ours[key].shape[1:]:
+        elif key in theirs and theirs[key].shape[1:] == ours[key].shape[1:]:
             raise CheckpointMismatch(
-                f"the checkpoint has vectors for {len(rows)} tasks, the data have {len(table.rows)}: give "
-                "the data's settings that it was trained with, or set resize of the encoder's task_table to "
-                "true, to begin every task at their mean"
+                f"the checkpoint has vectors for {len(theirs[key])} tasks, the data have {len(table.rows)}: "
+                "give the data's settings that it was trained with, or set resize of the encoder's task_table"
+                " to true, so that every task begins at their mean"
             )
     return taken
-
-
-def _moved(
-    ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], there: Mapping[str, Any], here: Sizes
-) -> list[str]:
-    """Say what the data's sizes alone explain, nothing where something else differs."""
-    vocab, tokens = there.get("vocab_size", here.vocab), there.get("seq_len", here.tokens)
-    if ours.keys() != theirs.keys() or there.get("width", here.width) != here.width:
-        return []
-    reasons = []
-    if vocab != here.vocab:
-        reasons.append(
-            f"its vocabulary has {vocab} tokens and theirs {here.vocab}: "
-            "make both for the largest size, for Sudoku with data.digits"
-        )
-    fit = {vocab: here.vocab}
-    bound = [
-        key
-        for key, weight in ours.items()
-        if (shape := theirs[key].shape) != weight.shape
-        and (*(fit.get(size, size) for size in shape[:1]), *shape[1:]) != tuple(weight.shape)
-    ]
-    if bound and tokens != here.tokens:
-        reasons.append(
-            f"{bound[0]} has weights for each of {tokens} tokens and they have {here.tokens}: "
-            "train with TransformerCell and without learned positions to move between sizes"
-        )
-    return reasons

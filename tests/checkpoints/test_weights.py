@@ -26,7 +26,7 @@ def refusal(theirs, ours=OURS):
     assert "\n" not in message
     assert message.startswith("the checkpoint is of another architecture: ")
     assert message.endswith(
-        "give the config that it was trained with, or drop the flags that change the model"
+        "give the config that it was trained with, or drop the flags that change the model or its data"
     )
     return message
 
@@ -108,27 +108,19 @@ def test_attention_on_grids_moves_to_another_size():
     ("cell", "learned", "weight"),
     [(mixer, False, "refiner.latent.blocks.0.positions.gate_up.weight"), (grid, True, "encoder.position")],
 )
-def test_weights_of_positions_are_named(cell, learned, weight):
-    """Fails if a mixer's refusal reads like that of another architecture."""
+def test_weights_of_positions_are_named_with_the_length(cell, learned, weight):
+    """Fails if the refusal does not say that the data are of another length."""
     message = moved(cell, Sizes(vocab=8, tokens=16, width=16), learned)
-    assert "for each of 16 tokens and they have 36" in message
     assert message.startswith(
-        f"the checkpoint cannot move to these data: {weight} has weights for each of 16"
+        f"the checkpoint is of another architecture: model.seq_len is 16 there and 36 here, {weight} is ("
     )
-    assert "train with TransformerCell and without learned positions" in message
-    assert "vocabulary" not in message
+    assert "vocab" not in message
 
 
-def test_another_vocabulary_is_told_by_its_name_even_where_it_equals_the_width():
-    """Fails if the rows of the embedding are taken for positions, or all axes of a shape for rows."""
+def test_another_vocabulary_is_named_with_the_other_sizes():
+    """Fails if the refusal names weights alone, or sizes that are the same."""
     message = moved(grid, Sizes(vocab=16, tokens=16, width=16))
-    assert "its vocabulary has 16 tokens and theirs 8: make both for the largest size" in message
-    assert "weights for each" not in message
-    both = moved(mixer, Sizes(vocab=6, tokens=16, width=16))
-    assert "its vocabulary has 6" in both
-    assert "weights for each of 16 tokens" in both
-
-
-def test_another_width_is_another_architecture():
-    """Fails if every difference is blamed on the data."""
-    assert "another architecture" in moved(grid, Sizes(vocab=6, tokens=16, width=32))
+    assert "model.vocab_size is 16 there and 8 here, model.seq_len is 16 there and 36 here, " in message
+    assert "encoder.token is (16, 16) there and (8, 16) here" in message
+    assert "width" not in message
+    assert "model.width is 32 there and 16 here" in moved(grid, Sizes(vocab=8, tokens=16, width=32))

@@ -100,8 +100,9 @@ def test_training_goes_on_at_another_size(grown, capsys):
 
 
 def test_what_cannot_move_says_why(grown, trained, capsys):
-    """Fails if a mixer's or a vocabulary's refusal reads like that of another architecture."""
+    """Fails if a mixer's or a vocabulary's refusal does not name the size of the data."""
     message = failure(capsys, "test", "--ckpt_path", grown, "--data.size", "6", "--data.digits", "9")
-    assert "its vocabulary has 8 tokens and theirs 11: make both for the largest size" in message
+    assert "model.vocab_size is 8 there and 11 here" in message
     message = failure(capsys, "test", "--ckpt_path", trained, "--data.size", "6")
-    assert "positions.gate_up.weight has weights for each of 16 tokens and they have 36" in message
+    assert "model.seq_len is 16 there and 36 here" in message
+    assert "positions.gate_up.weight is (" in message
