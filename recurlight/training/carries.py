@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
@@ -18,7 +17,7 @@ __all__ = ["Carries", "magnitudes", "pack", "unpack"]
 
 T = TypeVar("T")
 
-_ADVICE = "resume with the model, data and batch size that it was written with"
+_ADVICE = "resume with the model, data and batch size of the run, or begin another with its weights alone"
 
 
 class Carries(dict[int, Carry]):
@@ -37,12 +36,9 @@ class Carries(dict[int, Carry]):
         """Give a micro-batch its first carry: this rank's share of the loaded one, or else a fresh one.
 
         Raises:
-            CheckpointMismatch: The loaded one was for another model or batch size.
+            CheckpointMismatch: The loaded one was for another model, length of the data or batch size.
         """
         packed = self.loaded.pop(micro, None)
-        if packed and _moved(packed, fresh):
-            rank_zero_warn("the checkpoint is of data of another length: every slot begins anew")
-            packed = None
         self[micro] = unpack(packed, fresh, rank(), world_size()) if packed else fresh
 
     def of(self, micro: int, batch: Batch) -> Carry:
@@ -118,12 +114,6 @@ def unpack(packed: Any, like: T, rank: int = 0, ranks: int = 1, name: str = "car
         )
     parts = (unpack(packed[key], leaf, rank, ranks, f"{name}.{key}") for key, leaf in fields.items())
     return type(like)(*parts)
-
-
-def _moved(packed: Any, fresh: Carry) -> bool:
-    """Return whether a packed carry is of samples of another length: a model that moved to other data."""
-    tokens = packed.get("batch", {}).get("inputs") if isinstance(packed, dict) else None
-    return isinstance(tokens, Tensor) and tokens.shape[1:] != fresh.batch.inputs.shape[1:]
 
 
 def magnitudes(state: State) -> Iterator[tuple[str, Tensor]]:

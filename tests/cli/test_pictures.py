@@ -84,18 +84,13 @@ def test_a_checkpoint_is_tested_on_another_size(grown, capsys):
     assert "exact accuracy after segments" in capsys.readouterr().out
 
 
-def test_training_goes_on_at_another_size(grown, capsys):
-    """Fails if a checkpoint can be evaluated at another size, but not trained on."""
-    arguments = [
-        "--ckpt_path",
-        grown,
-        "--data.size",
-        "6",
-        "--trainer.max_steps",
-        "3",
-        "--trainer.accelerator=cpu",
-    ]
-    assert main(["fit", *arguments, "--trainer.enable_progress_bar=false"]) == 0
+def test_training_at_another_size_begins_with_the_weights(grown, capsys):
+    """Fails if weights cannot be trained at another size, or a run goes on there."""
+    settings = ["--data.size", "6", "--trainer.max_steps", "3", "--trainer.accelerator=cpu"]
+    quiet = "--trainer.enable_progress_bar=false"
+    message = failure(capsys, "fit", "--ckpt_path", grown, *settings, quiet)
+    assert "in this run: resume with the model, data and batch size of the run" in message
+    assert main(["fit", "--weights", grown, *settings, quiet]) == 0
     assert "exact accuracy after segments" in capsys.readouterr().out
 
 

@@ -87,15 +87,13 @@ def test_a_micro_batch_begins_with_what_was_loaded_for_it_and_the_others_wait():
     assert torch.equal(carries.pack()[1]["state"]["answer"], carry(seed=1).state.answer)
 
 
-def test_a_carry_of_another_length_is_left():
-    """Fails if a model that moves to data of another size is refused its own checkpoint."""
+def test_a_carry_of_another_length_is_refused():
+    """Fails if a run on data of another length goes on with slots that are none of its samples."""
     carries, packed = Carries(), pack(carry())
     packed["batch"]["inputs"] = packed["batch"]["inputs"][:, :9]
     carries.loaded = {0: packed}
-    fresh = trm().start(batch(8))
-    with pytest.warns(UserWarning, match="of data of another length: every slot begins anew"):
-        carries.open(0, fresh)
-    assert carries[0] is fresh
+    with pytest.raises(CheckpointMismatch, match=r"carry.batch.inputs is \(8, 9\) .* its weights alone"):
+        carries.open(0, trm().start(batch(8)))
 
 
 def test_a_batch_of_another_size_is_refused():
