@@ -33,18 +33,19 @@ def under(path: str, packages: Iterable[str]) -> bool:
 def is_own(path: str) -> bool:
     """Return whether a name is of the user's own code, without importing anything.
 
-    That is what the program has imported already, unless it comes from an installed package; and every module
-    whose file lies in the current folder or below.
+    That is what lies in the current folder or below, and what the program has imported already, unless it
+    comes from an installed package.
     """
     if not all(part.isidentifier() for part in path.split(".")):
         return False
-    module, _, name = path.rpartition(".")
-    if module in sys.modules:
-        known = sys.modules[module]
-        installed = module != "__main__" and _installed(getattr(known, "__file__", None))
-        return name in vars(known) and not installed
-    places = _places(path.partition(".")[0])
-    return bool(places) and all(_here(place) and not _installed(place) for place in places)
+    package, (module, _, name) = path.partition(".")[0], path.rpartition(".")
+    if package == "__main__":
+        return name in vars(sys.modules["__main__"])
+    places = _places(package)
+    near = module in sys.modules or all(
+        Path(place).parent.resolve().is_relative_to(Path.cwd()) for place in places
+    )
+    return bool(places) and near and not any(map(_installed, places))
 
 
 def _places(package: str) -> Sequence[str]:
@@ -58,15 +59,10 @@ def _places(package: str) -> Sequence[str]:
     return [spec.origin] if spec.has_location and spec.origin else [*(spec.submodule_search_locations or ())]
 
 
-def _here(place: str) -> bool:
-    return Path(place).parent.resolve().is_relative_to(Path.cwd())
-
-
-def _installed(file: str | None) -> bool:
-    """Return whether a module's file comes with Python or a package; one without a file is built in."""
-    path = Path(file or sysconfig.get_path("stdlib"))
-    folders = {"site-packages", "dist-packages"}
-    return bool(folders & {*path.parts}) or path.is_relative_to(sysconfig.get_path("stdlib"))
+def _installed(place: str) -> bool:
+    """Return whether a file comes with Python or a package."""
+    folders, stdlib = {"site-packages", "dist-packages"}, sysconfig.get_path("stdlib")
+    return bool(folders & {*Path(place).parts}) or Path(place).is_relative_to(stdlib)
 
 
 def refusal(path: str) -> str:
@@ -90,9 +86,8 @@ def refusal(path: str) -> str:
 class Trust:
     """Finds the class or function that a file names, where it may name it.
 
-    A file may name what `LIBRARIES` hold, the user's own code (`is_own`), any part that the program has
-    imported already and that derives from recurlight's classes, and what lies in packages that the user
-    trusts.
+    A file may name what `LIBRARIES` hold, the user's own code (`is_own`), and what lies in packages that the
+    user trusts.
 
     Args:
         packages: What the user trusts.
@@ -115,26 +110,16 @@ class Trust:
             UntrustedCode: It may not be named.
             CheckpointMismatch: It does not exist.
         """
-        if not (self._allows(path) or self._knows(path)):
+        if not self._allows(path):
             raise UntrustedCode(refusal(path))
         found = _import(path)
         home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-        if inspect.ismodule(found) or not (self._allows(home) or self._knows(path)):
-            # an allowed module has imported it from elsewhere
+        if inspect.ismodule(found) or not self._allows(home):  # an allowed module has it from elsewhere
             raise UntrustedCode(refusal(path if home == "." else home))
         return found
 
     def _allows(self, path: str) -> bool:
         return under(path, self.packages) or is_own(path)
-
-    @staticmethod
-    def _knows(path: str) -> bool:
-        """Return whether a path names an extension of recurlight that is imported already."""
-        from recurlight.spec.recorded import Recorded
-
-        module, _, name = path.rpartition(".")
-        found = vars(sys.modules.get(module, sys)).get(name)
-        return isinstance(found, type) and issubclass(found, Recorded)
 
 
 def _import(path: str) -> Any:
