@@ -9,7 +9,7 @@ import lightning
 import torch
 
 import recurlight
-from recurlight.errors import CheckpointMismatch, UntrustedCode
+from recurlight.errors import CheckpointMismatch
 
 __all__ = [
     "DATA",
@@ -40,8 +40,6 @@ DATA = "datamodule_hyper_parameters"
 
 _BEFORE = {"recurlight.TableData": {"end_mark": False}}
 """What checkpoints mean that were written before a class had a setting whose default would change them."""
-
-_MAKER = "lightning.pytorch.cli.instantiate_module"
 
 
 def stamp() -> dict[str, Any]:
@@ -112,11 +110,10 @@ def _section(checkpoint: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def require_readable(checkpoint: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that this version cannot read, or that asks for code of its own to be run.
+    """Refuse a checkpoint that this version cannot read.
 
     Raises:
         CheckpointMismatch: It was written by a newer version, which the message names.
-        UntrustedCode: It names a function that should make the model.
 
     Example:
         >>> require_readable({"recurlight": {"format": 99, "recurlight": "9.0.0"}})
@@ -131,9 +128,3 @@ def require_readable(checkpoint: Mapping[str, Any]) -> None:
             f"recurlight {recurlight.__version__}, which reads formats up to {FORMAT}: "
             f"pip install --upgrade 'recurlight>={newer}'"
         )
-    for section in (MODEL, DATA):
-        maker = _section(checkpoint, section).get("_instantiator", _MAKER)
-        if maker != _MAKER:
-            raise UntrustedCode(
-                f"the checkpoint wants {maker!r} to make its {section}; nothing of it was run"
-            )

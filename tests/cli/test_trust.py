@@ -178,11 +178,13 @@ def test_a_pickle_with_code_is_refused_and_not_run(trained, folder, capsys):
 
 @pytest.mark.parametrize("section", ["hyper_parameters", "datamodule_hyper_parameters"])
 def test_a_function_of_the_file_does_not_make_the_model(trained, folder, capsys, section):
-    """Fails if `_instantiator` is left to Lightning."""
+    """Fails if `_instantiator` is left to Lightning, which refuses any but its own."""
     content = torch.load(trained, weights_only=True)
-    content[section]["_instantiator"] = "os.system"
+    content[section]["_instantiator"] = "fresh_maker.make"
+    (folder / "fresh_maker.py").write_text(CANARY)
     torch.save(content, "evil.ckpt")
-    assert "wants 'os.system' to make" in failure(capsys, "test", "--ckpt_path", "evil.ckpt")
+    assert main(["test", "--ckpt_path", "evil.ckpt"]) == 0
+    assert not (folder / "canary").exists()
 
 
 def test_the_data_of_a_checkpoint_are_a_puzzle_family(trained, folder, capsys):
