@@ -29,7 +29,7 @@ from recurlight.checkpoints.io import make_durable
 from recurlight.checkpoints.trust import Trust
 from recurlight.checkpoints.weights import require_fitting
 from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnable
-from recurlight.cli.checkpoint import LINKS, doubts
+from recurlight.cli.checkpoint import LINKS, NOTHING
 from recurlight.cli.explain.blame import Run, blame
 from recurlight.cli.explain.check import Check, UsageError
 from recurlight.cli.explain.types import Setting, settings
@@ -147,9 +147,8 @@ class RecurlightCLI(LightningCLI):
             _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
         if checkpoint:
             require_fitting(self.model, checkpoint, self.model.recursion.sizes)
-        path = self.config[subcommand].get("ckpt_path")
-        for doubt in doubts(subcommand, path, checkpoint, self.trainer, self.request.planned):
-            rank_zero_warn(doubt)
+        if subcommand != "fit" and self.config[subcommand].ckpt_path in NOTHING:
+            rank_zero_warn(f"{subcommand} without --ckpt_path: the weights are the initial ones, untrained")
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

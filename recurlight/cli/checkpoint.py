@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
 
 from recurlight.checkpoints import files
 from recurlight.checkpoints.contents import data_made_with, made_by, made_with, require_readable, unrecorded
@@ -15,7 +12,7 @@ from recurlight.cli.config import plain
 from recurlight.cli.merge import has_key, several
 from recurlight.errors import CheckpointError, RecurlightError, suggestion
 
-__all__ = ["KEYWORDS", "LINKS", "LOGS", "NOTHING", "doubts", "find_last", "read_checkpoint", "run_config"]
+__all__ = ["KEYWORDS", "LINKS", "LOGS", "NOTHING", "find_last", "read_checkpoint", "run_config"]
 
 LINKS = ("vocab_size", "seq_len", "num_tasks")
 """Settings of the model that follow from the data."""
@@ -160,32 +157,3 @@ def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
     model = {key: value for key, value in (made_with(checkpoint) or {}).items() if key not in LINKS}
     config = {"model": model, "data": data_made_with(checkpoint)}
     return {name: section for name, section in config.items() if section}
-
-
-def doubts(
-    subcommand: str, path: Any, checkpoint: Mapping[str, Any], trainer: Trainer, planned: Iterable[str]
-) -> Iterator[str]:
-    """Say what a user probably did not mean, though it can be done.
-
-    Args:
-        subcommand: Such as `fit`.
-        path: Of the checkpoint, None for none.
-        checkpoint: Its content.
-        trainer: What goes on from it.
-        planned: Names of the callbacks' classes in the configurations, below the flags.
-    """
-    if subcommand != "fit" and path is None:
-        yield f"{subcommand} without --ckpt_path: the weights are the initial ones, untrained"
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    there = {base.__name__ for callback in callbacks for base in type(callback).__mro__}
-    if lost := ", ".join(name for name in planned if name not in there):
-        yield (
-            f"--trainer.callbacks leaves out what the configurations name, {lost}: "
-            "--trainer.callbacks+=NAME adds to it instead"
-        )
-    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
-    if subcommand == "fit" and "averaging_state" in checkpoint and not averages:
-        yield (
-            f"{path} holds averaged weights and this run averages none: name the recipe too (--config NAME), "
-            "for a checkpoint brings the model and the data, but not the trainer's settings"
-        )

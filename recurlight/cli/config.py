@@ -14,14 +14,9 @@ from recurlight.errors import RecurlightError
 
 __all__ = ["Arguments", "ConfigError", "nested", "plain", "read", "split"]
 
-
 CONFIG = "a YAML file or a recipe (see: recurlight recipes list)"
 ASK = ("-h", "--help", "--print_config")
 NEEDS = {"--config": CONFIG, "-c": CONFIG, "--trust": "a package whose classes files may name"}
-
-
-LISTS = ("--trainer.callbacks",)
-"""Lists to which a file adds and which a flag replaces; `--trainer.callbacks+` adds."""
 
 
 class ConfigError(RecurlightError, ValueError):
@@ -73,8 +68,7 @@ def split(arguments: Sequence[str]) -> Arguments:
             # Numbers stay text until their type is known: `--data.path 123` is a name.
             parsed = plain(value) if value else value
             kept = parsed if isinstance(parsed, (list, dict, NoneType)) else value
-            replaced = [nested(name[2:], None)] if name in LISTS else []
-            found.settings.extend([*replaced, nested(name[2:], kept)])
+            found.settings.append(nested(name[2:], kept))
     return found
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from recurlight.cli.checkpoint import KEYWORDS, LOGS, NOTHING, find_last, read_checkpoint, run_config
 from recurlight.cli.config import ConfigError, read, split
-from recurlight.cli.merge import classes, has_key, overlay
+from recurlight.cli.merge import has_key, overlay
 from recurlight.cli.overlays import check_overlays
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import named_by, own_packages
@@ -52,12 +52,6 @@ class Request(NamedTuple):
     def logger(self) -> Any:
         """The default of `trainer.logger`."""
         return self.sources[0].content["trainer"]["logger"]
-
-    @property
-    def planned(self) -> list[str]:
-        """The names of the callbacks' classes in the configurations, below the flags."""
-        files = _merged(source for source in self.sources if source.name)
-        return classes(files.get("trainer", {}).get("callbacks"))
 
     def sets(self, path: Sequence[Any]) -> bool:
         """Return whether anything but a default sets a key, or something below it."""

@@ -119,10 +119,21 @@ def test_an_overlay_that_adds_a_callback_keeps_the_recipes_weight_averaging(key,
     assert sum(isinstance(callback, WeightAveraging) for callback in callbacks) == 1
 
 
-def test_a_flag_that_replaces_the_callbacks_says_what_is_lost(monkeypatch, folder):
-    arguments = ["fit", "--config", "tiny", "--config", "averaged", "--trainer.callbacks"]
-    with pytest.warns(UserWarning, match=r"leaves out .* EMAWeightAveraging: --trainer\.callbacks\+=NAME"):
-        built(monkeypatch, folder, *arguments, "LearningRateMonitor")
+@pytest.mark.parametrize(
+    ("words", "averages"),
+    [
+        (["--trainer.callbacks", "LearningRateMonitor"], 1),
+        (["--trainer.callbacks=[LearningRateMonitor]"], 1),
+        (["--trainer.callbacks=null", "--trainer.callbacks=LearningRateMonitor"], 0),
+        (["--trainer.callbacks-=EMAWeightAveraging", "--trainer.callbacks=LearningRateMonitor"], 0),
+    ],
+)
+def test_a_flag_adds_to_the_callbacks_as_a_file_does(words, averages, monkeypatch, folder):
+    """Fails if a flag that names a callback silently drops the recipe's weight averaging."""
+    arguments = ["fit", "--config", "tiny", "--config", "averaged", *words]
+    callbacks = built(monkeypatch, folder, *arguments).trainer.callbacks
+    assert sum(isinstance(callback, LearningRateMonitor) for callback in callbacks) == 1
+    assert sum(isinstance(callback, WeightAveraging) for callback in callbacks) == averages
 
 
 def test_torch_optimizers_and_solvers_go_by_their_bare_names(capsys):
