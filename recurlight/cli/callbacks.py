@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pickle
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,7 +14,6 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from typing_extensions import override
 
 from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal, SubmissionWriter
@@ -59,24 +57,14 @@ def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData
 
 
 def require_runnable(trainer: Trainer) -> None:
-    """Refuse callbacks that resume unasked, and those that a strategy cannot send to processes it spawns.
+    """Refuse callbacks that resume unasked.
 
     Raises:
         UsageError: Naming the callback.
     """
-    launcher, callbacks = trainer.strategy.launcher, trainer.callbacks  # type: ignore[attr-defined]
-    if any(isinstance(callback, OnExceptionCheckpoint) for callback in callbacks):
+    if any(isinstance(callback, OnExceptionCheckpoint) for callback in trainer.callbacks):  # type: ignore[attr-defined]
         raise UsageError(
             ("trainer", "callbacks"),
             "with OnExceptionCheckpoint the next run would go on from its file unasked, and delete it; "
             "leave it out: after an error fit saves failed.ckpt by itself",
         )
-    forks = not isinstance(launcher, _MultiProcessingLauncher) or launcher.is_interactive_compatible
-    for callback in () if forks else callbacks:
-        try:
-            pickle.dumps(callback)
-        except Exception as error:  # a class may raise anything when it is pickled
-            name = type(callback).__name__
-            raise UsageError(
-                ("trainer", "strategy"), f"{name} cannot be sent to spawned processes; set it to ddp"
-            ) from error

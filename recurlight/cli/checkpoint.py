@@ -32,12 +32,6 @@ NOTHING = (None, "", "null")
 KEYWORDS = ("last", "auto")
 """Checkpoints that `find_last` finds."""
 
-LIGHTNINGS = ("hpc",)
-"""Checkpoints that Lightning finds by itself."""
-
-SHARDED = (".metadata", "latest")
-"""What shows that a folder is itself a checkpoint, of a strategy that shards."""
-
 
 def find_last(keyword: str, fit: bool, trainer: dict[str, Any], name: str) -> str | None:
     """Find the newest checkpoint where a run with this configuration writes its own, in any version of it.
@@ -97,14 +91,9 @@ def read_checkpoint(
         flag: What the user names it by.
         whole: Whether the model is made from it; else its weights alone are wanted.
 
-    Returns:
-        Its content; empty for sharded ones, which are folders, and for `hpc`, which Lightning resolves.
-
     Raises:
         CheckpointError: There is no such file, it holds something else, or no model can be made from it.
     """
-    if path in LIGHTNINGS or any(Path(path, name).is_file() for name in SHARDED):
-        return {}
     try:
         content = _content(Path(path))
         require_readable(content)

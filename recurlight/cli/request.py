@@ -115,7 +115,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     if path in KEYWORDS:
         path = find_last(path, subcommand == "fit", trainer, name)
         sources.append(Source("", {"ckpt_path": path}))
-    checkpoint = _checkpoint(path, subcommand, user)
+    checkpoint = {} if path in NOTHING else read_checkpoint(str(path), subcommand, user)
     own = {section: value for section, value in run_config(weights).items() if section not in named}
     # A new run has a seed of its own; that of the data tells which puzzles the weights have not seen.
     own.get("model", {}).pop("seed", None)
@@ -129,12 +129,3 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     ]  # help may be of one's own class
     packages = [*given.trusted, *named_by(words), *own_packages(config)]
     return Request(subcommand, given.asked, config, sources, checkpoint, weights, packages)
-
-
-def _checkpoint(path: Any, subcommand: str, user: dict[str, Any]) -> dict[str, Any]:
-    """Read the checkpoint of a path; empty if there is none."""
-    if path in NOTHING:
-        return {}
-    if not isinstance(path, str):
-        raise ConfigError(f"ckpt_path: expected the path of a checkpoint, got {path!r}")
-    return read_checkpoint(path, subcommand, user)

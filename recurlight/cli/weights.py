@@ -37,10 +37,7 @@ def read_weights(
         raise CheckpointError(
             f"--weights {path} begins a new run and --ckpt_path {resumed} goes on with one: drop one of them"
         )
-    checkpoint = read_checkpoint(str(path), subcommand, user, "--weights", whole)
-    if not checkpoint:
-        raise CheckpointError(f"--weights {path}: name one checkpoint file")
-    return checkpoint
+    return read_checkpoint(str(path), subcommand, user, "--weights", whole)
 
 
 def begin(model: nn.Module, checkpoint: Mapping[str, Any], path: Any) -> WarmStart:

@@ -134,7 +134,7 @@ def test_a_newer_format_is_refused(trained, folder, capsys, subcommand):
 
 
 def test_a_folder_is_no_checkpoint(trained, folder, capsys):
-    """Fails if a folder passes for a sharded checkpoint, and is opened as a file much later."""
+    """Fails if a folder is opened as a file much later."""
     parent = Path(trained).parent
     flags = ["--config", "tiny", "--ckpt_path"]
     assert failure(capsys, "test", *flags, str(parent)) == (

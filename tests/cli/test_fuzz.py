@@ -183,7 +183,7 @@ def test_a_damaged_text_names_the_file(composing, text):
             "trainer: {callbacks: [{class_path: EMAWeightAveraging, init_args: {decay: -1.0}}]}",
             "trainer.callbacks.decay: EMAWeightAveraging: Invalid decay value -1.0 provided",
         ),
-        ("ckpt_path: 3", "ckpt_path: expected the path of a checkpoint, got 3"),
+        ("ckpt_path: 3", "--ckpt_path 3: there is no such file"),
     ],
 )
 def test_mistakes_that_the_search_has_found(composing, text, message):
