@@ -1,4 +1,4 @@
-"""The command line on top of LightningCLI: the only place that knows it.
+"""The command line: a configuration is checked and parsed, and what it describes is made and run.
 
 Precedence, lowest first: defaults in code, the checkpoint of `--ckpt_path`, the `--config` files in their
 order, flags.
@@ -10,26 +10,24 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 import yaml
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from typing_extensions import override
 
-from recurlight.callbacks import SaveOnFailure
 from recurlight.checkpoints.io import make_durable
 from recurlight.checkpoints.trust import Trust
 from recurlight.checkpoints.weights import require_fitting
-from recurlight.cli.callbacks import SaveRun, default_callbacks, require_runnable
+from recurlight.cli.callbacks import all_callbacks
 from recurlight.cli.checkpoint import LINKS, NOTHING
+from recurlight.cli.config import CONFIG
 from recurlight.cli.explain.blame import Run, blame
 from recurlight.cli.explain.check import Check, UsageError
 from recurlight.cli.explain.types import Setting, settings
@@ -48,7 +46,14 @@ __all__ = ["RecurlightCLI", "run"]
 PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
 """Parts of the package whose classes a configuration may call by their bare names once they are imported."""
 
-WEIGHTS = "checkpoint whose weights alone a new run of fit begins with"
+OWN = {
+    "seed_everything": (int, 0, "seed of the model and of the data, unless they are given one"),
+    "weights": (str | None, None, "checkpoint whose weights alone a new run of fit begins with"),
+}
+"""Settings of a command beside those of the trainer's method: type, default, and what they are."""
+
+MADE = ("self", "model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders")
+"""Arguments of the trainer's methods that are made here."""
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
 set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver])
@@ -56,8 +61,8 @@ set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver])
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 
-class RecurlightCLI(LightningCLI):
-    """LightningCLI for `RecursiveModule` on any `PuzzleData`.
+class RecurlightCLI:
+    """Makes `RecursiveModule`, any `PuzzleData` and a trainer as a command line says, and runs them.
 
     Args:
         request: The command line to carry out.
@@ -66,107 +71,83 @@ class RecurlightCLI(LightningCLI):
     def __init__(self, request: Request) -> None:
         self.request = request
         self.places = checked(request)
-        super().__init__(
-            RecursiveModule,
-            PuzzleData,
-            save_config_callback=SaveRun,
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults={"log_every_n_steps": 10},
-            seed_everything_default=0,
-            parser_kwargs={"prog": "recurlight", "allow_abbrev": False, "exit_on_error": False},
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,  # would tie what is made to the parser; see `Reloadable`
-            args=request.arguments(),
-        )
-
-    @override
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Return the one that is asked for: the parser of each takes a while to make."""
-        return {self.request.subcommand: LightningCLI.subcommands()[self.request.subcommand]}
-
-    @override
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for name in LINKS:
-            parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
-        parser.add_argument("--weights", type=str | None, help=WEIGHTS)
-        # Another class would inherit the arguments of a default: optimizers are merged by `prepare` instead.
-        parser.set_defaults({"trainer.logger": self.request.logger, "model.optimizer": None})
-
-    @override
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        if asked := topic(self.request.asked):
-            sys.stdout.write(section(self._subcommand_parsers[self.request.subcommand].format_help(), asked))
+        self.setup_parser()
+        if asked := topic(request.asked):
+            sys.stdout.write(section(self.parser.format_help(), asked))
             raise SystemExit(0)
-        with self._explaining():  # and without the base class's warning about words of the process
-            self.config = parser.parse_args(args)
-
-    @override
-    def _set_seed(self) -> None:
         try:
-            super()._set_seed()
-        except ValueError as error:  # numpy's bounds
-            raise UsageError(("seed_everything",), str(error)) from error
-
-    @override
-    def instantiate_classes(self) -> None:
-        with self._explaining():
-            super().instantiate_classes()
-
-    @override
-    def _run_subcommand(self, subcommand: str) -> None:
-        with self._explaining():
-            if self.trainer.world_size > 1 and self.trainer.local_rank == 0:
-                # an error in the data is told before other ranks are started; alone, Lightning is soon enough
-                self.datamodule.prepare_data()
-            super()._run_subcommand(subcommand)
-
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Turn what a library refuses before the first step into one line that names the setting."""
-        try:
-            yield
+            self.config = self.parser.parse_args(request.arguments())
+            self._seed()
+            self.instantiate_classes()
+            self._take_up()
+            self._run_subcommand(request.subcommand)
         except Exception as error:
-            trainer, begun = getattr(self, "trainer", None), self.request.checkpoint.get("global_step", 0)
+            # What a library refuses before the first step becomes one line that names the setting.
+            trainer, begun = getattr(self, "trainer", None), request.checkpoint.get("global_step", 0)
             if isinstance(error, RecurlightError) or (trainer and trainer.global_step > begun):
                 raise
-            found = blame(error, Run(self.places, self.request.packages, self.request.sets))
+            found = blame(error, Run(self.places, request.packages, request.sets))
             if found is None:
                 raise
             raise found from error
 
-    @override
-    def _parse_ckpt_path(self) -> None:
-        """Do nothing: `prepare` has put the checkpoint's settings below the flags, not above them."""
+    def setup_parser(self) -> None:
+        """Make the parser of the command's settings."""
+        self.parser = LightningArgumentParser(prog="recurlight", allow_abbrev=False, exit_on_error=False)
+        self.parser.add_argument("-c", "--config", action="config", help=CONFIG)
+        for name, (kind, default, text) in OWN.items():
+            self.parser.add_argument(f"--{name}", type=kind, default=default, help=text)
+        self.parser.add_lightning_class_args(Trainer, "trainer")
+        self.parser.add_lightning_class_args(RecursiveModule, "model")
+        self.parser.add_lightning_class_args(PuzzleData, "data", subclass_mode=True)
+        self.taken = self.parser.add_method_arguments(Trainer, self.request.subcommand, skip={*MADE})
+        for name in LINKS:
+            self.parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+        # Another class would inherit the arguments of a default: optimizers are merged by `prepare` instead.
+        defaults = {"trainer.logger": self.request.logger, "model.optimizer": None}
+        self.parser.set_defaults(defaults | {"trainer.log_every_n_steps": 10})
 
-    @override
-    def after_instantiate_classes(self) -> None:
-        checkpoint, subcommand = self.request.checkpoint, self.request.subcommand
+    def _seed(self) -> None:
+        try:
+            seed_everything(self.config.seed_everything, workers=True)
+        except ValueError as error:  # numpy's bounds
+            raise UsageError(("seed_everything",), str(error)) from error
+
+    def instantiate_classes(self) -> None:
+        """Make the data, the model and the trainer."""
+        made = self.parser.instantiate_classes(self.config)
+        self.datamodule, self.model = made.data, made.model
+        callbacks = all_callbacks(made.trainer, self.request.subcommand, self.datamodule)
+        self.trainer = trainer = Trainer(**{**made.trainer, "callbacks": callbacks})
+        make_durable(trainer.strategy)
+        # Without a logger the settings would be written into the current folder.
+        if self.request.subcommand == "fit" and trainer.loggers and not made.trainer.fast_dev_run:
+            save = SaveConfigCallback(self.parser, self.config, overwrite=True)
+            trainer.callbacks.append(save)  # type: ignore[attr-defined]
+
+    def _take_up(self) -> None:
+        """Give the model the weights to begin with, and see whether the checkpoint fits it."""
+        command, checkpoint = self.request.subcommand, self.request.checkpoint
         if self.request.weights:
-            path = self.config[subcommand].weights
+            path = self.config.weights
             _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
         if checkpoint:
             require_fitting(self.model, checkpoint, self.model.recursion.sizes)
-        if subcommand != "fit" and self.config[subcommand].ckpt_path in NOTHING:
-            rank_zero_warn(f"{subcommand} without --ckpt_path: the weights are the initial ones, untrained")
+        if command != "fit" and self.config.ckpt_path in NOTHING:
+            rank_zero_warn(f"{command} without --ckpt_path: the weights are the initial ones, untrained")
 
-    @override
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        config = self._get(self.config_init, "trainer")
-        given = config.get("callbacks") or []
-        callbacks = [
-            *([SaveOnFailure()] if self.request.subcommand == "fit" else []),
-            *(given if isinstance(given, list) else [given]),
-            *default_callbacks(config.as_dict(), self.request.subcommand, self.datamodule),
-        ]
-        trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
-        require_runnable(trainer)
-        make_durable(trainer.strategy)
-        return trainer
+    def _run_subcommand(self, subcommand: str) -> None:
+        if self.trainer.world_size > 1 and self.trainer.local_rank == 0:
+            # an error in the data is told before other ranks are started; alone, Lightning is soon enough
+            self.datamodule.prepare_data()
+        method = getattr(self.trainer, subcommand)
+        method(self.model, datamodule=self.datamodule, **{name: self.config[name] for name in self.taken})
+        if subcommand == "fit":
+            self._after_fit()
 
-    def after_fit(self) -> None:
+    def _after_fit(self) -> None:
         """Show the table for the final weights, and say where they are."""
-        if self._get(self.config, "trainer").fast_dev_run or self.trainer.interrupted:
+        if self.config.trainer.fast_dev_run or self.trainer.interrupted:
             return
         if not len(self.datamodule.splits.val.inputs):
             _tell("there are no puzzles to validate on")
@@ -204,12 +185,10 @@ def checked(request: Request) -> dict[type, tuple[Any, ...]]:
     links = {("model", name): f"data.{name}" for name in LINKS}
     inherited = {("trainer", "logger"): request.logger["init_args"] if request.logger else {}}
     check = Check(Trust([*LIGHTNING, *request.packages]), links, inherited)
-    skipped = {"self", *LightningCLI.subcommands()[request.subcommand]}
     method = settings(getattr(Trainer, request.subcommand))
     known = {"model": Setting(RecursiveModule), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
-    known |= {name: setting for name, setting in method.items() if name not in skipped}
-    known["weights"] = Setting(str | None, None)
-    known["seed_everything"] = Setting(bool | int | None, 0)
+    known |= {name: setting for name, setting in method.items() if name not in MADE}
+    known |= {name: Setting(kind, default) for name, (kind, default, _) in OWN.items()}
     check.settings(f"recurlight {request.subcommand}", known, request.config, ())
     if not request.asked:
         check.finish()

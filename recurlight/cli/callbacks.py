@@ -1,11 +1,12 @@
-"""What the command line adds to a trainer: its configuration on disk, and defaults."""
+"""What the command line adds to a trainer's callbacks, and which it refuses."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
     ModelCheckpoint,
@@ -13,58 +14,52 @@ from lightning.pytorch.callbacks import (
     ProgressBar,
     TQDMProgressBar,
 )
-from lightning.pytorch.cli import SaveConfigCallback
-from typing_extensions import override
 
-from recurlight.callbacks import PredictionWriter, StopOnNonFinite, StopOnSignal, SubmissionWriter
+from recurlight.callbacks import (
+    PredictionWriter,
+    SaveOnFailure,
+    StopOnNonFinite,
+    StopOnSignal,
+    SubmissionWriter,
+)
 from recurlight.cli.explain.check import UsageError
+from recurlight.cli.merge import several
 from recurlight.data import PuzzleData
 
-__all__ = ["SaveRun", "default_callbacks", "require_runnable"]
+__all__ = ["all_callbacks"]
 
 
-class SaveRun(SaveConfigCallback):
-    """Keeps the whole configuration beside the logs of `fit`."""
+def all_callbacks(trainer: Mapping[str, Any], subcommand: str, data: PuzzleData) -> list[Callback]:
+    """Return the callbacks that settings of the trainer name, and those that belong to every run.
 
-    @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and trainer.loggers:  # without a logger the folder would be the current one
-            super().setup(trainer, pl_module, stage)
-
-
-def default_callbacks(trainer: dict[str, Any], subcommand: str, data: PuzzleData) -> list[Callback]:
-    """Return a `ModelCheckpoint` and a progress bar for settings of the trainer that name neither.
-
-    The checkpoint is of the last step, written at the end of every epoch and of the run; `fit` gets what ends
-    it well, and `predict` the writer of predictions that the data name.
-    """
-    given = trainer.get("callbacks") or []
-    given = given if isinstance(given, list) else [given]
-    added: list[Callback] = []
-    if subcommand == "fit":  # after the user's, which may change weights
-        guards = (StopOnNonFinite, StopOnSignal)
-        added += [guard() for guard in guards if not any(isinstance(c, guard) for c in given)]
-    saves = any(isinstance(c, ModelCheckpoint) for c in given)  # others may save in an emergency alone
-    if trainer.get("enable_checkpointing") is not False and not saves:
-        added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
-    if trainer.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in given):
-        added.append(TQDMProgressBar(refresh_rate=10))
-    writers = (BasePredictionWriter, PredictionWriter, SubmissionWriter)
-    if subcommand == "predict" and not any(isinstance(c, writers) for c in given):
-        home, _, name = data.prediction_writer.rpartition(".")
-        added.append(getattr(importlib.import_module(home), name)())
-    return added
-
-
-def require_runnable(trainer: Trainer) -> None:
-    """Refuse callbacks that resume unasked.
+    The latter are a `ModelCheckpoint` of the last step, written at the end of every epoch and of the run,
+    and a progress bar, unless they are named or switched off; for `fit` what ends it well, and for `predict`
+    the writer of predictions that the data name.
 
     Raises:
-        UsageError: Naming the callback.
+        UsageError: One would resume unasked.
     """
-    if any(isinstance(callback, OnExceptionCheckpoint) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+    given = several(trainer["callbacks"])
+
+    def lacks(*kinds: type) -> bool:
+        return not any(isinstance(callback, kinds) for callback in given)
+
+    if not lacks(OnExceptionCheckpoint):
         raise UsageError(
             ("trainer", "callbacks"),
             "with OnExceptionCheckpoint the next run would go on from its file unasked, and delete it; "
             "leave it out: after an error fit saves failed.ckpt by itself",
         )
+    fit = subcommand == "fit"
+    before: list[Callback] = [SaveOnFailure()] if fit else []
+    # after the user's, which may change weights
+    added: list[Callback] = [guard() for guard in (StopOnNonFinite, StopOnSignal) if fit and lacks(guard)]
+    # any other callback that saves may do so in an emergency alone
+    if trainer["enable_checkpointing"] is not False and lacks(ModelCheckpoint):
+        added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
+    if trainer["enable_progress_bar"] is not False and lacks(ProgressBar):
+        added.append(TQDMProgressBar(refresh_rate=10))
+    if subcommand == "predict" and lacks(BasePredictionWriter, PredictionWriter, SubmissionWriter):
+        home, _, name = data.prediction_writer.rpartition(".")
+        added.append(getattr(importlib.import_module(home), name)())
+    return [*before, *given, *added]

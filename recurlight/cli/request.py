@@ -46,7 +46,7 @@ class Request(NamedTuple):
     def arguments(self) -> list[str]:
         """Return the command line that jsonargparse parses."""
         # Quoted throughout, for what PyYAML takes for text, such as 1e3, jsonargparse may take for a number.
-        return [self.subcommand, "--config", yaml.safe_dump(self.config, default_style='"'), *self.asked]
+        return ["--config", yaml.safe_dump(self.config, default_style='"'), *self.asked]
 
     @property
     def logger(self) -> Any:

@@ -101,11 +101,11 @@ def composing(monkeypatch, folder):
     """A command line that makes its parser once and stops before it runs."""
     first = []
 
-    def setup_parser(self, *arguments, **kwargs):
+    def setup_parser(self):
         if not first:
-            setup(self, *arguments, **kwargs)
+            setup(self)
             first.append(self)
-        for name in ("parser", "_subcommand_parsers", "_subcommand_method_arguments"):
+        for name in ("parser", "taken"):
             setattr(self, name, getattr(first[0], name))
 
     setup = RecurlightCLI.setup_parser

@@ -68,7 +68,7 @@ class Recipe(RecurlightCLI):
     def losses(self, steps: int, precision: str = "32-true") -> list[float]:
         """Train new objects for some steps, on one thread, and return the loss of each."""
         torch.set_num_threads(1)
-        self.config["fit.trainer.max_steps"], self.config["fit.trainer.precision"] = steps, precision
+        self.config["trainer.max_steps"], self.config["trainer.precision"] = steps, precision
         self.instantiate_classes()
         record = Losses()
         self.trainer.callbacks.append(record)
