@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
 
 import yaml
 from jsonargparse import set_parsing_settings
@@ -28,9 +27,9 @@ from recurlight.checkpoints.weights import require_fitting
 from recurlight.cli.callbacks import all_callbacks
 from recurlight.cli.checkpoint import LINKS, NOTHING
 from recurlight.cli.config import CONFIG
-from recurlight.cli.explain.blame import Run, blame
-from recurlight.cli.explain.check import Check, UsageError
-from recurlight.cli.explain.types import Setting, settings
+from recurlight.cli.explain.blame import blame
+from recurlight.cli.explain.check import Check, Path, UsageError
+from recurlight.cli.explain.types import settings
 from recurlight.cli.help import section, topic
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
@@ -38,6 +37,7 @@ from recurlight.cli.trust import LIGHTNING, allowing
 from recurlight.cli.weights import begin
 from recurlight.data import PuzzleData
 from recurlight.errors import RecurlightError
+from recurlight.spec.names import Setting
 from recurlight.training.module import RecursiveModule
 from recurlight.truncation import FixedPointSolver, GradientTruncation
 
@@ -86,7 +86,7 @@ class RecurlightCLI:
             trainer, begun = getattr(self, "trainer", None), request.checkpoint.get("global_step", 0)
             if isinstance(error, RecurlightError) or (trainer and trainer.global_step > begun):
                 raise
-            found = blame(error, Run(self.places, request.packages, request.sets))
+            found = blame(error, self.places, request.packages, request.sets)
             if found is None:
                 raise
             raise found from error
@@ -174,7 +174,7 @@ def _tell_checkpoint(trainer: Trainer) -> None:
         _tell(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}")
 
 
-def checked(request: Request) -> dict[type, tuple[Any, ...]]:
+def checked(request: Request) -> dict[type, Path]:
     """Check a configuration, and return where it names its classes.
 
     Raises:
@@ -182,9 +182,9 @@ def checked(request: Request) -> dict[type, tuple[Any, ...]]:
     """
     for part in PLUGGABLE:
         importlib.import_module(f"recurlight.{part}")
-    links = {("model", name): f"data.{name}" for name in LINKS}
-    inherited = {("trainer", "logger"): request.logger["init_args"] if request.logger else {}}
-    check = Check(Trust([*LIGHTNING, *request.packages]), links, inherited)
+    elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in LINKS}
+    elsewhere |= {("trainer", "logger", name): "" for name in (request.logger or {}).get("init_args", ())}
+    check = Check(Trust([*LIGHTNING, *request.packages]), elsewhere)
     method = settings(getattr(Trainer, request.subcommand))
     known = {"model": Setting(RecursiveModule), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
     known |= {name: setting for name, setting in method.items() if name not in MADE}

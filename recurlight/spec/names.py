@@ -6,13 +6,21 @@ import collections.abc
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from recurlight.errors import Unrecordable
 
-__all__ = ["VARIADIC", "hints", "import_path", "parameters", "products", "takes_function"]
+__all__ = ["VARIADIC", "Setting", "hints", "import_path", "parameters", "products", "settings"]
+__all__ += ["takes_any", "takes_function"]
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Setting(NamedTuple):
+    """What a constructor or function takes under one name."""
+
+    hint: Any
+    default: Any = inspect.Parameter.empty
 
 
 def import_path(thing: Any) -> str:
@@ -51,6 +59,23 @@ def hints(made: Callable[..., Any]) -> dict[str, Any]:
         return get_type_hints(made.__init__ if isinstance(made, type) else made)  # type: ignore[misc]
     except (NameError, TypeError, AttributeError):
         return {}
+
+
+def settings(made: Callable[..., Any]) -> dict[str, Setting]:
+    """Return what the signature of a class or function names, with types and defaults.
+
+    Example:
+        >>> settings(int.from_bytes)["signed"]
+        Setting(hint=typing.Any, default=False)
+    """
+    types, known = hints(made), parameters(made)
+    named = {name: parameter for name, parameter in known.items() if parameter.kind not in VARIADIC}
+    return {name: Setting(types.get(name, Any), parameter.default) for name, parameter in named.items()}
+
+
+def takes_any(made: Callable[..., Any]) -> bool:
+    """Return whether a class or function takes arguments that its signature does not name, `**settings`."""
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters(made).values())
 
 
 def products(hint: Any) -> tuple[type, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from recurlight.errors import CheckpointMismatch, UntrustedCode
 from recurlight.spec.modules import sequential
-from recurlight.spec.names import VARIADIC, hints, parameters, products, takes_function
+from recurlight.spec.names import hints, products, settings, takes_any, takes_function
 from recurlight.spec.recorded import Recorded
 
 __all__ = ["from_spec", "require_arguments"]
@@ -67,15 +66,12 @@ def _maker(path: Any, find: Callable[[str], Any]) -> Any:
 
 
 def require_arguments(name: str, made: Callable[..., Any], given: Any) -> None:
-    """Insist that a class takes the arguments of its specification.
+    """Refuse arguments of a specification that its class does not take.
 
     Raises:
         CheckpointMismatch: Listing those that it does not take.
     """
-    known = parameters(made)
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
-        return
-    unknown = [key for key in given if key not in known or known[key].kind in VARIADIC]
+    unknown = [] if takes_any(made) else [key for key in given if key not in settings(made)]
     if unknown:
         raise CheckpointMismatch(
             f"{name} has no argument {', '.join(map(repr, unknown))}, which the checkpoint gives it; "

@@ -13,7 +13,7 @@ from torch import nn
 from recurlight.errors import IncompatibleComponents, RecurlightError, Unrecordable
 from recurlight.spec.given import check_arguments
 from recurlight.spec.modules import attributes
-from recurlight.spec.names import parameters
+from recurlight.spec.names import parameters, takes_any
 
 __all__ = ["Recorded", "arguments", "settle"]
 
@@ -101,8 +101,7 @@ def settle(thing: Recorded, name: str, value: Any, otherwise: Any) -> Any:
         >>> arguments(Walk())
         {'step': 0.5}
     """
-    known = parameters(type(thing))
-    if name not in known and all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in known.values()):
+    if name not in parameters(type(thing)) and not takes_any(type(thing)):
         return otherwise
     vars(thing).setdefault(_SETTLED, {})[name] = value
     return value

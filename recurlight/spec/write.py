@@ -133,7 +133,7 @@ class _Writer:
             return self.made(sequential, {"modules": dict(thing.named_children())})
         spec = self.made(kind, arguments(thing))
         if isinstance(thing, nn.Module) and not isinstance(thing, Recorded):
-            _insist(thing, spec)
+            _require_alike(thing, spec)
         return spec
 
     def made(self, maker: Callable[..., Any], args: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def _defaults(kind: type, hint: Any) -> dict[str, Any]:
     return {name: p.default for name, p in known if p.default is not p.empty}
 
 
-def _insist(module: nn.Module, spec: dict[str, Any]) -> None:
+def _require_alike(module: nn.Module, spec: dict[str, Any]) -> None:
     """Make a plain module anew and compare: an attribute may mean something else than the argument did."""
     kind, reason = type(module).__name__, "differs from it"
     try:

@@ -16,15 +16,15 @@ from lightning.pytorch.loggers import Logger
 from recurlight import AdamATan2, GradientTruncation, Halting, ImplicitGradient, RecursiveModule
 from recurlight.checkpoints.trust import Trust
 from recurlight.cli.explain import types
-from recurlight.cli.explain.blame import Run, blame
+from recurlight.cli.explain.blame import blame
 from recurlight.cli.explain.check import Check, UsageError
-from recurlight.cli.explain.types import Setting
 from recurlight.data import PuzzleData
+from recurlight.spec.names import Setting
 
 from .fixtures import cache, failure, folder
 
 TRUST = Trust(["lightning.pytorch"])
-RECIPE = "name a recipe (--config NAME, see: recurlight recipes list) or set each"
+ADVICE = "set each, or name a recipe that does (--config NAME, see: recurlight recipes list)"
 
 
 class Matching(Protocol):
@@ -39,9 +39,9 @@ class NeedsSize(Callback):
     def __init__(self, seq_len: int) -> None: ...
 
 
-def told(hint, value, default=types.REQUIRED, linked=None, inherited=None):
+def told(hint, value, default=types.REQUIRED, elsewhere=None):
     """Return what is wrong with the value of a setting `a`; an empty text for nothing."""
-    check = Check(TRUST, linked or {}, inherited or {})
+    check = Check(TRUST, elsewhere or {})
     try:
         check.value(value, Setting(hint, default), ("a",))
         check.finish()
@@ -89,22 +89,22 @@ def test_what_is_right_passes(hint, values):
 @pytest.mark.parametrize(
     ("hint", "value", "text"),
     [
-        (int, "abc", "a: expected int, got 'abc'"),
-        (int, True, "a: expected int, got true"),
-        (int, None, "a: expected int, got null"),
-        (int, "null", "a: expected int, got 'null'"),
-        (int | None, 1.5, "a: expected int or null, got 1.5"),
-        (float, "x", "a: expected float, got 'x'"),
-        (bool, 1, "a: expected true or false, got 1"),
-        (str, 3, "a: expected str, got 3"),
-        (Literal[4, 6] | None, 5, "a: expected one of 4, 6 or null, got 5"),
-        (float | torch.Tensor, "x", "a: expected float or Tensor, got 'x'"),
-        (list[int], 3, "a: expected a list of int, got 3"),
-        (list[int], ["x"], "a: expected int, got 'x'"),
-        (dict[str, int], [1], "a: expected settings, got [1]"),
-        (dict[str, int], {"latent": "x"}, "a: expected int, got 'x'"),
-        (dict[str, int], {3: 1}, "a: expected str, got 3"),
-        (Path, None, "a: expected Path, got null"),
+        (int, "abc", "a: expected a whole number, got 'abc'"),
+        (int, True, "a: expected a whole number, got true"),
+        (int, None, "a: expected a whole number, got null"),
+        (int, "null", "a: expected a whole number, got 'null'"),
+        (int | None, 1.5, "a: expected a whole number or null, got 1.5"),
+        (float, "x", "a: expected a finite number, got 'x'"),
+        (bool, 1, "a: expected True or False, got 1"),
+        (str, 3, "a: expected text, got 3"),
+        (Literal[4, 6] | None, 5, "a: expected 4 or 6 or null, got 5"),
+        (float | torch.Tensor, "x", "a: expected a finite number or Tensor, got 'x'"),
+        (list[int], 3, "a: expected a list, a whole number each, got 3"),
+        (list[int], ["x"], "a: expected a whole number, got 'x'"),
+        (dict[str, int], [1], "a: expected a dictionary of names to a whole number each, got [1]"),
+        (dict[str, int], {"latent": "x"}, "a: expected a whole number, got 'x'"),
+        (dict[str, int], {3: 1}, "a: expected text, got 3"),
+        (Path, None, "a: expected an object of class Path, got null"),
     ],
 )
 def test_mistyped_values(hint, value, text):
@@ -137,11 +137,11 @@ def test_mistyped_values(hint, value, text):
         (
             GradientTruncation,
             "GradientTruncation",
-            "a: 'GradientTruncation' is abstract: choose a class, before any",
+            "a: GradientTruncation is abstract; known: EveryUpdate, ",
         ),
         (GradientTruncation, 3, "a: expected GradientTruncation, got 3; known: EveryUpdate, "),
         (GradientTruncation, None, "a: expected GradientTruncation, got null; known: EveryUpdate, "),
-        (GradientTruncation, "{", "a: '{' is no name of a class, such as LastCycles or mine.MyRefiner"),
+        (GradientTruncation, "{", "a: '{' is not a known GradientTruncation; known: EveryUpdate, "),
         (
             GradientTruncation,
             "mine.A",
@@ -166,7 +166,7 @@ def test_mistyped_values(hint, value, text):
         (
             OptimizerCallable,
             None,
-            "a: expected a class that makes an Optimizer, got null; known: AdamATan2, ",
+            "a: expected Optimizer, got null; known: AdamATan2, ",
         ),
         (Logger | bool | None, "CSVLoggr", "a: 'CSVLoggr' is not a known Logger; did you mean 'CSVLogger'?"),
         (
@@ -204,7 +204,11 @@ def test_wrong_classes(hint, value, text):
             {"solver": {"class_path": "PicardSolver", "init_args": {"tolernce": 1}}},
             "a.solver.tolernce: PicardSolver has no setting 'tolernce'; did you mean 'tolerance'?",
         ),
-        (ImplicitGradient, {"solver": {"damping": "x"}}, "a.solver.damping: expected float, got 'x'"),
+        (
+            ImplicitGradient,
+            {"solver": {"damping": "x"}},
+            "a.solver.damping: expected a finite number, got 'x'",
+        ),
         (
             OptimizerCallable,
             {"class_path": "AdamATan2", "init_args": {"llr": 1}},
@@ -234,8 +238,8 @@ def test_wrong_classes(hint, value, text):
         (Halting, {"bias": 1}, "missing: a.class_path; known: ConvergenceHalting, "),
         (Callback, {"decay": 1}, "missing: a.class_path; known: "),
         (LRSchedulerCallable, {"step_size": 1}, "missing: a.class_path; known: LinearWarmup, "),
-        (LRSchedulerCallable, "StepLR", f"missing: a.step_size; {RECIPE}"),
-        (PuzzleData, {"class_path": "TableData"}, f"missing: a.path; {RECIPE}"),
+        (LRSchedulerCallable, "StepLR", f"missing: a.step_size; {ADVICE}"),
+        (PuzzleData, {"class_path": "TableData"}, f"missing: a.path; {ADVICE}"),
     ],
 )
 def test_wrong_and_missing_settings(hint, value, text):
@@ -246,14 +250,14 @@ def test_links_and_defaults_in_a_place_count():
     """Fails if a setting that follows from another can be set, or has to be."""
     linked = {("a", name): f"data.{name}" for name in ("vocab_size", "seq_len")}
     model = {"truncation": "LastCycles", "halting": "FixedHalting"}
-    assert told(RecursiveModule, model, linked=linked) == f"missing: a.refiner; {RECIPE}"
-    text = told(RecursiveModule, {**model, "seq_len": 3}, linked=linked)
+    assert told(RecursiveModule, model, elsewhere=linked) == f"missing: a.refiner; {ADVICE}"
+    text = told(RecursiveModule, {**model, "seq_len": 3}, elsewhere=linked)
     assert text == "a.seq_len: this follows from data.seq_len: leave it out"
-    assert told(list[Callback], ["NeedsSize"], linked={("model", "seq_len"): "data.seq_len"}).startswith(
+    assert told(list[Callback], ["NeedsSize"], elsewhere={("model", "seq_len"): "data.seq_len"}).startswith(
         "missing"
     )
-    assert told(Logger, "CSVLogger") == f"missing: a.save_dir; {RECIPE}"
-    assert told(Logger, "CSVLogger", inherited={("a",): {"save_dir": "runs"}}) == ""
+    assert told(Logger, "CSVLogger") == f"missing: a.save_dir; {ADVICE}"
+    assert told(Logger, "CSVLogger", elsewhere={("a", "save_dir"): ""}) == ""
 
 
 def test_null_is_right_where_it_is_the_default():
@@ -263,7 +267,7 @@ def test_null_is_right_where_it_is_the_default():
 
 def test_a_known_class_is_remembered_with_its_place():
     """Fails if an error of its constructor cannot be placed."""
-    check = Check(TRUST, {}, {})
+    check = Check(TRUST, {})
     check.value(["ModelCheckpoint", "EMAWeightAveraging"], Setting(list[Callback]), ("trainer", "callbacks"))
     assert check.places == dict.fromkeys((ModelCheckpoint, EMAWeightAveraging), ("trainer", "callbacks"))
     check.value("AdamATan2", Setting(OptimizerCallable), ("model", "optimizer"))
@@ -288,7 +292,7 @@ def test_a_known_class_is_remembered_with_its_place():
 )
 def test_other_messages_are_cut_to_the_line_that_tells(message, line):
     """Fails if advice about jsonargparse itself is shown, or nothing."""
-    assert str(blame(ArgumentError(None, message), Run({}, [], bool))) == line
+    assert str(blame(ArgumentError(None, message), {}, [], bool)) == line
 
 
 def test_a_flag_without_value_and_a_word_that_is_no_flag(capsys):
@@ -300,11 +304,19 @@ def test_a_flag_without_value_and_a_word_that_is_no_flag(capsys):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
+        (
+            ["--max_steps", "3"],
+            "max_steps: recurlight fit has no setting 'max_steps'; did you mean 'trainer.",
+        ),
+        (["--size", "3"], "size: recurlight fit has no setting 'size'; known: "),
         (["--modle.width", "3"], "modle: recurlight fit has no setting 'modle'; did you mean 'model'?"),
-        (["--model.refiner.latent_steps", "x"], "model.refiner.latent_steps: expected int, got 'x'"),
+        (
+            ["--model.refiner.latent_steps", "x"],
+            "model.refiner.latent_steps: expected a whole number, got 'x'",
+        ),
         (
             ["--model.refiner.init_args.latent.layers", "x"],
-            "model.refiner.latent.layers: expected int, got 'x'",
+            "model.refiner.latent.layers: expected a whole number, got 'x'",
         ),
         (
             ["--trainer.callbacks+=ModelSummry"],
@@ -319,7 +331,7 @@ def test_a_flag_without_value_and_a_word_that_is_no_flag(capsys):
             "model.optimizer.lrr: AdamW has no setting",
         ),
         (["--trainer", "3"], "--trainer: 'trainer' must hold settings, found '3'"),
-        (["--model.width", "wide", "--print_config"], "model.width: expected int, got 'wide'"),
+        (["--model.width", "wide", "--print_config"], "model.width: expected a whole number, got 'wide'"),
     ],
 )
 def test_flags_are_checked_as_files_are(capsys, words, text):
@@ -340,4 +352,6 @@ def test_the_file_is_named_that_set_it_last(folder, capsys, text, start):
     (folder / "over.yaml").write_text(text)
     arguments = ["fit", "--config", "tiny", "--config", "over.yaml"]
     assert failure(capsys, *arguments).startswith(start)
-    assert failure(capsys, *arguments, "--model.width", "y").startswith("model.width: expected int, got 'y'")
+    assert failure(capsys, *arguments, "--model.width", "y").startswith(
+        "model.width: expected a whole number, got 'y'"
+    )

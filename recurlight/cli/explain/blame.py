@@ -7,12 +7,11 @@ from argparse import ArgumentError
 from collections.abc import Callable, Collection, Mapping
 from traceback import walk_tb
 from types import FrameType
-from typing import NamedTuple
 
 from recurlight.cli.explain.check import Path, UsageError
 from recurlight.cli.explain.types import settings
 
-__all__ = ["Run", "blame"]
+__all__ = ["blame"]
 
 LIBRARIES = ("jsonargparse", "lightning", "lightning_utilities", "torch", "torchmetrics")
 COMMAND_LINE = "recurlight.cli"
@@ -21,23 +20,16 @@ SECTIONS = (("model",), ("trainer",))
 """Where a class stands that no configuration names."""
 
 
-class Run(NamedTuple):
-    """What a command line asks for."""
-
-    places: Mapping[type, Path]
-    """Where the configuration names its classes."""
-    own: Collection[str]
-    """Packages whose classes it names: errors in them are nobody else's."""
-    is_set: Callable[[Path], bool]
-    """Whether the user has set a key, or something below it."""
-
-
-def blame(error: Exception, run: Run) -> UsageError | None:
+def blame(
+    error: Exception, places: Mapping[type, Path], own: Collection[str], is_set: Callable[[Path], bool]
+) -> UsageError | None:
     """Find what a library refuses, and why; None for errors of recurlight's own code or of the user's.
 
     Args:
         error: What parsing, making the run's objects, or beginning it, has raised.
-        run: What was asked for.
+        places: Where the configuration names its classes.
+        own: Packages whose classes it names: errors in them are nobody else's.
+        is_set: Returns whether the user has set a key, or something below it.
     """
     if isinstance(error, ArgumentError):
         return _unparsed(str(error))
@@ -45,16 +37,16 @@ def blame(error: Exception, run: Run) -> UsageError | None:
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
         frames = [*_frames(error), *frames]
-    if not frames or not _is_refusal(frames, run.own):
+    if not frames or not _is_refusal(frames, own):
         return None
     text = _reason(error)
-    place, kind = _place(frames, run.places)
+    place, kind = _place(frames, places)
     if kind is None:
         return UsageError(place, text)
     # Lightning's messages name the argument: the first of those that the user has set
     keys = [(*place, word) for word in re.findall(r"\w+", text) if word in settings(kind)]
     named = kind.__name__ in text or len(place) == 1
-    return UsageError(next(filter(run.is_set, keys), place), text if named else f"{kind.__name__}: {text}")
+    return UsageError(next(filter(is_set, keys), place), text if named else f"{kind.__name__}: {text}")
 
 
 def _unparsed(message: str) -> UsageError:

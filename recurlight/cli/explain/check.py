@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Union
+from types import NoneType
+from typing import Any
 
 from recurlight.cli.config import plain
 from recurlight.cli.explain import types
-from recurlight.cli.explain.types import REQUIRED, Setting, known
+from recurlight.cli.explain.types import REQUIRED, known
 from recurlight.cli.merge import SPEC, as_spec
 from recurlight.errors import RecurlightError
-from recurlight.spec.names import takes_function
+from recurlight.spec.annotations import alternatives, contents, wanted
+from recurlight.spec.names import Setting, takes_function
 
 __all__ = ["Check", "Path", "UsageError"]
 
-RECIPE = "name a recipe (--config NAME, see: recurlight recipes list) or set each"
+ADVICE = "set each, or name a recipe that does (--config NAME, see: recurlight recipes list)"
 
 Path = tuple[Any, ...]
 """Keys that lead to a setting; `init_args` and places in lists are left out."""
@@ -47,24 +49,23 @@ class Check:
 
     Args:
         find: Imports what a dotted path names, if it may.
-        linked: Settings that follow from others.
-        inherited: Settings that a class takes over from the default in its place.
+        elsewhere: Settings that need not be set: they follow from the one that is named, and may not be set,
+            or come with the default in their place.
 
     Example:
         >>> from recurlight import LastCycles
         >>> check = Check(lambda path: None)
         >>> check.value({"count": "x"}, Setting(LastCycles), ("truncation",))
         Traceback (most recent call last):
-        recurlight.cli.explain.check.UsageError: truncation.count: expected int, got 'x'
+        recurlight.cli.explain.check.UsageError: truncation.count: expected a whole number, got 'x'
     """
 
     find: Callable[[str], Any]
-    linked: Mapping[Path, str] = dataclasses.field(default_factory=dict)
-    inherited: Mapping[Path, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    elsewhere: Mapping[Path, str] = dataclasses.field(default_factory=dict)
     places: dict[type, Path] = dataclasses.field(default_factory=dict)
     """The classes met so far, and where the first of each stands."""
-    missing: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-    """Settings that are needed and not there, each with what to do about it."""
+    missing: list[str] = dataclasses.field(default_factory=list)
+    """Settings that are needed and not there."""
 
     def settings(
         self, made: type | str, taken: Mapping[str, Setting], given: Mapping[Any, Any], path: Path
@@ -77,17 +78,14 @@ class Check:
         title = made if isinstance(made, str) else made.__name__
         for name, value in given.items():
             where = (*path, name)
-            if where in self.linked:
-                raise UsageError(where, f"this follows from {self.linked[where]}: leave it out")
+            if self.elsewhere.get(where):
+                raise UsageError(where, f"this follows from {self.elsewhere[where]}: leave it out")
             if name in taken:
                 self.value(value, taken[name], where)
             elif name not in (names := [*taken] if isinstance(made, str) else types.accepted(made)):
-                raise UsageError(where, f"{title} has no setting {name!r}{_meant(name, names)}")
-        there = {*given, *self.inherited.get(path, ())}
-        needed = (name for name in taken if taken[name].default is REQUIRED and name not in there)
-        advice = f"{title} needs it" if len(path) > 1 or path == ("data",) else RECIPE
-        places = ((*path, name) for name in needed)
-        self.missing += [(".".join(place), advice) for place in places if place not in self.linked]
+                raise UsageError(where, f"{title} has no setting {name!r}{_meant(name, names, taken)}")
+        needed = ((*path, name) for name in taken if taken[name].default is REQUIRED and name not in given)
+        self.missing += [".".join(place) for place in needed if place not in self.elsewhere]
 
     def value(self, value: Any, setting: Setting, path: Path) -> None:
         """Check a value: one of its types must fit, or what it holds, or the class that it names.
@@ -95,20 +93,19 @@ class Check:
         Raises:
             UsageError: None does.
         """
-        hint = Union[setting.hint, None] if setting.default is None else setting.hint  # noqa: UP007
-        options, parsed = types.alternatives(hint), plain(value)
-        if _is_name(value) and "." in value and str not in options and takes_function(hint):
-            self._imported(value, path)  # a function's module is imported as a class's is
+        options, parsed = alternatives(setting.hint), plain(value)
+        options += [NoneType] if setting.default is None else []
+        if isinstance(parsed, str) and "." in parsed and takes_function(setting.hint) and str not in options:
+            self._imported(parsed, path)  # a function's module is imported as a class's is
         if any(types.fits(reading, option) for reading in (value, parsed) for option in options):
             return
         # A number that may be a tensor too is written as a number.
         bases = [] if {int, float} & {*options} else [b for option in options for b in types.bases(option)]
-        held = types.contents(parsed, options)
+        held = next(filter(None.__ne__, (contents(parsed, option) for option in options)), None)
         if bases and isinstance(parsed, (str, dict)):
             self.part(parsed, bases, setting, path)
         elif held is None:
-            text = f"expected {types.readable(hint)}, got {_shown(value)}"
-            raise UsageError(path, f"{text}{known('', bases)}")
+            raise UsageError(path, f"expected {_expected(options)}, got {_shown(value)}{known('', bases)}")
         else:
             for item, inner in held:
                 self.value(item, Setting(inner), path)
@@ -127,7 +124,7 @@ class Check:
         given = spec.get("init_args")
         if not isinstance(given, dict | None):
             raise UsageError(path, f"init_args must hold settings, found {_shown(given)}")
-        supplied = max(map(types.supplied, types.alternatives(setting.hint)))
+        supplied = max(map(types.supplied, alternatives(setting.hint)))
         name = spec.get("class_path")
         implied = None if supplied else _implied(bases[0], setting.default)
         kind = implied if name is None else self._named(name, bases, path)
@@ -135,26 +132,23 @@ class Check:
             self.places.setdefault(kind, path)
             self.settings(kind, dict([*types.settings(kind).items()][supplied:]), given or {}, path)
         elif name is None:
-            self.missing.append((".".join((*path, "class_path")), known("", bases).lstrip("; ")))
+            raise UsageError((), f"missing: {'.'.join(path)}.class_path{known('', bases)}")
 
     def _named(self, name: Any, bases: list[type], path: Path) -> Any:
         """Return the class that is named; anything else where jsonargparse must judge."""
         base = bases[0].__name__
-        if not _is_name(name):
-            raise UsageError(path, f"{name!r} is no name of a class, such as LastCycles or mine.MyRefiner")
-        if "." in name:
+        if isinstance(name, str) and "." in name:
             found = [self._imported(name, path)]
         else:
             found = [*{kind for kind in types.subclasses(*bases) if kind.__name__ == name}]
         if not found:
-            raise UsageError(path, f"{name!r} is not a known {base}{known(name, bases)}")
+            raise UsageError(path, f"{name!r} is not a known {base}{known(str(name), bases)}")
         if len(found) > 1 or not isinstance(found[0], type):
             return None
         if not issubclass(found[0], tuple(bases)):
             raise UsageError(path, f"{name} is no {base}{known('', bases)}")
         if inspect.isabstract(found[0]):
-            text = f"{name!r} is abstract: choose a class, before any of its settings"
-            raise UsageError(path, f"{text}{known('', bases)}")
+            raise UsageError(path, f"{name} is abstract{known('', bases)}")
         return found[0]
 
     def _imported(self, name: str, path: Path) -> Any:
@@ -170,12 +164,7 @@ class Check:
             UsageError: Something is.
         """
         if self.missing:
-            names, advice = zip(*self.missing, strict=True)
-            raise UsageError((), f"missing: {', '.join(names)}; {RECIPE if RECIPE in advice else advice[0]}")
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
+            raise UsageError((), f"missing: {', '.join(self.missing)}; {ADVICE}")
 
 
 def _implied(base: type, default: Any) -> type | None:
@@ -186,10 +175,19 @@ def _implied(base: type, default: Any) -> type | None:
     return base if types.settings(base) and not inspect.isabstract(base) else None
 
 
+def _expected(options: list[Any]) -> str:
+    named = ([base.__name__ for base in types.bases(option)] or [wanted(option)] for option in options)
+    return " or ".join(dict.fromkeys(name for names in named for name in names)).replace("None", "null")
+
+
 def _shown(value: Any) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
 
 
-def _meant(name: Any, names: list[str]) -> str:
+def _meant(name: Any, names: list[str], taken: Mapping[str, Setting]) -> str:
     outer, dot, inner = str(name).partition(".")
-    return f": write it as two levels, {outer}: and below it {inner}:" if dot else types.offer(outer, names)
+    if dot:
+        return f": write it as two levels, {outer}: and below it {inner}:"
+    sections = (key for key in taken if isinstance(taken[key].hint, type))
+    inside = [f"{key}.{name}" for key in sections if name in types.settings(taken[key].hint)]
+    return types.offer((inside or [outer])[0], [*inside, *names])
