@@ -32,12 +32,10 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   recurlight recipes list                          what can be trained
   recurlight fit --config NAME                     train a recipe
   recurlight fit --config NAME --model.width 256   the same with a setting changed; flags always win
-  recurlight fit --config NAME --weights FILE      begin a new run with the weights of a checkpoint
-  recurlight fit --config NAME --print_config      print all settings and stop
+  recurlight fit --config NAME --weights FILE      a new run that begins with trained weights
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
   recurlight import FILE --from trm                then test or fit it with --ckpt_path
-  recurlight test --ckpt_path FILE --trust PACKAGE   the same if it uses classes of another package
-  recurlight fit --help                            which settings there are
+  recurlight fit --help                            which settings there are, and more examples
   recurlight --version
 """
 
@@ -69,11 +67,7 @@ def _quiet(command: str) -> None:
         warnings.filterwarnings("ignore", message)
     # Lightning advertises other products through its log.
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    log.addFilter(_no_advertisement)
-
-
-def _no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: For seamless" not in record.getMessage()
+    log.addFilter(lambda record: "Tip: For seamless" not in record.getMessage())
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -104,11 +98,9 @@ def _dispatch(arguments: list[str]) -> None:
 
 def _wrong_start(word: str, rest: list[str]) -> str:
     """Explain a command line that does not begin with a command."""
-    command = next((other for other in rest if other in COMMANDS), None)
-    if word.startswith("-") and command:
-        return f"the command comes first: recurlight {command} {word} ..."
     if word.startswith("-"):
-        return f"'{word}' needs a command before it: {', '.join(COMMANDS)}"
+        command = next((other for other in rest if other in COMMANDS), "|".join(COMMANDS))
+        return f"the command comes first: recurlight {command} {word} ..."
     return f"'{word}' is not a command{suggestion(word, COMMANDS) or ': ' + ', '.join(COMMANDS)}"
 
 

@@ -23,7 +23,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from recurlight.checkpoints.io import make_durable
 from recurlight.checkpoints.trust import Trust
-from recurlight.checkpoints.weights import require_fitting
 from recurlight.cli.callbacks import all_callbacks
 from recurlight.cli.checkpoint import LINKS, NOTHING
 from recurlight.cli.config import CONFIG
@@ -79,7 +78,7 @@ class RecurlightCLI:
             self.config = self.parser.parse_args(request.arguments())
             self._seed()
             self.instantiate_classes()
-            self._take_up()
+            self._begin()
             self._run_subcommand(request.subcommand)
         except Exception as error:
             # What a library refuses before the first step becomes one line that names the setting.
@@ -125,14 +124,11 @@ class RecurlightCLI:
             save = SaveConfigCallback(self.parser, self.config, overwrite=True)
             trainer.callbacks.append(save)  # type: ignore[attr-defined]
 
-    def _take_up(self) -> None:
-        """Give the model the weights to begin with, and see whether the checkpoint fits it."""
-        command, checkpoint = self.request.subcommand, self.request.checkpoint
+    def _begin(self) -> None:
+        """Give the model the weights to begin with, and warn where there are none to evaluate."""
+        command, path = self.request.subcommand, self.config.weights
         if self.request.weights:
-            path = self.config.weights
             _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
-        if checkpoint:
-            require_fitting(self.model, checkpoint, self.model.recursion.sizes)
         if command != "fit" and self.config.ckpt_path in NOTHING:
             rank_zero_warn(f"{command} without --ckpt_path: the weights are the initial ones, untrained")
 

@@ -11,26 +11,13 @@ __all__ = ["TOPICS", "page", "section", "topic"]
 
 TOPICS = ("model", "data", "trainer", "all")
 
-EXAMPLES = {
-    "fit": """\
-  recurlight fit --config trm_sudoku --config small     a recipe as a run of minutes
-  recurlight fit --config trm_sudoku --model.width 256 --trainer.devices 4
-  recurlight fit --config trm_sudoku --ckpt_path last   go on after an interruption
-  recurlight fit --config trm_sudoku --weights x.ckpt   a new run that begins with trained weights""",
-    "validate": """\
-  recurlight validate --ckpt_path last.ckpt             settings come from the checkpoint""",
-    "test": """\
-  recurlight test --ckpt_path last.ckpt                 settings come from the checkpoint
-  recurlight test --ckpt_path last.ckpt --model.eval_segments 64""",
-    "predict": """\
-  recurlight predict --ckpt_path last.ckpt              answers go into a file""",
-}
-
 PAGE = """usage: recurlight {command} [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {about}
 
-{examples}
+  recurlight {command} --config trm_sudoku --config small     a recipe, made small by another
+  recurlight {command} --config trm_sudoku --ckpt_path last   with the newest checkpoint of its runs
+  recurlight {command} --ckpt_path x.ckpt                     settings come from the checkpoint
 
 Settings come from the checkpoint, then the configurations in their order, then flags:
 
@@ -41,6 +28,7 @@ Settings come from the checkpoint, then the configurations in their order, then 
 
   --data.help CLASS      arguments of a class, such as SudokuData; likewise
                          --model.refiner.help CLASS, --model.optimizer.help CLASS, ...
+  --weights FILE         for fit: a new run that begins with trained weights
   --seed_everything N    seed of the model and of the data, unless they are given one
   --print_config         print all settings as YAML and stop
   --trust PACKAGE        let files name classes of another package
@@ -66,7 +54,7 @@ def topic(words: Sequence[str]) -> str | None:
 
 def page(command: str, about: str) -> str:
     """Return the short help of a command."""
-    return PAGE.format(command=command, about=about, examples=EXAMPLES[command])
+    return PAGE.format(command=command, about=about)
 
 
 def section(text: str, asked: str) -> str:
