@@ -33,11 +33,11 @@ from recurlight.cli.help import section, topic
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
 from recurlight.cli.trust import LIGHTNING, allowing
-from recurlight.cli.weights import begin
 from recurlight.data import PuzzleData
-from recurlight.errors import RecurlightError
+from recurlight.errors import CheckpointError, RecurlightError
 from recurlight.spec.names import Setting
 from recurlight.training.module import RecursiveModule
+from recurlight.training.warm_start import take_weights
 from recurlight.truncation import FixedPointSolver, GradientTruncation
 
 __all__ = ["RecurlightCLI", "run"]
@@ -127,8 +127,11 @@ class RecurlightCLI:
     def _begin(self) -> None:
         """Give the model the weights to begin with, and warn where there are none to evaluate."""
         command, path = self.request.subcommand, self.config.weights
-        if self.request.weights:
-            _tell(f"--weights {path}: {begin(self.model, self.request.weights, path)}")
+        try:
+            if self.request.weights:
+                _tell(f"--weights {path}: {take_weights(self.model, self.request.weights)}")
+        except RecurlightError as error:
+            raise CheckpointError(f"--weights {path}: {error}") from error
         if command != "fit" and self.config.ckpt_path in NOTHING:
             rank_zero_warn(f"{command} without --ckpt_path: the weights are the initial ones, untrained")
 

@@ -12,7 +12,8 @@ from recurlight.cli.config import plain
 from recurlight.cli.merge import has_key, several
 from recurlight.errors import CheckpointError, RecurlightError, suggestion
 
-__all__ = ["KEYWORDS", "LINKS", "LOGS", "NOTHING", "find_last", "read_checkpoint", "run_config"]
+__all__ = ["KEYWORDS", "LINKS", "LOGS", "NOTHING", "find_last", "read_checkpoint", "read_weights"]
+__all__ += ["run_config"]
 
 LINKS = ("vocab_size", "seq_len", "num_tasks")
 """Settings of the model that follow from the data."""
@@ -103,6 +104,32 @@ def read_checkpoint(
         text = f"cannot be read, {error.strerror}" if isinstance(error, OSError) else str(error)
         raise CheckpointError(f"{flag} {path}: {text.removeprefix(f'{path}: ')}") from error
     return content
+
+
+def read_weights(
+    path: Any, resumed: Any, subcommand: str, user: dict[str, Any], whole: bool
+) -> dict[str, Any]:
+    """Read the checkpoint that `--weights` names; empty if there is none.
+
+    Args:
+        path: What `--weights` says.
+        resumed: What `--ckpt_path` says.
+        subcommand: Such as `fit`.
+        user: What files and flags set.
+        whole: Whether its model is made anew too, because no configuration names another.
+
+    Raises:
+        CheckpointError: It is no checkpoint, its model cannot be made, or no new training begins.
+    """
+    if path in NOTHING:
+        return {}
+    if subcommand != "fit":
+        raise CheckpointError(f"--weights {path} begins a training: {subcommand} with --ckpt_path {path}")
+    if resumed not in NOTHING:
+        raise CheckpointError(
+            f"--weights {path} begins a new run and --ckpt_path {resumed} goes on with one: drop one of them"
+        )
+    return read_checkpoint(str(path), subcommand, user, "--weights", whole)
 
 
 def _content(file: Path) -> dict[str, Any]:

@@ -8,13 +8,21 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from recurlight.cli.checkpoint import KEYWORDS, LOGS, NOTHING, find_last, read_checkpoint, run_config
+from recurlight.checkpoints.trust import is_own
+from recurlight.cli.checkpoint import (
+    KEYWORDS,
+    LOGS,
+    NOTHING,
+    find_last,
+    read_checkpoint,
+    read_weights,
+    run_config,
+)
 from recurlight.cli.config import ConfigError, read, split
 from recurlight.cli.merge import has_key, overlay
 from recurlight.cli.overlays import check_overlays
 from recurlight.cli.recipes import config_path
-from recurlight.cli.trust import named_by, own_packages
-from recurlight.cli.weights import read_weights
+from recurlight.cli.trust import class_paths
 
 __all__ = ["Request", "prepare"]
 
@@ -123,9 +131,8 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     base = Source("", defaults(subcommand, name, trainer.get("default_root_dir")))
     sources = [base, made, *sources]
     config = _merged(sources)
-    words = [
-        *given.settings,
-        *(word.rpartition("=")[2] for word in given.asked),
-    ]  # help may be of one's own class
-    packages = [*given.trusted, *named_by(words), *own_packages(config)]
+    # What flags name is allowed, also a class whose help is asked for.
+    words = [*given.settings, *(word.rpartition("=")[2] for word in given.asked)]
+    named = [*class_paths(words), *filter(is_own, class_paths(config))]
+    packages = [*given.trusted, *(path.partition(".")[0] for path in named)]
     return Request(subcommand, given.asked, config, sources, checkpoint, weights, packages)

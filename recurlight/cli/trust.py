@@ -15,9 +15,9 @@ from typing import Any
 
 from jsonargparse import set_parsing_settings
 
-from recurlight.checkpoints.trust import LIBRARIES, is_own
+from recurlight.checkpoints.trust import LIBRARIES
 
-__all__ = ["LIGHTNING", "allowing", "named_by", "own_packages"]
+__all__ = ["LIGHTNING", "allowing", "class_paths"]
 
 PARTS = ("callbacks", "loggers", "plugins", "profilers", "strategies")
 LIGHTNING = ("lightning.Callback", *(f"lightning.pytorch.{part}" for part in PARTS))
@@ -39,24 +39,14 @@ def allowing(packages: Iterable[str]) -> Iterator[None]:
         set_parsing_settings(import_path_denylist=allowed)
 
 
-def _paths(node: Any) -> Iterator[str]:
-    """Iterate over everything in plain data that could be a class path."""
+def class_paths(node: Any) -> Iterator[str]:
+    """Iterate over everything in plain data that could be a class path.
+
+    Example:
+        >>> list(class_paths([{"model": {"optimizer": "lion.Lion"}}, {"data": {"class_path": "mine.Data"}}]))
+        ['lion.Lion', 'mine.Data']
+    """
     if isinstance(node, str) and CLASS_PATH.fullmatch(node):
         yield node
     for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
-        yield from _paths(inner)
-
-
-def own_packages(config: Any) -> list[str]:
-    """Return the packages of the current folder whose classes a configuration names."""
-    return [path.partition(".")[0] for path in _paths(config) if is_own(path)]
-
-
-def named_by(settings: Any) -> list[str]:
-    """Return the packages that flags name.
-
-    Example:
-        >>> named_by([{"model": {"optimizer": "lion.Lion"}}, {"data": {"class_path": "mine.Data"}}])
-        ['lion', 'mine']
-    """
-    return [path.partition(".")[0] for path in _paths(settings)]
+        yield from class_paths(inner)
