@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recurlight.errors import IncompatibleComponents
 from recurlight.spec.given import checked, within
 
-__all__ = ["UInt64", "augmentation_keys", "counter_hash", "draws", "mix", "puzzle_rows", "visits"]
+__all__ = ["UInt64", "augmentation_keys", "counter_hash", "draws", "mix", "puzzle_rows", "shuffled", "visits"]
 
 UInt64 = NDArray[np.uint64]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -53,6 +53,16 @@ def counter_hash(seed: int, stream: int, index: NDArray[np.integer]) -> UInt64:
     return mix(mix(index.astype(np.uint64)) ^ base)
 
 
+def shuffled(seed: int, stream: int, size: int) -> NDArray[np.int64]:
+    """Return the numbers below `size` in a random order, a function of seed and stream.
+
+    Example:
+        >>> sorted(shuffled(seed=0, stream=5, size=4).tolist())
+        [0, 1, 2, 3]
+    """
+    return counter_hash(seed, stream, np.arange(size)).argsort(kind="stable")
+
+
 def augmentation_keys(seed: int, samples: NDArray[np.int64]) -> UInt64:
     """Return the augmentation key of each sample of the run."""
     return counter_hash(seed, _AUGMENTATION, samples)
@@ -61,7 +71,7 @@ def augmentation_keys(seed: int, samples: NDArray[np.int64]) -> UInt64:
 @lru_cache(maxsize=4)
 def _permutation(seed: int, number: int, size: int) -> NDArray[np.int64]:
     """Permutation of `size` puzzles for one pass over them."""
-    order = counter_hash(seed, _ORDER + number, np.arange(size)).argsort(kind="stable")
+    order = shuffled(seed, _ORDER + number, size)
     order.setflags(write=False)
     return order
 

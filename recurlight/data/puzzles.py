@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recurlight.data.counter import UInt64
 
-__all__ = ["Augmentation", "Puzzles", "Variants"]
+__all__ = ["Augmentation", "Puzzles", "Variants", "joined"]
 
 
 class Puzzles(NamedTuple):
@@ -29,6 +29,11 @@ class Puzzles(NamedTuple):
     def rows(self, index: NDArray[np.int64] | slice) -> Puzzles:
         """Return some of the puzzles."""
         return Puzzles(*(field[index] for field in self))
+
+
+def joined(parts: Iterable[Puzzles]) -> Puzzles:
+    """Put puzzles of one shape, one part or more, behind each other."""
+    return Puzzles(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
 Augmentation = Callable[[Puzzles, UInt64], Puzzles]

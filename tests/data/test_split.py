@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recurlight.data import Puzzles, hold_out
-from recurlight.data.split import fingerprints
+from recurlight.data.split import Deck, fingerprints
 from recurlight.errors import DataError
 
 
@@ -17,6 +17,46 @@ def puzzles(questions, task=None):
 
 def values(part):
     return part.inputs[:, 0].tolist()
+
+
+def deck(values, **settings):
+    """Puzzles whose only cell has these values in turn, without end."""
+    return Deck(
+        lambda numbers: puzzles([values[n % len(values)] for n in numbers] or np.zeros(0, int)), **settings
+    )
+
+
+def test_a_deck_deals_what_no_part_before_has():
+    """Breaks when a part takes what another has, or gets its own puzzles twice without being asked to."""
+    three = deck([1, 2, 2, 1, 3, 4, 5, 3])
+    assert values(three.deal(2)) == [1, 2]
+    assert values(three.deal(0)) == []
+    assert values(three.deal(5, once=False)) == [3, 4, 5, 3, 3]
+    assert values(three.deal(1, once=False)) == []
+
+
+def test_a_deck_goes_on_after_what_was_made_at_once():
+    """Breaks when the surplus of a part is dealt to the next one: every seed would give other puzzles."""
+    numbers = deck(range(100), least=10)
+    assert values(numbers.deal(3)) == [0, 1, 2]
+    assert values(numbers.deal(12)) == [*range(10, 22)]
+    assert values(numbers.deal(1)) == [22]
+
+
+def test_a_deck_with_an_end_deals_each_number_once():
+    """Breaks when it goes on behind its last number, or forgets what others have."""
+    few = deck(range(100), total=6, taken=fingerprints(puzzles([2, 4])))
+    assert values(few.deal(2)) == [0, 1]
+    assert values(few.deal(9)) == [3, 5]
+
+
+def test_puzzles_are_the_same_by_the_identity_that_is_given():
+    """Breaks when only literal repeats are left out."""
+    assert values(deck(range(9), identity=lambda made: made.inputs[:, 0].astype(np.uint64) // 2).deal(3)) == [
+        0,
+        2,
+        4,
+    ]
 
 
 def test_every_row_is_in_one_part_and_equal_questions_stay_together():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from recurlight.data.base import Splits
@@ -11,7 +9,7 @@ from recurlight.data.maze import generate as maze_generate
 from recurlight.data.maze.generate import TRIES, VERSION, make_maze
 from recurlight.data.maze.read import maze_tokens
 from recurlight.data.maze.rules import invariant
-from recurlight.data.sources.generated import Tokens, cached_splits, distinct, make_texts
+from recurlight.data.sources.generated import Tokens, cached_splits, make_texts
 from recurlight.errors import DataError
 
 __all__ = ["generated", "make_mazes"]
@@ -54,12 +52,12 @@ def make_mazes(
     pairs = make_texts(maze_generate.__file__, (size, min_path, seed), make, indices, cores)
     if any(len(pair) < 2 for pair in pairs):  # a worker's
         raise impossible
-    questions, answers = ("".join(texts).encode() for texts in zip(*pairs, strict=True))
+    questions, answers = ([pair[part] for pair in pairs] for part in (0, 1))
     return _tokens(questions, size), _tokens(answers, size)
 
 
-def _tokens(text: bytes, size: int) -> Tokens:
-    return maze_tokens(np.frombuffer(text, dtype=np.uint8)).reshape(-1, size * size)
+def _tokens(texts: list[str], size: int) -> Tokens:
+    return maze_tokens(np.frombuffer("".join(texts).encode(), dtype=np.uint8)).reshape(-1, size * size)
 
 
 def generated(size: int, min_path: int, seed: int, counts: tuple[int, int, int]) -> Splits:
@@ -70,15 +68,12 @@ def generated(size: int, min_path: int, seed: int, counts: tuple[int, int, int])
     Raises:
         DataError: There are not so many mazes, or such long paths are too rare to be found.
     """
-
-    def make(count: int) -> dict[str, Tokens]:
-        return distinct(
-            lambda indices: make_mazes(size, min_path, seed, indices),
-            partial(invariant, size=size),
-            count,
-            size * size,
-            f"mazes of size {size}",
-            "lower data.num_train or raise data.size",
-        )
-
-    return cached_splits(f"maze-{size}x{size}", (VERSION, size, min_path, seed), counts, make)
+    return cached_splits(
+        f"maze-{size}x{size}",
+        (VERSION, size, min_path, seed),
+        counts,
+        lambda numbers: make_mazes(size, min_path, seed, numbers),
+        lambda puzzles: invariant(puzzles.inputs, size),
+        f"mazes of size {size}",
+        "lower data.num_train or raise data.size",
+    )

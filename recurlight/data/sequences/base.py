@@ -16,9 +16,9 @@ from torch import Tensor
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.counter import UInt64, counter_hash
 from recurlight.data.looks import text_grid
-from recurlight.data.puzzles import Augmentation, Puzzles
-from recurlight.data.sequences.draw import NumberedPuzzles, joined
+from recurlight.data.puzzles import Augmentation, Puzzles, joined
 from recurlight.data.sequences.shift import shift as shift_puzzles
+from recurlight.data.split import Deck
 from recurlight.errors import DataError
 from recurlight.metrics.by_group import ExactByGroup
 from recurlight.metrics.task import TaskMetric
@@ -27,6 +27,8 @@ from recurlight.types import IGNORE, Batch
 __all__ = ["Questions", "SequenceData"]
 
 _PAD = 0
+_AT_ONCE = 64
+"""Questions made together at least: another number would give other questions."""
 
 
 class Questions(NamedTuple):
@@ -132,15 +134,26 @@ class SequenceData(PuzzleData):
 
     def _load(self, length: int, num_train: int) -> Splits:
         """Draw the questions of one length."""
-        evaluated = length in self.eval_lengths
-        puzzles = NumberedPuzzles(partial(self._puzzles, length), f"{type(self).__name__} of length {length}")
-        test = puzzles.distinct("num_test", self.num_test if evaluated else 0)
-        val = puzzles.distinct("num_val", self.num_val if evaluated else 0)
-        return Splits(puzzles.others("num_train", num_train), val, test)
+        evaluated = int(length in self.eval_lengths)
+        deck = Deck(partial(self._puzzles, length), least=_AT_ONCE)
+        # The test comes first, so that it depends on no other count; training, the last, may repeat its own.
+        counts = {"test": self.num_test * evaluated, "val": self.num_val * evaluated, "train": num_train}
+        parts = {}
+        for part, count in counts.items():
+            parts[part] = deck.deal(count, once=part != "train")
+            found = len(parts[part].inputs)
+            if found < count:
+                raise DataError(
+                    f"{type(self).__name__} of length {length} has {found} questions that no other part "
+                    f"took, num_{part} asks for {count}: lower data.num_{part}"
+                )
+        return Splits(**parts)
 
-    def _puzzles(self, length: int, numbers: NDArray[np.int64]) -> Puzzles:
+    def _puzzles(self, length: int, numbers: range) -> Puzzles:
         """Make the questions of some numbers, on the canvas of the longest."""
-        made = self.sample(length, counter_hash(self.seed, (1 << 32) + length, numbers))
+        made = self.sample(
+            length, counter_hash(self.seed, (1 << 32) + length, np.arange(numbers.start, numbers.stop))
+        )
         (rows, columns), n = self.grid_shape, len(numbers)
         canvas = [np.full((n, rows, columns), fill, dtype=np.int16) for fill in (_PAD, IGNORE)]
         for grid, part in zip(canvas, made, strict=True):

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurlight.data.base import Splits
-from recurlight.data.counter import UInt64, counter_hash
+from recurlight.data.counter import UInt64, shuffled
 from recurlight.data.puzzles import Puzzles
 from recurlight.data.sources.csv_table import GridTable, open_table
 from recurlight.data.sources.source_files import missing, part_file
+from recurlight.data.split import Deck
 from recurlight.errors import DataError
 
 __all__ = ["Identity", "Reader", "draw_splits"]
@@ -24,39 +25,6 @@ Identity = Callable[[NDArray[np.uint8]], UInt64]
 
 _TRAIN, _TEST = 2, 3  # streams of the seed
 _ADVICE = "set data.path to a folder with train.csv and test.csv, or to one file for all"
-
-
-class _Draw:
-    """Rows of a file in a seeded order, each read once and handed out at most once."""
-
-    def __init__(self, table: GridTable, read: Reader, identity: Identity, seed: int, stream: int) -> None:
-        self.table, self.read, self.identity = table, read, identity
-        self.order = counter_hash(seed, stream, np.arange(table.rows)).argsort(kind="stable")
-
-    def take(self, count: int, avoid: UInt64) -> Puzzles:
-        """Take the next `count` puzzles (or all that are left) whose identity is not in `avoid`."""
-        parts = [self.read(self.table, self.order[:0])]
-        missing = count
-        while missing and len(self.order):
-            rows, self.order = self.order[:missing], self.order[missing:]
-            puzzles = self.read(self.table, rows)
-            if len(avoid):
-                kept = np.flatnonzero(~np.isin(self.identity(puzzles.inputs), avoid))
-                puzzles = puzzles.rows(kept)
-            parts.append(puzzles)
-            missing -= len(puzzles.inputs)
-        return Puzzles(*(np.concatenate(field) for field in zip(*parts, strict=True)))
-
-    def insist(self, count: int | None, avoid: UInt64, name: str) -> Puzzles:
-        """Take `count` puzzles, all for None, and refuse to take fewer."""
-        puzzles = self.take(self.table.rows if count is None else count, avoid)
-        found = len(puzzles.inputs)
-        if count is not None and found < count:
-            raise DataError(
-                f"{self.table.path}: {found} usable rows for {name}={count}; "
-                f"set data.{name} to {found} or less"
-            )
-        return puzzles
 
 
 def draw_splits(
@@ -88,27 +56,29 @@ def draw_splits(
     """
     train_table, test_table = _tables(path, length)
     num_train, num_val, num_test = counts
-    test = _test(train_table, test_table, read, identity, num_test, seed)
+    test = _test(train_table, test_table, read, num_test, seed)
     if train_table is None:
         nothing = read(test_table, np.arange(0))
         return Splits(nothing, nothing, test)
-    avoid = identity(test.inputs)
-    draw = _Draw(train_table, read, identity, seed, _TRAIN)
+    order = shuffled(seed, _TRAIN, train_table.rows)
+    deck = Deck(
+        lambda numbers: read(train_table, order[numbers.start : numbers.stop]),
+        lambda puzzles: identity(puzzles.inputs),
+        total=train_table.rows,
+        taken=identity(test.inputs),
+    )
+    # Training comes first, so that num_val does not change it; where it takes all the rest, it comes last.
+    wanted = {"train": num_train, "val": num_val}
     parts = {}
-    wanted = [("num_train", num_train), ("num_val", num_val)]
-    for name, count in wanted if num_train is not None else wanted[::-1]:
-        parts[name] = draw.insist(count, avoid, name)
-        avoid = np.concatenate([avoid, identity(parts[name].inputs)])
-    return Splits(parts["num_train"], parts["num_val"], test)
+    for part in ("train", "val") if num_train is not None else ("val", "train"):
+        count = wanted[part]
+        parts[part] = deck.deal(train_table.rows if count is None else count, once=False)
+        _require(train_table, len(parts[part].inputs), f"num_{part}", count)
+    return Splits(parts["train"], parts["val"], test)
 
 
 def _test(
-    train_table: GridTable | None,
-    test_table: GridTable,
-    read: Reader,
-    identity: Identity,
-    count: int | None,
-    seed: int,
+    train_table: GridTable | None, test_table: GridTable, read: Reader, count: int | None, seed: int
 ) -> Puzzles:
     """Take the test puzzles: all, or a draw."""
     if not test_table.answered or (count is None and test_table is not train_table):
@@ -117,8 +87,16 @@ def _test(
         raise DataError(
             f"{test_table.path} is one file for all splits: set data.num_test to a number of rows to hold out"
         )
-    nothing = np.zeros(0, dtype=np.uint64)
-    return _Draw(test_table, read, identity, seed, _TEST).insist(count, nothing, "num_test")
+    _require(test_table, test_table.rows, "num_test", count)
+    return read(test_table, shuffled(seed, _TEST, test_table.rows)[:count])
+
+
+def _require(table: GridTable, found: int, name: str, count: int | None) -> None:
+    """Refuse to take fewer rows than were asked for."""
+    if count is not None and found < count:
+        raise DataError(
+            f"{table.path}: {found} usable rows for {name}={count}; set data.{name} to {found} or less"
+        )
 
 
 def _tables(path: Path, length: int) -> tuple[GridTable | None, GridTable]:

@@ -8,18 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 
 from recurlight.data.base import Splits
+from recurlight.data.counter import UInt64
 from recurlight.data.puzzles import Puzzles
 from recurlight.data.sources.cache import cache_folder, load_arrays, save_arrays
+from recurlight.data.split import Deck
+from recurlight.data.stream import answered
 from recurlight.errors import DataError
 
-__all__ = ["Tokens", "cached_splits", "check_counts", "distinct", "make_texts"]
+__all__ = ["Tokens", "cached_splits", "check_counts", "make_texts"]
 
 Tokens = NDArray[np.uint8]
 _WORTH_PROCESSES = 32
@@ -79,60 +81,41 @@ def make_texts(
     return [made[place % cores][place // cores] for place in range(len(indices))]
 
 
-def distinct(
+def cached_splits(
+    name: str,
+    key: tuple[object, ...],
+    counts: tuple[int, int, int],
     make: Callable[[range], tuple[Tokens, Tokens]],
-    identity: Callable[[Tokens], NDArray[Any]],
-    count: int,
-    cells: int,
+    identity: Callable[[Puzzles], UInt64],
     what: str,
     advice: str,
-) -> dict[str, Tokens]:
-    """Make `count` puzzles of which no two are the same.
+) -> Splits:
+    """Return generated splits in which no puzzle comes twice, from the cache if they were made before.
 
     Args:
-        make: Makes questions and answers with the given numbers.
-        identity: What must not repeat, one value for each question.
-        count: Number of puzzles.
-        cells: Cells of a puzzle.
+        name: Begins the file's name, such as `sudoku-9x9`.
+        key: All that the puzzles depend on, beside the counts.
+        counts: Training, validation and test puzzles.
+        make: Makes questions and answers with the numbers of a range.
+        identity: What must not repeat, see `Deck`.
         what: What they are, such as `puzzles of size 4`.
         advice: What to change where there are not so many.
 
     Raises:
         DataError: There are not so many.
     """
-    questions = answers = np.zeros((0, cells), dtype=np.uint8)
-    done = 0
-    while len(questions) < count:
-        missing = count - len(questions)
-        indices = range(done, done + missing + missing // 8 + 1)
-        done = indices.stop
-        if done > 50 * count + 1000:
-            raise DataError(f"only {len(questions)} different {what} were found for {count}: {advice}")
-        made = make(indices)
-        questions, answers = np.concatenate([questions, made[0]]), np.concatenate([answers, made[1]])
-        first = np.sort(np.unique(identity(questions), return_index=True)[1])
-        questions, answers = questions[first], answers[first]
-    return {"questions": questions[:count], "answers": answers[:count]}
-
-
-def cached_splits(
-    name: str, key: tuple[object, ...], counts: tuple[int, int, int], make: Callable[[int], dict[str, Tokens]]
-) -> Splits:
-    """Return generated splits, from the cache if they were made before.
-
-    Args:
-        name: Begins the file's name, such as `sudoku-9x9`.
-        key: All that the puzzles depend on, beside the counts.
-        counts: Training, validation and test puzzles.
-        make: Makes that many `questions` and `answers`.
-    """
     digest = hashlib.sha256(repr((*key, counts)).encode())
     path = cache_folder() / f"{name}-{digest.hexdigest()[:16]}.npz"
     if not path.exists():
-        rank_zero_info(f"Making {sum(counts):,} puzzles ({name}), kept in {path}")
-        save_arrays(path, **make(sum(counts)))
+        count = sum(counts)
+        rank_zero_info(f"Making {count:,} puzzles ({name}), kept in {path}")
+        # A puzzle takes long to make: the few that replace repeated ones are made in a second round.
+        deck = Deck(lambda numbers: answered(*make(numbers)), identity, least=1 + count // 8)
+        made = deck.deal(count)
+        if len(made.inputs) < count:
+            raise DataError(f"only {len(made.inputs)} different {what} were found for {count}: {advice}")
+        save_arrays(path, questions=made.inputs, answers=made.labels)
     arrays = load_arrays(path)
-    task = np.zeros(sum(counts), dtype=np.uint8)
-    puzzles = Puzzles(arrays["questions"], arrays["answers"], task)
+    puzzles = answered(arrays["questions"], arrays["answers"])
     ends = np.cumsum(counts)
     return Splits(*(puzzles.rows(slice(end - count, end)) for end, count in zip(ends, counts, strict=True)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recurlight.data.base import Splits
-from recurlight.data.sources.generated import Tokens, cached_splits, distinct, make_texts
+from recurlight.data.sources.generated import Tokens, cached_splits, make_texts
+from recurlight.data.split import fingerprints
 from recurlight.data.sudoku import generate as sudoku_generate
 from recurlight.data.sudoku.generate import SYMBOLS, VERSION, make_puzzle
 from recurlight.data.sudoku.rules import invariant
@@ -21,8 +20,9 @@ _TOKENS[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(1, len(SYMB
 
 
 def token_arrays(texts: list[str]) -> Tokens:
-    """Turn grids written in `SYMBOLS` into tokens, `(n, L)` uint8."""
-    return np.stack([_TOKENS[np.frombuffer(text.encode(), dtype=np.uint8)] for text in texts])
+    """Turn grids of one size, written in `SYMBOLS`, into tokens, `(n, L)` uint8."""
+    tokens = _TOKENS[np.frombuffer("".join(texts).encode(), dtype=np.uint8)]
+    return tokens.reshape(len(texts), len(texts[0]) if texts else 0)
 
 
 def make_puzzles(size: int, seed: int, indices: range, cores: int | None = None) -> tuple[Tokens, Tokens]:
@@ -44,14 +44,8 @@ def make_puzzles(size: int, seed: int, indices: range, cores: int | None = None)
     """
     script = sudoku_generate.__file__
     pairs = make_texts(script, (size, seed), partial(make_puzzle, size, seed), indices, cores)
-    return token_arrays([question for question, _ in pairs]), token_arrays([answer for _, answer in pairs])
-
-
-def _identity(questions: Tokens, size: int) -> NDArray[Any]:
-    """What must not repeat: the class up to symmetry; in size 4, which has 36 classes, the puzzle."""
-    if size > 4:
-        return invariant(questions, size)
-    return np.ascontiguousarray(questions).view("V16")[:, 0]
+    questions, answers = (token_arrays([pair[part] for pair in pairs]) for part in (0, 1))
+    return questions.reshape(-1, size * size), answers.reshape(-1, size * size)  # also where there are none
 
 
 def generated(size: int, seed: int, counts: tuple[int, int, int]) -> Splits:
@@ -62,15 +56,13 @@ def generated(size: int, seed: int, counts: tuple[int, int, int]) -> Splits:
     Raises:
         DataError: There are not so many puzzles of that size.
     """
-
-    def make(count: int) -> dict[str, Tokens]:
-        return distinct(
-            lambda indices: make_puzzles(size, seed, indices),
-            lambda questions: _identity(questions, size),
-            count,
-            size * size,
-            f"puzzles of size {size}",
-            "lower data.num_train or set data.size to 6 or 9",
-        )
-
-    return cached_splits(f"sudoku-{size}x{size}", (VERSION, size, seed), counts, make)
+    return cached_splits(
+        f"sudoku-{size}x{size}",
+        (VERSION, size, seed),
+        counts,
+        lambda numbers: make_puzzles(size, seed, numbers),
+        # Size 4 has 36 classes up to symmetry, too few for a data set.
+        (lambda puzzles: invariant(puzzles.inputs, size)) if size > 4 else fingerprints,
+        f"puzzles of size {size}",
+        "lower data.num_train or set data.size to 6 or 9",
+    )
