@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
+    from recurlight.rendering import Looks
     from recurlight.spec import Recorded
     from recurlight.training import RecursiveModule
     from recurlight.training.warm_start import WarmStart, warm_start
@@ -163,6 +164,7 @@ _HOMES = {
         "TwoLevelRefiner",
         "TwoLevelState",
     ),
+    "rendering": ("Looks",),
     "spec": ("Recorded",),
     "training": ("RecursiveModule",),
     "training.warm_start": (

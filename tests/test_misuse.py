@@ -181,7 +181,9 @@ NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation"), PLAIN),
     **dict.fromkeys(("Learnt", "WarmStart"), RETURNED),
-    **dict.fromkeys(("Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD),
+    **dict.fromkeys(
+        ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
+    ),
     **dict.fromkeys(
         ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recurlight.data.base import PuzzleData
 from recurlight.losses import exactly_right
-from recurlight.rendering.samples import samples, side_by_side
+from recurlight.rendering.samples import samples, shown_prediction, side_by_side
 from recurlight.spec.given import checked, within
 from recurlight.training.attached import attached_data
 from recurlight.training.results import tell
@@ -42,10 +42,9 @@ def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None
     """
     exact = exactly_right(prediction.logits, batch.labels)
     tokens = prediction.logits.argmax(dim=-1)
-    supervised = batch.labels != IGNORE
-    known = supervised.any(dim=1)
+    known = (batch.labels != IGNORE).any(dim=1)
     lines = data is not None and data.grid_shape[0] == 1
-    shown = data.shown(batch.inputs, tokens, supervised | ~known[:, None]) if data and lines else tokens
+    shown = shown_prediction(*batch[:2], prediction.logits, data) if lines else tokens
     for row in batch.asked().nonzero().squeeze(1).tolist():
         answered = bool(known[row])
         yield ({"text": data.render(shown[row].tolist())} if data and lines else {}) | {

@@ -3,50 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from recurlight.data.checks import checked, first_unanswered
 from recurlight.data.loader import AdvancingSteps, RepeatedSteps, ResumableLoader, StepSampler
-from recurlight.data.looks import colored, text_grid
-from recurlight.data.puzzles import Augmentation, Puzzles, Variants
+from recurlight.data.puzzles import Augmentation, Puzzles, Splits, Variants
 from recurlight.data.stream import EvaluationBatches, Share, TrainingBatches
 from recurlight.errors import DataError, RecurlightError
 from recurlight.metrics.task import TaskMetric
+from recurlight.rendering.looks import Drawable
 from recurlight.seeding import seed_of
 from recurlight.spec import Recorded
 from recurlight.types import Batch
 
-__all__ = ["PuzzleData", "Splits", "laid_over"]
+__all__ = ["PuzzleData", "Splits"]
 
 LoaderT = TypeVar("LoaderT", bound=DataLoader[Batch])
 
 _MINIMUM_STEPS = 100
 
 
-class Splits(NamedTuple):
-    """The three parts of a data set.
-
-    Attributes:
-        train: What training draws from, without end and augmented.
-        val: Asked once after every epoch, in order and as it is.
-        test: Asked once, by `test` and by `predict`.
-    """
-
-    train: Puzzles
-    val: Puzzles
-    test: Puzzles
-
-
-class PuzzleData(Recorded, LightningDataModule, ABC):
-    """Puzzles of one shape: a family supplies `load`, and where it likes `augmentation` and `render`.
+class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
+    """Puzzles of one shape: a family supplies `load`, and where it likes `augmentation` and `looks`.
 
     Training draws from an endless stream: a fresh seeded permutation of the puzzles for every pass, each
     sample augmented on the fly. What batch `t` of the run holds depends on the seed alone, not on ranks,
@@ -138,9 +120,6 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
     prediction_writer: ClassVar[str] = "recurlight.callbacks.PredictionWriter"
     """Class path of the callback that writes what `recurlight predict` answers."""
 
-    boxes: tuple[int, int] | None = None
-    """Rows and columns of the boxes that pictures rule; None for no boxes."""
-
     def _refusal(self) -> type[RecurlightError]:
         return DataError
 
@@ -160,33 +139,6 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
     def augmentation(self) -> Augmentation | None:
         """Return the function that varies training puzzles, None for none; it must be picklable."""
         return None
-
-    def render(self, tokens: Iterable[int]) -> str:
-        """Draw one sample, `(L,)` tokens, as text for a terminal: rows of numbers, unless overridden."""
-        return text_grid([str(int(token)) if token > 0 else "." for token in tokens], self.grid_shape[1])
-
-    def shown(self, question: Tensor, tokens: Tensor, supervised: Tensor) -> Tensor:
-        """Return answers as they are drawn, `(B, L)` tokens: the question stays where nothing is supervised.
-
-        Override it where the answer has a shape of its own, that does not lie over the question.
-
-        Args:
-            question: `(B, L)` tokens.
-            tokens: The right answers or the predicted ones, `(B, L)`.
-            supervised: Where they count, `(B, L)` bool; everywhere where the answer is not known.
-        """
-        return laid_over(question, tokens, supervised)
-
-    def picture(self, tokens: Iterable[int]) -> NDArray[np.uint8]:
-        """Color the cells of one sample, `(L,)` tokens, as `(rows, columns, 3)` uint8.
-
-        The default gives each token a color of its own, and leaves red to errors.
-        """
-        return colored(tokens, self.grid_shape)
-
-    def marks(self, tokens: Iterable[int]) -> list[str]:
-        """Return what pictures write into the cells of one sample, a text for each token; none by default."""
-        return []
 
     def names(self) -> dict[str, Any]:
         """Return what the numbers stand for where only the training data tell, as plain data.
@@ -311,11 +263,6 @@ class PuzzleData(Recorded, LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch takes a number from the global random state
         )
-
-
-def laid_over(question: Tensor, tokens: Tensor, supervised: Tensor) -> Tensor:
-    """Return answers whose unsupervised cells show the question, `(B, L)` tokens; see `PuzzleData.shown`."""
-    return torch.where(supervised, tokens, question)
 
 
 def _positive(**sizes: int) -> None:

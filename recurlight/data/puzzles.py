@@ -1,4 +1,4 @@
-"""Puzzles as arrays, and what may vary them."""
+"""Puzzles as arrays, the parts they come in, and what may vary them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recurlight.data.counter import UInt64
 
-__all__ = ["Augmentation", "Puzzles", "Variants", "joined"]
+__all__ = ["Augmentation", "Puzzles", "Splits", "Variants", "joined"]
 
 
 class Puzzles(NamedTuple):
@@ -29,6 +29,20 @@ class Puzzles(NamedTuple):
     def rows(self, index: NDArray[np.int64] | slice) -> Puzzles:
         """Return some of the puzzles."""
         return Puzzles(*(field[index] for field in self))
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set.
+
+    Attributes:
+        train: What training draws from, without end and augmented.
+        val: Asked once after every epoch, in order and as it is.
+        test: Asked once, by `test` and by `predict`.
+    """
+
+    train: Puzzles
+    val: Puzzles
+    test: Puzzles
 
 
 def joined(parts: Iterable[Puzzles]) -> Puzzles:

@@ -1,1 +1,5 @@
-"""How samples look: as text in the terminal, as pictures in a sheet."""
+"""How samples look: the contract of data, text in the terminal, and pictures in a sheet."""
+
+from recurlight.rendering.looks import Drawable, Looks
+
+__all__ = ["Drawable", "Looks"]

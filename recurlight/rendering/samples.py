@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import NamedTuple
 
-from recurlight.data.base import PuzzleData, laid_over
+from torch import Tensor
+
+from recurlight.rendering.looks import Drawable, laid_over
 from recurlight.types import IGNORE, Batch, Prediction
 
-__all__ = ["Sample", "samples", "side_by_side", "titles"]
+__all__ = ["Sample", "samples", "shown_prediction", "side_by_side", "titles"]
 
 _RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"
 _GAP = "   "
@@ -25,14 +27,29 @@ class Sample(NamedTuple):
     """Where the prediction differs from the answer; nowhere where that is not known."""
 
 
-def samples(batch: Batch, prediction: Prediction, count: int, data: PuzzleData | None = None) -> list[Sample]:
+def shown_prediction(question: Tensor, labels: Tensor, logits: Tensor, data: Drawable | None) -> Tensor:
+    """Return predictions as they are shown, `(B, L)` tokens: whole where the answer is not known.
+
+    Args:
+        question: `(B, L)` tokens.
+        labels: `(B, L)` tokens.
+        logits: `(B, L, V)`.
+        data: See `samples`.
+    """
+    supervised = labels != IGNORE
+    counts = supervised | ~supervised.any(dim=1, keepdim=True)
+    complete = laid_over if data is None else data.shown
+    return complete(question, logits.argmax(dim=-1), counts)
+
+
+def samples(batch: Batch, prediction: Prediction, count: int, data: Drawable | None = None) -> list[Sample]:
     """Return the first samples of a batch, without padding rows.
 
     Args:
         batch: Questions and answers, `(B, ...)`.
         prediction: Where each row stands.
         count: Number of samples; fewer where the batch has fewer.
-        data: Says what is shown of an answer, see `PuzzleData.shown`; None for the question where nothing is
+        data: Says what is shown of an answer, see `Drawable.shown`; None for the question where nothing is
             supervised.
 
     Example:
@@ -48,7 +65,7 @@ def samples(batch: Batch, prediction: Prediction, count: int, data: PuzzleData |
     known = supervised.any(dim=1, keepdim=True)
     complete = laid_over if data is None else data.shown
     answers = complete(questions, labels.clamp(min=0), supervised)
-    predictions = complete(questions, prediction.logits[rows].argmax(dim=-1), supervised | ~known)
+    predictions = shown_prediction(questions, labels, prediction.logits[rows], data)
     parts = (questions, predictions, answers, known & (predictions != answers))
     answered = known[:, 0].tolist()
     found = (Sample(*fields) for fields in zip(*(part.tolist() for part in parts), strict=True))
@@ -62,7 +79,7 @@ def titles(sample: Sample) -> tuple[str, str, str]:
     return "question", f"prediction{judged}", "answer" if sample.answer else "answer not known"
 
 
-def side_by_side(data: PuzzleData, sample: Sample, color: bool = False) -> str:
+def side_by_side(data: Drawable, sample: Sample, color: bool = False) -> str:
     """Draw question, prediction and answer beside each other, wrong characters of the prediction marked.
 
     An answer that is not known is left out.

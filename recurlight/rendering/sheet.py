@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.base import PuzzleData
 from recurlight.errors import RecurlightError
+from recurlight.rendering.looks import Drawable
 from recurlight.rendering.samples import Sample, titles
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _MARGIN, _HEAD = 0.1, 0.4  # inches
 
 
 def require_matplotlib(who: str) -> None:
-    """Insist on matplotlib.
+    """Refuse to go on without matplotlib.
 
     Raises:
         RecurlightError: It is not installed.
@@ -34,7 +34,7 @@ def require_matplotlib(who: str) -> None:
         raise RecurlightError(f"{who} needs matplotlib: pip install 'recurlight[viz]'") from error
 
 
-def sheet(data: PuzzleData, samples: Sequence[Sample]) -> Figure:
+def sheet(data: Drawable, samples: Sequence[Sample]) -> Figure:
     """Draw one row for each sample: question, prediction and answer; wrong cells are red.
 
     Args:
@@ -72,7 +72,7 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
 
 
 def _panel(
-    axis: Any, data: PuzzleData, question: list[int], tokens: list[int], wrong: list[bool], cell: float
+    axis: Any, data: Drawable, question: list[int], tokens: list[int], wrong: list[bool], cell: float
 ) -> None:
     """Draw one grid."""
     rows, columns = data.grid_shape
@@ -91,12 +91,12 @@ def _panel(
             axis.text(column + 0.5, row + 0.53, mark, color=color, weight=weight, **style)
 
 
-def _rules(axis: Any, data: PuzzleData) -> None:
+def _rules(axis: Any, data: Drawable) -> None:
     """Rule the cells thinly and the boxes strongly."""
     rows, columns = data.grid_shape
     lines: list[tuple[int, int, str, float]] = [(1, 1, "#80868f66", 0.5)]
-    if data.boxes:
-        lines.append((*data.boxes, INK, 1.4))
+    if data.looks.boxes:
+        lines.append((*data.looks.boxes, INK, 1.4))
     for down, across, color, width in lines:
         axis.hlines(range(0, rows + 1, down), 0, columns, colors=color, linewidths=width)
         axis.vlines(range(0, columns + 1, across), 0, rows, colors=color, linewidths=width)

@@ -10,8 +10,8 @@ import pytest
 from data.numbers import Numbers
 
 from recurlight.data import MazeData, SudokuData
-from recurlight.data.looks import PALETTE, colored
 from recurlight.errors import RecurlightError
+from recurlight.rendering.looks import PALETTE, Looks
 from recurlight.rendering.samples import Sample
 from recurlight.rendering.sheet import require_matplotlib
 
@@ -114,8 +114,9 @@ def test_a_family_without_pictures_of_its_own_gets_colors():
 
 def test_colors_come_as_rows_and_columns():
     """Fails if rows and columns change places."""
-    assert colored([1, 2, 3, 4, 5, 6], (2, 3)).shape == (2, 3, 3)
-    assert (colored([1, 2, 3, 4, 5, 6], (2, 3))[1, 0] == PALETTE[4]).all()
+    picture = Looks((2, 3)).picture([1, 2, 3, 4, 5, 6])
+    assert picture.shape == (2, 3, 3)
+    assert (picture[1, 0] == PALETTE[4]).all()
 
 
 def test_a_sheet_is_a_png_of_the_same_pixels():

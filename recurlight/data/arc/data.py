@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from recurlight.data.arc.votes import ArcVotes
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.puzzles import Augmentation, Variants
 from recurlight.errors import DataError
+from recurlight.rendering.looks import Looks
 
 __all__ = ["ArcData"]
 
@@ -195,8 +195,9 @@ class ArcData(PuzzleData):
         answer = canvases * (rows & beside | below & columns)  # end marks are below and beside
         return torch.cat([question[:, : -size * size], answer.flatten(1)], dim=1)
 
-    def render(self, tokens: Iterable[int]) -> str:
-        """Draw canvases, `(L,)` tokens: colors are digits, end marks `+`, padding is blank.
+    @cached_property
+    def looks(self) -> Looks:
+        """Canvases below each other: colors are digits, end marks `+`, padding is blank.
 
         Example:
             >>> data = ArcData(canvas=3, max_tasks=1)
@@ -205,10 +206,7 @@ class ArcData(PuzzleData):
             29+
             ++
         """
-        marks = "".join(" +0123456789"[token] for token in tokens)
-        lines = [marks[at : at + self.canvas].rstrip() for at in range(0, len(marks), self.canvas)]
-        blocks = ["\n".join(lines[at : at + self.canvas]) for at in range(0, len(lines), self.canvas)]
-        return "\n\n".join(block.rstrip() for block in blocks)
+        return Looks(self.grid_shape, " +0123456789", gap="", canvas=self.canvas)
 
 
 def _check(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -11,22 +10,23 @@ from numpy.typing import NDArray
 
 from recurlight.data.base import Splits
 from recurlight.data.counter import UInt64
-from recurlight.data.looks import colored, rgb
 from recurlight.data.maze.generate import SYMBOLS
 from recurlight.data.maze.make import generated
 from recurlight.data.maze.metric import MazePaths
 from recurlight.data.maze.read import read_mazes
-from recurlight.data.maze.rules import GOAL, START, invariant
 from recurlight.data.maze.rules import augment as maze_augment
+from recurlight.data.maze.rules import invariant
 from recurlight.data.puzzles import Augmentation, Puzzles
 from recurlight.data.sources.csv_table import GridTable
 from recurlight.data.sources.sourced import Published, SourcedData
 from recurlight.errors import DataError
+from recurlight.rendering.looks import Looks, rgb
 
 __all__ = ["MazeData"]
 
 _SIZES = range(6, 65)
 _PALETTE = rgb("#9aa0a6", "#3c4250", "#f6f5f0", "#5cc98b", "#7fb0ff", "#f2b134")
+_MARKS = ("", "", "", "S", "G", "")
 
 
 class MazeData(SourcedData):
@@ -132,8 +132,9 @@ class MazeData(SourcedData):
         """Return the shares of valid and of shortest paths."""
         return MazePaths()
 
-    def render(self, tokens: Iterable[int]) -> str:
-        """Draw a maze, `(L,)` tokens, in the characters of the files; `?` for a pad.
+    @cached_property
+    def looks(self) -> Looks:
+        """The characters of the files, `?` for a pad; walls dark, start green, goal blue, the path amber.
 
         Example:
             >>> print(MazeData(size=6).render([1] * 6 + [3, 5, 5, 1, 2, 1] + [1, 2, 5, 5, 4, 1] + [1] * 18))
@@ -144,13 +145,4 @@ class MazeData(SourcedData):
             ######
             ######
         """
-        cells = "".join(("?" + SYMBOLS)[token] for token in tokens)
-        return "\n".join(cells[row : row + self.size] for row in range(0, self.seq_len, self.size))
-
-    def picture(self, tokens: Iterable[int]) -> NDArray[np.uint8]:
-        """Color walls dark, open cells light, the start green, the goal blue and the path amber."""
-        return colored(tokens, self.grid_shape, _PALETTE)
-
-    def marks(self, tokens: Iterable[int]) -> list[str]:
-        """Return `S` and `G` for start and goal, and nothing for other cells."""
-        return ["S" if token == START else "G" if token == GOAL else "" for token in tokens]
+        return Looks(self.grid_shape, "?" + SYMBOLS, gap="", colors=_PALETTE, marks=_MARKS)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import cached_property, partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -15,13 +15,13 @@ from torch import Tensor
 
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.counter import UInt64, counter_hash
-from recurlight.data.looks import text_grid
 from recurlight.data.puzzles import Augmentation, Puzzles, joined
 from recurlight.data.sequences.shift import shift as shift_puzzles
 from recurlight.data.split import Deck
 from recurlight.errors import DataError
 from recurlight.metrics.by_group import ExactByGroup
 from recurlight.metrics.task import TaskMetric
+from recurlight.rendering.looks import Looks
 from recurlight.types import IGNORE, Batch
 
 __all__ = ["Questions", "SequenceData"]
@@ -174,10 +174,10 @@ class SequenceData(PuzzleData):
             "length", list(map(str, self.eval_lengths)), partial(_place_of_length, cells=cells)
         )
 
-    def render(self, tokens: Iterable[int]) -> str:
-        """Draw a question or an answer, `(L,)` tokens; dots where there is nothing."""
-        marks = [self.symbols[int(token) - 1] if token > 0 else "." for token in tokens]
-        return text_grid(marks, self.grid_shape[1])
+    @cached_property
+    def looks(self) -> Looks:
+        """The symbols; dots where there is nothing."""
+        return Looks(self.grid_shape, texts=[".", *self.symbols])
 
 
 def _place_of_length(batch: Batch, cells: tuple[int, ...]) -> Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from recurlight.data.sudoku.make import generated
 from recurlight.data.sudoku.read import read_puzzles
 from recurlight.data.sudoku.rules import invariant
 from recurlight.errors import DataError
+from recurlight.rendering.looks import Looks, rgb
 
 __all__ = ["SudokuData"]
 
@@ -128,8 +128,9 @@ class SudokuData(SourcedData):
         """Return the symmetries of this size, or None if `augment` is off."""
         return partial(sudoku_augment, size=self.size, digits=self.vocab_size - 2) if self.augment else None
 
-    def render(self, tokens: Iterable[int]) -> str:
-        """Draw a grid, `(L,)` tokens; boxes are ruled, blanks are dots, digits above 9 are letters.
+    @cached_property
+    def looks(self) -> Looks:
+        """Boxes are ruled, blanks are dots, digits above 9 are letters; in pictures all on white.
 
         Example:
             >>> print(SudokuData(size=4).render([2, 1, 4, 5, 1, 1, 3, 2, 1, 2, 1, 1, 5, 1, 1, 3]))
@@ -139,21 +140,5 @@ class SudokuData(SourcedData):
             . 1 | . .
             4 . | . 2
         """
-        height, width = BOXES[self.size]
-        marks = iter([(" " + SYMBOLS)[token] for token in tokens])
-        lines = []
-        for row in range(self.size):
-            if row and row % height == 0:
-                lines.append("+".join(["-" * (2 * width + 1)] * (self.size // width))[1:-1])
-            cells = [next(marks) for _ in range(self.size)]
-            groups = [" ".join(cells[at : at + width]) for at in range(0, self.size, width)]
-            lines.append(" | ".join(groups))
-        return "\n".join(lines)
-
-    def picture(self, tokens: Iterable[int]) -> NDArray[np.uint8]:
-        """Color every cell white: the digits are marks."""
-        return np.full((*self.grid_shape, 3), 255, dtype=np.uint8)
-
-    def marks(self, tokens: Iterable[int]) -> list[str]:
-        """Return the digits, those above 9 as letters, and nothing for blanks."""
-        return [("  " + SYMBOLS[1:])[token].strip() for token in tokens]
+        marks = ("", "", *SYMBOLS[1:])
+        return Looks(self.grid_shape, " " + SYMBOLS, colors=rgb("#ffffff"), marks=marks, boxes=self.boxes)

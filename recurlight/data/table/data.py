@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recurlight.data.base import PuzzleData, Splits
-from recurlight.data.looks import text_grid
 from recurlight.data.puzzles import Puzzles
 from recurlight.data.split import fingerprints, hold_out
 from recurlight.data.table.files import Table, find_tables, read_table
@@ -20,6 +19,7 @@ from recurlight.data.table.symbols import Grids, Vocabulary, holds_text, read_gr
 from recurlight.errors import DataError
 from recurlight.metrics.by_group import ExactByGroup
 from recurlight.metrics.task import TaskMetric
+from recurlight.rendering.looks import Looks
 from recurlight.spec import settle
 from recurlight.types import IGNORE, Batch
 
@@ -155,11 +155,12 @@ class TableData(PuzzleData):
         columns = filled[:, 0].int().cumprod(dim=1)[:, None]
         return tokens * (rows * columns).flatten(1)
 
-    def render(self, tokens: Iterable[int]) -> str:
-        """Draw a question or an answer, `(L,)` tokens: the text, or the grid with dots for its padding."""
-        numbers = [int(token) for token in tokens]
-        marks = [self.vocabulary.show(int(self.vocabulary.symbols[n - 1])) if n > 0 else "" for n in numbers]
-        return "".join(marks) if self.text else text_grid([mark or "." for mark in marks], self.grid_shape[1])
+    @cached_property
+    def looks(self) -> Looks:
+        """The texts as they are, or grids with dots for their padding."""
+        pad, gap = ("", "") if self.text else (".", " ")
+        symbols = map(self.vocabulary.show, self.vocabulary.symbols.tolist())
+        return Looks(self.grid_shape, [pad, *symbols], gap)
 
 
 def _tables(path: Path, alphabet: str | list[int] | None) -> dict[str, Table]:
