@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from recurlight.checkpoints.contents import data_made_with
+from recurlight.checkpoints.io import DurableCheckpointIO
+from recurlight.checkpoints.trust import Trust
 from recurlight.data.checks import checked, first_unanswered
 from recurlight.data.loader import AdvancingSteps, RepeatedSteps, ResumableLoader, StepSampler
 from recurlight.data.puzzles import Augmentation, Puzzles, Splits, Variants
 from recurlight.data.stream import EvaluationBatches, Share, TrainingBatches
-from recurlight.errors import DataError, RecurlightError
+from recurlight.errors import CheckpointMismatch, DataError, RecurlightError
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Drawable
 from recurlight.seeding import seed_of
-from recurlight.spec import Recorded
+from recurlight.spec import Recorded, from_spec
 from recurlight.types import Batch
 
 __all__ = ["PuzzleData", "Splits"]
@@ -180,6 +185,29 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
         names = [f"{where}: {name}" for name in splits._fields]
         found = zip(splits, names, (True, True, False), strict=True)
         return Splits(*(checked(part, name, answered=known, **sizes) for part, name, known in found))
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's, without what only pickles need
+        cls, checkpoint_path: str | Path, trust: Sequence[str] = (), **changes: Any
+    ) -> Self:
+        """Make the data that the training of a checkpoint had.
+
+        Args:
+            checkpoint_path: Path of the file.
+            trust: Packages whose classes the checkpoint may name beside recurlight's and your own.
+            **changes: Arguments of the constructor that are not taken from the checkpoint.
+
+        Raises:
+            CheckpointError: The file was cut off or changed.
+            UntrustedCode: It names code that it may not import.
+            CheckpointMismatch: It does not tell its data, or has others than these.
+        """
+        made = data_made_with(DurableCheckpointIO().load_checkpoint(checkpoint_path, weights_only=True))
+        data = made and from_spec(made | {"init_args": made["init_args"] | changes}, Trust(trust))
+        if not isinstance(data, cls):
+            found = made["class_path"] if made else "no data"
+            raise CheckpointMismatch(f"{checkpoint_path} tells of {found}: it cannot make {cls.__name__}")
+        return data
 
     def prepare_data(self) -> None:
         """Load the puzzles on one process of each node, before the others find them made or downloaded."""

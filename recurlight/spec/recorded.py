@@ -19,6 +19,8 @@ __all__ = ["Recorded", "arguments", "settle"]
 
 _GIVEN = "_constructor_arguments"
 _SETTLED = "_settled_arguments"
+_LEFT = "_defaults_left_to_bases"
+_OPEN = "_settings_passed_on"
 
 
 class Recorded:
@@ -69,12 +71,23 @@ def _foreign(kind: type) -> bool:
 
 def _remembering(init: Callable[..., None]) -> Callable[..., None]:
     ours = init.__module__.partition(".")[0] == "recurlight"  # how strict their annotations are others know
+    known = inspect.signature(init).parameters
+    defaults = {name: p.default for name, p in known.items() if p.default is not p.empty}
+    # Of others' classes nobody knows whether they give `**settings` to their base or keep them.
+    passes_on = ours and any(p.kind is p.VAR_KEYWORD for p in known.values())
 
     @functools.wraps(init)
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:
         if ours:
             check_arguments(init, (self, *args), kwargs, self._refusal())
-        vars(self).setdefault(_GIVEN, (args, kwargs))  # the outermost constructor comes first
+        memory = vars(self)
+        if _GIVEN not in memory:  # the outermost constructor comes first
+            memory[_GIVEN], memory[_LEFT], memory[_OPEN] = (args, kwargs), {}, True
+        elif memory[_OPEN]:  # what no constructor gave could have been given to the outermost
+            given = {*[*known][: len(args) + 1], *kwargs}
+            mine = {name: value for name, value in defaults.items() if name not in given}
+            memory[_LEFT] = mine | memory[_LEFT]
+        memory[_OPEN] = memory[_OPEN] and passes_on
         init(self, *args, **kwargs)
 
     remember.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]  # not all look behind a wrapper
@@ -110,6 +123,8 @@ def settle(thing: Recorded, name: str, value: Any, otherwise: Any) -> Any:
 def arguments(thing: Any) -> dict[str, Any]:
     """Return the arguments that make an object like this one, by name, with the defaults.
 
+    Those of bases, to which recurlight's own classes pass `**settings` on, are among them.
+
     Raises:
         Unrecordable: They are not known.
     """
@@ -119,7 +134,8 @@ def arguments(thing: Any) -> dict[str, Any]:
         bound = inspect.signature(kind.__init__).bind(thing, *args, **kwargs)
         bound.apply_defaults()
         settled: dict[str, Any] = vars(thing).get(_SETTLED, {})
-        return _by_name(kind, dict(list(bound.arguments.items())[1:])) | settled
+        left: dict[str, Any] = vars(thing).get(_LEFT, {})
+        return left | _by_name(kind, dict(list(bound.arguments.items())[1:])) | settled
     if dataclasses.is_dataclass(thing):
         return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
     if isinstance(thing, Recorded):

@@ -38,6 +38,7 @@ from recurlight import (
     RecursiveModule,
     SingleRefiner,
     SoftmaxCrossEntropy,
+    SortingData,
     SparseTable,
     SplitOptimizer,
     StablemaxCrossEntropy,
@@ -48,7 +49,7 @@ from recurlight import (
     TransformerCell,
     TwoLevelRefiner,
 )
-from recurlight.checkpoints.contents import FORMAT
+from recurlight.checkpoints.contents import DATA, FORMAT
 from recurlight.errors import CheckpointMismatch
 
 
@@ -236,5 +237,20 @@ def test_python_runs_record_their_data(tmp_path, monkeypatch):
     run = trainer(max_steps=1)
     run.fit(made(), data)
     run.save_checkpoint(tmp_path / "x.ckpt")
-    loaded = SudokuData.load_from_checkpoint(tmp_path / "x.ckpt")
-    assert (loaded.size, loaded.num_test, loaded.batch_size) == (4, 3, 4)
+    loaded = SudokuData.load_from_checkpoint(tmp_path / "x.ckpt", num_val=2)
+    assert (loaded.size, loaded.num_test, loaded.num_val, loaded.batch_size) == (4, 3, 2, 4)
+    with pytest.raises(
+        CheckpointMismatch, match=r"x\.ckpt tells of recurlight\.SudokuData: .* make SortingData"
+    ):
+        SortingData.load_from_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_data_that_pass_settings_on_are_recorded_and_loaded(tmp_path):
+    """Fails if a default of a base is not recorded, so that another number of test puzzles is not noticed."""
+    run = trainer(max_steps=1)
+    sizes = {"values": SIZES.vocab - 1, "length": SIZES.tokens}
+    run.fit(made(), SortingData(**sizes, num_train=8, num_val=2, batch_size=4))
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    loaded = SortingData.load_from_checkpoint(tmp_path / "x.ckpt")
+    assert (loaded.num_train, loaded.num_val, loaded.num_test, loaded.batch_size) == (8, 2, 500, 4)
+    assert torch.load(tmp_path / "x.ckpt", weights_only=True)[DATA]["num_test"] == 500
