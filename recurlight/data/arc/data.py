@@ -64,11 +64,7 @@ class ArcData(PuzzleData):
         demonstrations: Pairs shown before the question, question and answer each a canvas.
         report: Folder in which test writes `submission.json` and `tasks.csv`; None to write nothing.
         batch_size: Samples of a global training batch, divided over the ranks.
-        eval_batch_size: Samples of a global evaluation batch; None for `batch_size`.
-        num_workers: Processes that make batches beside the training process.
-        seed: Seed of the variants, of the order and of the places.
-        epoch_samples: Length of an epoch in samples, rounded up to whole batches; None for one pass over
-            the training pairs, but at least 100 batches.
+        settings: Those of `PuzzleData`, such as `eval_batch_size` and `seed`, also of variants and places.
 
     Raises:
         DataError: An argument or a file cannot be used.
@@ -104,10 +100,7 @@ class ArcData(PuzzleData):
         demonstrations: int = 0,
         report: str | None = None,
         batch_size: int = 768,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        epoch_samples: int | None = None,
+        **settings: Any,
     ) -> None:
         asked = {
             "val": min(9, augmentations) if val_augmentations is None else val_augmentations,
@@ -128,10 +121,7 @@ class ArcData(PuzzleData):
             grid_shape=((2 * demonstrations + 1) * canvas, canvas),
             num_tasks=1 if held_out else (len(self.train_tasks) + len(self.eval_tasks)) * self.per_task,
             batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            epoch_samples=epoch_samples,
+            **settings,
         )
         self.eval_set, self.translate, self.canvas = eval_set, translate, canvas
         self.held_out, self.demonstrations, self.report = held_out, demonstrations, report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,12 +56,8 @@ class MazeData(SourcedData):
         num_val: Validation mazes, drawn beside the training mazes.
         num_test: Test mazes; None for all rows of the file.
         augment: Turn and mirror the training mazes.
-        batch_size: Samples of a global training batch, divided over the ranks.
-        eval_batch_size: Mazes of a global evaluation batch; None for `batch_size`.
-        num_workers: Processes that make batches beside the training process.
-        seed: Seed of the mazes, of the draw, of the order and of the augmentation.
-        epoch_samples: Length of an epoch in samples, rounded up to whole batches; None for one pass over
-            the training mazes, but at least 100 batches.
+        settings: Those of `PuzzleData`, such as `batch_size`, here 768 by default, and `seed`, also of the
+            mazes and of their draw.
 
     Raises:
         DataError: An argument or a file cannot be used.
@@ -87,11 +83,7 @@ class MazeData(SourcedData):
         num_val: int = 200,
         num_test: int | None = 1000,
         augment: bool = True,
-        batch_size: int = 768,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        epoch_samples: int | None = None,
+        **settings: Any,
     ) -> None:
         if size not in _SIZES:
             raise DataError(f"size is {size}: set data.size between {_SIZES[0]} and {_SIZES[-1]}")
@@ -101,11 +93,7 @@ class MazeData(SourcedData):
             source=source,
             path=path,
             counts=(num_train, num_val, num_test),
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            epoch_samples=epoch_samples,
+            **settings,
         )
         self.min_path = 11 * size * size // 90 + 1 if min_path is None else min_path
         if self.min_path < 1:

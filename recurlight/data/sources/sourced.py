@@ -42,7 +42,8 @@ class SourcedData(PuzzleData):
         source: `generated`, `csv` or `hub`.
         path: CSV file or folder of CSV files, for `csv` only.
         counts: Puzzles of each split.
-        **settings: Those of `PuzzleData`.
+        batch_size: Samples of a global training batch, divided over the ranks.
+        settings: Those of `PuzzleData`.
 
     Raises:
         DataError: A source or a count cannot be used.
@@ -54,11 +55,21 @@ class SourcedData(PuzzleData):
     """What `source hub` downloads."""
 
     def __init__(
-        self, *, size: int, vocab_size: int, source: str, path: str | None, counts: Counts, **settings: Any
+        self,
+        *,
+        size: int,
+        vocab_size: int,
+        source: str,
+        path: str | None,
+        counts: Counts,
+        batch_size: int = 768,
+        **settings: Any,
     ) -> None:
         size = int(size)
         check_counts(**dict(zip(("num_train", "num_val", "num_test"), counts, strict=True)))
-        super().__init__(vocab_size=vocab_size, grid_shape=(size, size), **settings)
+        super().__init__(
+            vocab_size=vocab_size, grid_shape=(size, size), num_tasks=1, batch_size=batch_size, **settings
+        )
         self.size = size
         self.path = path
         self.counts = counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +55,8 @@ class SudokuData(SourcedData):
         augment: Vary the training puzzles.
         digits: Digits of the vocabulary, `size` to 16; None for `size`. With more, a model can move to larger
             sizes, and augmentation relabels puzzles with digits from all of them.
-        batch_size: Samples of a global training batch, divided over the ranks.
-        eval_batch_size: Puzzles of a global evaluation batch; None for `batch_size`.
-        num_workers: Processes that make batches beside the training process.
-        seed: Seed of the puzzles, of the draw, of the order and of the augmentation.
-        epoch_samples: Length of an epoch in samples, rounded up to whole batches; None for one pass over
-            the training puzzles, but at least 100 batches.
+        settings: Those of `PuzzleData`, such as `batch_size`, here 768 by default, and `seed`, also of the
+            puzzles and of their draw.
 
     Raises:
         DataError: An argument or a file cannot be used.
@@ -85,12 +81,8 @@ class SudokuData(SourcedData):
         num_val: int = 200,
         num_test: int | None = 1000,
         augment: bool = True,
-        batch_size: int = 768,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        epoch_samples: int | None = None,
         digits: int | None = None,
+        **settings: Any,
     ) -> None:
         if size not in BOXES:
             raise DataError(f"size is {size}: set data.size to 4, 6, 9 or 16")
@@ -103,11 +95,7 @@ class SudokuData(SourcedData):
             source=source,
             path=path,
             counts=(num_train, num_val, num_test),
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            epoch_samples=epoch_samples,
+            **settings,
         )
         self.boxes = BOXES[self.size]
         self.augment = augment

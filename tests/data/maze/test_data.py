@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import inspect
-
 import pytest
 import torch
 
-from recurlight.data import MazeData, PuzzleData
+from recurlight.data import MazeData
 from recurlight.data.maze.generate import make_maze
 from recurlight.data.maze.metric import MazePaths
 from recurlight.data.maze.rules import drawn_steps, shortest_steps
@@ -100,9 +98,3 @@ def test_the_hub_is_read_like_a_folder(own_cache):
         (folder / f"{name}.csv").write_text("\n".join(["source,question,answer,rating", *rows]))
     data = MazeData(source="hub", num_train=2, num_val=1, num_test=None)
     assert [len(split.inputs) for split in data.splits] == [2, 1, 3]
-
-
-def test_shared_arguments_keep_their_names():
-    """Fails if a setting of the pipeline cannot be given."""
-    own, base = (inspect.signature(kind.__init__).parameters for kind in (MazeData, PuzzleData))
-    assert set(base) - set(own) == {"vocab_size", "grid_shape", "num_tasks"}

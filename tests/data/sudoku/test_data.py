@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from recurlight.data import PuzzleData, SudokuData
+from recurlight.cli.explain.types import accepted, settings
+from recurlight.data import ArcData, MazeData, PuzzleData, SudokuData
 from recurlight.data.sudoku.rules import solved
 from recurlight.errors import DataError
 
@@ -99,9 +100,12 @@ def test_sources_refuse_what_they_cannot_give():
         small(source="hub").setup("fit")
 
 
-def test_shared_arguments_keep_their_names():
-    own, base = (inspect.signature(kind.__init__).parameters for kind in (SudokuData, PuzzleData))
-    assert set(base) - set(own) == {"vocab_size", "grid_shape", "num_tasks"}
+@pytest.mark.parametrize("family", [SudokuData, MazeData, ArcData])
+def test_shared_arguments_are_settings_of_every_family(family):
+    """Fails if the command line loses a setting that is passed on, or offers one that the family gives."""
+    shared = set(inspect.signature(PuzzleData.__init__).parameters) - {"self"}
+    assert shared - set(accepted(family)) == {"vocab_size", "grid_shape", "num_tasks"}
+    assert settings(family)["batch_size"].default == 768
 
 
 def test_a_script_without_main_guard_can_generate(tmp_path, own_cache):
