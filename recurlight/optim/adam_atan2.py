@@ -14,7 +14,15 @@ from torch.optim.optimizer import ParamsT
 from recurlight.errors import IncompatibleComponents
 from recurlight.spec.given import checked
 
-__all__ = ["AdamATan2", "adam_atan2_"]
+__all__ = ["AdamATan2", "adam_atan2_", "loss_of"]
+
+
+def loss_of(closure: Callable[[], float] | None) -> float | None:
+    """Let a closure that was handed to `step` compute loss and gradients; None where there is none."""
+    if closure is None:
+        return None
+    with torch.enable_grad():  # steps run without
+        return closure()
 
 
 def adam_atan2_(
@@ -118,10 +126,7 @@ class AdamATan2(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient; returns what the closure, if any, returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             self._update(group)
         return loss

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Muon, Optimizer
 
 from recurlight.errors import IncompatibleComponents
-from recurlight.optim.adam_atan2 import AdamATan2
+from recurlight.optim.adam_atan2 import AdamATan2, loss_of
 from recurlight.refiners.base import Refiner
 from recurlight.spec.given import checked
 
@@ -126,10 +126,7 @@ class SplitOptimizer(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient; returns what the closure, if any, returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for part in self.parts:
             part.step()
         return loss
