@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from recurlight.slots import require_indices
 from recurlight.spec import Recorded
 from recurlight.spec.given import checked, within
 
-__all__ = ["SparseTable", "tables_of"]
+__all__ = ["SparseTable", "forget_tasks", "forgetful_tables", "tables_of", "tasks_at_mean"]
 
 
 class _Store:
@@ -152,7 +153,7 @@ class SparseTable(Recorded, nn.Module):
 
     def _load(self, theirs: Tensor) -> None:
         """Take rows over; a copy that is given others than its original's has rows of its own from now on."""
-        new = theirs if theirs.shape == self.rows.shape else theirs.mean(dim=0).expand_as(self.rows)
+        new = theirs if theirs.shape == self.rows.shape else _at_mean(theirs, self.rows)
         if not self.owner:
             if torch.equal(new.to(self.rows), self.rows):
                 return
@@ -160,7 +161,7 @@ class SparseTable(Recorded, nn.Module):
         self.rows.copy_(new)
 
     def fits(self, theirs: Tensor) -> bool:
-        """Tell whether rows from elsewhere can be loaded."""
+        """Return whether rows from elsewhere can be loaded."""
         ours = self.rows.shape
         return theirs.shape == ours or (self.resize and theirs.ndim == 2 and theirs.shape[1] == ours[1])
 
@@ -169,3 +170,33 @@ def tables_of(model: nn.Module) -> dict[str, SparseTable]:
     """Return the tables of a model that have rows, by name."""
     parts = model.named_modules()
     return {name: part for name, part in parts if isinstance(part, SparseTable) and part.rows.numel()}
+
+
+def forgetful_tables(model: nn.Module) -> list[SparseTable]:
+    """Return the tables that may begin other tasks at the mean of those they know, see `resize`."""
+    return [table for table in tables_of(model).values() if table.resize]
+
+
+@torch.no_grad()
+def forget_tasks(model: nn.Module) -> None:
+    """Set every task's vector to the mean of all, where the tables allow it."""
+    for table in forgetful_tables(model):
+        table.rows.copy_(_at_mean(table.rows, table.rows))
+
+
+@contextmanager
+def tasks_at_mean(model: nn.Module) -> Iterator[None]:
+    """Let every task have the mean of all vectors where the tables allow it, and give the vectors back."""
+    kept = [(table.store, table.rows) for table in forgetful_tables(model)]
+    try:
+        for store, rows in kept:
+            store.rows = _at_mean(rows, rows)
+        yield
+    finally:
+        for store, rows in kept:
+            store.rows = rows
+
+
+def _at_mean(known: Tensor, like: Tensor) -> Tensor:
+    """Return the mean of known rows for every row of a table; it takes the memory of one row."""
+    return known.mean(dim=0).expand_as(like)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+from recurlight.codec.task_table import forget_tasks, tasks_at_mean
 from recurlight.losses import SequenceLoss
 from recurlight.metrics.evaluation import Evaluation, Measured
 from recurlight.recursion.checks import check_batch
@@ -13,7 +14,7 @@ from recurlight.seeding import seeded_evaluation
 from recurlight.slots import require_batch
 from recurlight.training.attached import attached_data
 from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint
-from recurlight.training.naming import digests, forget_tasks, others, tasks_at_mean
+from recurlight.training.naming import digests, others
 from recurlight.training.reloadable import Reloadable
 from recurlight.training.results import publish
 from recurlight.training.run import Run

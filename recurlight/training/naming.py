@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
-from recurlight.codec.task_table import SparseTable, tables_of
+from recurlight.codec.task_table import forgetful_tables
 from recurlight.data.base import PuzzleData
 from recurlight.errors import CheckpointMismatch
 
-__all__ = ["digests", "forget_tasks", "others", "tasks_at_mean"]
+__all__ = ["digests", "others"]
 
 _ADVICE = {
     "tasks": "give the data's settings that it was trained with, or set resize of the encoder's task_table "
@@ -38,7 +36,7 @@ def others(
     told_apart: bool,
     anew: bool = False,
 ) -> bool:
-    """Insist that numbers stand for what they did in training, but for tasks that may have the mean of all.
+    """Refuse numbers that stood for something else in training, but for tasks that may have the mean of all.
 
     Args:
         model: Its tables set to `resize` may be used for other tasks.
@@ -60,7 +58,7 @@ def others(
     """
     other = [kind for kind in _ADVICE if kind in there and kind in here and there[kind] != here[kind]]
     apart = told_apart and "tasks" in other
-    if "tasks" in other and (not apart or _forgetful(model)):
+    if "tasks" in other and (not apart or forgetful_tables(model)):
         other.remove("tasks")
     if other:
         message = (
@@ -71,27 +69,3 @@ def others(
             raise CheckpointMismatch(message)
         rank_zero_warn(f"{message}; training begins with what was learnt of the others")
     return apart
-
-
-@torch.no_grad()
-def forget_tasks(model: nn.Module) -> None:
-    """Set every task's vector to the mean of all, where the tables allow it."""
-    for table in _forgetful(model):
-        table.rows.copy_(table.rows.mean(dim=0).expand_as(table.rows))
-
-
-@contextmanager
-def tasks_at_mean(model: nn.Module) -> Iterator[None]:
-    """Let every task have the mean of all vectors where the tables allow it, and give the vectors back."""
-    kept = [(table.store, table.rows) for table in _forgetful(model)]
-    try:
-        for store, rows in kept:
-            store.rows = rows.mean(dim=0).expand_as(rows)
-        yield
-    finally:
-        for store, rows in kept:
-            store.rows = rows
-
-
-def _forgetful(model: nn.Module) -> list[SparseTable]:
-    return [table for table in tables_of(model).values() if table.resize]
