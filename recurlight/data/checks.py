@@ -28,7 +28,7 @@ def checked(puzzles: Puzzles, where: str, *, vocab: int, length: int, tasks: int
         vocab: Vocabulary `V`; questions and answers have tokens below.
         length: Tokens `L` of a puzzle.
         tasks: Number of tasks; 1 does not limit their numbers, see `recurlight.recursion.checks.check_batch`.
-        answered: Insist on a supervised token in every row.
+        answered: Every row must have a supervised token.
 
     Raises:
         DataError: With the array, its row and what to do.
@@ -67,7 +67,7 @@ def _refuse_blank(puzzles: Puzzles, where: str) -> None:
 
 
 def check_arrays(puzzles: Any, where: str) -> None:
-    """Insist on three arrays of whole numbers, `(n, L)`, `(n, L)` and `(n,)`.
+    """Refuse all but three arrays of whole numbers, `(n, L)`, `(n, L)` and `(n,)`.
 
     Raises:
         DataError: With the array, its row and what to do.
@@ -118,7 +118,7 @@ def _refuse(
 
 
 def _within(array: NDArray[Any], name: str, size: int, rule: str, but: int = 0) -> None:
-    """Insist on numbers from 0 to below a size, or equal to the exception."""
+    """Refuse numbers that are not from 0 to below a size, nor equal to the exception."""
     if not array.size or (array.min() >= 0 and array.max() < size):  # as most are, at a tenth of the cost
         return
     _refuse(array, name, lambda cells: ((cells < 0) & (cells != but)) | (cells >= size), rule)

@@ -16,6 +16,10 @@ UInt64 = NDArray[np.uint64]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
+# Streams of a run's seed. Pass `n` over the puzzles has the stream `1 + n`. The draws of files, 2 and 3,
+# share two of those: no harm, for they order other things, and a seed must go on giving what it gave. The
+# others lie where the passes of no run end: generated questions from 2^32, held-out ones at 2^40, visits at
+# 2^62, symmetries of ARC's tasks at 2^63.
 _AUGMENTATION = 0
 _ORDER = 1
 _VISIT = 1 << 62
@@ -48,6 +52,7 @@ def counter_hash(seed: int, stream: int, index: NDArray[np.integer]) -> UInt64:
         stream: Which use of the seed, so that two uses do not repeat each other.
         index: Counters, integers of any shape with at least one axis.
     """
+    # Three rounds, so that seeds, streams or counters that are neighbors do not give neighboring values.
     base = mix(np.array([seed % 2**64], dtype=np.uint64))
     base = mix(base ^ np.uint64(stream))
     return mix(mix(index.astype(np.uint64)) ^ base)
@@ -93,7 +98,7 @@ def puzzle_rows(seed: int, samples: NDArray[np.int64], size: int) -> NDArray[np.
     """
     passes, places = np.divmod(samples, size)
     rows = np.empty_like(places)
-    for number in np.unique(passes):
+    for number in np.unique(passes):  # a batch may end one pass and begin the next
         here = passes == number
         rows[here] = _permutation(seed, int(number), size)[places[here]]
     return rows
@@ -124,7 +129,7 @@ def visits(
     for number in np.unique(passes):
         turn = _permutation(seed, int(number), len(names)).argsort()  # when each task's turn comes
         here = passes == number
-        rows[here] = turn[group].argsort(kind="stable")[places[here]]
+        rows[here] = turn[group].argsort(kind="stable")[places[here]]  # stable: a task keeps its order
     visit = counter_hash(seed, _VISIT, passes * len(names) + group[rows])
     low = np.uint64(2**32 - 1)
     return rows, (visit & ~low) | (augmentation_keys(seed, samples) & low)
@@ -153,5 +158,6 @@ def draws(keys: UInt64, stream: int, size: int) -> UInt64:
         raise IncompatibleComponents(f"draws got keys {keys.shape} {keys.dtype}: give (B,) uint64")
     within("draws", "stream", stream, 0)
     within("draws", "size", size, 0, 1 << 16)
+    # Each stream has 2^16 counters of its own, hence the limit: no value is drawn by two streams.
     steps = np.arange(stream << 16, (stream << 16) + size, dtype=np.uint64)
     return mix(keys[:, None] ^ mix(steps))

@@ -83,9 +83,9 @@ class ResumableLoader(DataLoader[Batch]):
         self.served, self.epoch = (steps.skip(), steps.epoch) if isinstance(steps, StepSampler) else (0, 0)
         batches = super().__iter__()  # with workers, this asks the sampler twice
         if isinstance(steps, StepSampler):
-            steps.resume(0, 0)
+            steps.resume(0, 0)  # only the epoch that was cut off is short; also where this number comes again
         for batch in batches:
-            self.served += 1
+            self.served += 1  # counted first: checkpoints are written while the loop holds the batch
             yield batch
 
     def state_dict(self) -> dict[str, int]:

@@ -45,7 +45,7 @@ class Share(NamedTuple):
 
 
 def require_integers(puzzles: Puzzles, where: str, floats: bool = False) -> None:
-    """Insist on arrays of integers, whose types alone are looked at.
+    """Refuse all but arrays of integers, whose types alone are looked at.
 
     Args:
         puzzles: What to look at.
@@ -116,6 +116,7 @@ class TrainingBatches(Dataset[Batch]):
         }
 
     def __getitem__(self, step: int) -> Batch:
+        # The rank enters here alone: what each sample is was decided by its number in the whole run.
         low, high = self.share.of(self.batch_size)
         rows, keys = self.draw(np.arange(step * self.batch_size + low, step * self.batch_size + high))
         puzzles = self.puzzles.rows(rows)
@@ -135,7 +136,7 @@ class EvaluationBatches(Dataset[Batch]):
     """Each puzzle once over all ranks, in file order, or each in several variants, one after the other.
 
     Row `i` is puzzle `i // n` in variant `i % n`. Every rank has the same number of batches, as
-    synchronised logging needs. Where the last global batch leaves a rank without a puzzle, that rank gets one
+    synchronized logging needs. Where the last global batch leaves a rank without a puzzle, that rank gets one
     *padding row*, pad tokens with labels that are all `IGNORE`; metrics leave out rows without supervised
     tokens, and predictions those that `Batch.asked` leaves out.
 
@@ -164,6 +165,7 @@ class EvaluationBatches(Dataset[Batch]):
         rows = np.arange(min(first + low, self.rows), min(first + high, self.rows))
         if len(rows):
             return self.batch(rows)
+        # A rank with fewer batches than others would wait for them in the next collective for ever.
         row = self.batch(np.zeros(1, dtype=np.int64))
         return row._replace(inputs=torch.zeros_like(row.inputs), labels=torch.full_like(row.labels, IGNORE))
 

@@ -116,7 +116,7 @@ def _challenges(file: Path) -> list[Task]:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    """Read a JSON object and insist on different keys, which Python would merge without a word."""
+    """Read a JSON object and refuse equal keys, which Python would merge without a word."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)

@@ -30,7 +30,7 @@ class HeaderError(ValueError):
 
 
 def columns(names: Sequence[str]) -> dict[str, str]:
-    """Tell which columns of a file are the questions and the answers, by their names.
+    """Find which columns of a file are the questions and the answers, by their names.
 
     Args:
         names: Of all columns.

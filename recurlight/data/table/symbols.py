@@ -107,7 +107,7 @@ class Vocabulary:
 
 
 def holds_text(table: Table) -> bool:
-    """Tell whether a table has texts and not grids, by its first question."""
+    """Return whether a table has texts and not grids, by its first question."""
     first = table.columns["question"][0]
     return isinstance(first, str) and not (table.is_csv and first.lstrip().startswith("["))
 
