@@ -133,6 +133,6 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     config = _merged(sources)
     # What flags name is allowed, also a class whose help is asked for.
     words = [*given.settings, *(word.rpartition("=")[2] for word in given.asked)]
-    named = [*class_paths(words), *filter(is_own, class_paths(config))]
-    packages = [*given.trusted, *(path.partition(".")[0] for path in named)]
+    classes = [*class_paths(words), *filter(is_own, class_paths(config))]
+    packages = [*given.trusted, *(path.partition(".")[0] for path in classes)]
     return Request(subcommand, given.asked, config, sources, checkpoint, weights, packages)
