@@ -3,58 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recurlight import slots
-from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
-from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, exactly_right
-from recurlight.numerics import floats
-from recurlight.recursion.checks import (
-    at_least_one,
-    bind,
-    buffers_kept,
-    check_batch,
-    check_limits,
-    check_precision,
-    check_refiner,
-    check_sizes,
-)
-from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting
-from recurlight.refiners.base import Refiner
+from recurlight.recursion.checks import at_least_one, check_batch, check_precision
+from recurlight.recursion.composition import Composition
+from recurlight.recursion.exploration import minimum_age
 from recurlight.seeding import generators_kept
 from recurlight.slots import require_batch, require_carry, require_rows
 from recurlight.spec.given import checked, within
-from recurlight.truncation.base import GradientTruncation
-from recurlight.truncation.reach import check_question
-from recurlight.types import Batch, Carry, Learnt, Outcome, Prediction, Segment, Sizes
+from recurlight.types import Batch, Carry, Learnt, Outcome, Prediction, Segment
 
-__all__ = ["Recursion", "minimum_age"]
+__all__ = ["Recursion"]
 
 
-def minimum_age(
-    slots: int, max_segments: int, exploration: float, generator: torch.Generator, device: torch.device
-) -> Tensor:
-    """Draw before which age a slot may not halt: 0, or with probability `exploration` uniform in 2..max.
-
-    Returns:
-        `(slots,)` int32.
-
-    Reference:
-        HRM (arXiv:2506.21734), section 2: the minimum number of segments of Q-learning.
-    """
-    # in a type of its own: Lightning's precision plugins change the default, and with it every later draw
-    explore = torch.rand(slots, generator=generator, device=device, dtype=torch.float32) < exploration
-    age = torch.randint(
-        2, max(max_segments, 2) + 1, (slots,), generator=generator, device=device, dtype=torch.int32
-    )
-    return age * explore
-
-
-class Recursion(nn.Module):
+class Recursion(Composition):
     """A recursive reasoner: encoder, refiner and decoder, with its gradient truncation and halting policy.
 
     A *segment* refills the slots that halted, encodes their questions, applies `cycles` cycles of the
@@ -81,6 +47,7 @@ class Recursion(nn.Module):
         >>> from recurlight.halting import CorrectnessHalting
         >>> from recurlight.refiners import TwoLevelRefiner
         >>> from recurlight.truncation import LastCycles
+        >>> from recurlight.types import Sizes
         >>> recursion = Recursion(
         ...     Sizes(vocab=6, tokens=16, width=32),
         ...     TwoLevelRefiner(MixerCell(), latent_steps=2),
@@ -91,79 +58,6 @@ class Recursion(nn.Module):
         >>> recursion.solve(Batch(zeros, zeros, zeros[:, 0]), max_segments=2).logits.shape
         torch.Size([4, 16, 6])
     """
-
-    @checked
-    def __init__(
-        self,
-        sizes: Sizes,
-        refiner: Refiner[Any],
-        truncation: GradientTruncation,
-        halting: Halting,
-        encoder: Encoder | None = None,
-        decoder: Decoder | None = None,
-        cycles: int = 3,
-        max_segments: int = 16,
-        exploration: float = 0.1,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        check_sizes(sizes)
-        check_limits(cycles, max_segments, exploration, halting.needs_lookahead)
-        self.sizes, self.exploration, self.seed = sizes, exploration, seed
-        self.encoder = encoder or TokenEncoder()
-        self.refiner = refiner
-        self.decoder = decoder or TokenDecoder()
-        self.halting = halting
-        bind(self, sizes, seed)
-        check_precision(self)
-        with generators_kept(), buffers_kept(self), torch.autocast("cpu", enabled=False):
-            check_encoder(self.encoder, sizes)
-            check_refiner(refiner, sizes)
-            check_decoder(self.decoder, sizes)
-            check_halting(halting, sizes)
-        self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
-        self.reconfigure()
-
-    def reconfigure(
-        self,
-        *,
-        cycles: int | None = None,
-        max_segments: int | None = None,
-        truncation: GradientTruncation | None = None,
-    ) -> None:
-        """Change the composition after it was made: the one way in for curricula and flags.
-
-        All checks of the constructor run again, and a composition that they refuse leaves the old one in
-        place. Weights, optimizer and carry stay as they are. Evaluation follows from its next pass on, where
-        `eval_cycles` and `eval_segments` leave it to training. A checkpoint of `RecursiveModule` holds the
-        composition of the moment in which it is written; make a curriculum a function of the step alone, so
-        that a resumed run sets the same again.
-
-        Args:
-            cycles: Cycles in a segment, at least 1; None to keep them.
-            max_segments: Cap on the segments of a sample in training, at least 1; None to keep it.
-            truncation: Which updates carry gradient; None to keep it.
-
-        Raises:
-            IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
-
-        Example:
-            >>> from recurlight import FixedHalting, LastCycles, LastUpdates, MixerCell, SingleRefiner
-            >>> refiner = SingleRefiner(MixerCell())
-            >>> recursion = Recursion(Sizes(6, 16, 32), refiner, LastCycles(1), FixedHalting(), cycles=2)
-            >>> recursion.reconfigure(cycles=4, truncation=LastUpdates(3))
-            >>> recursion.cycles, recursion.truncation
-            (4, LastUpdates(count=3))
-        """
-        cycles = self.cycles if cycles is None else cycles
-        max_segments = self.max_segments if max_segments is None else max_segments
-        truncation = self.truncation if truncation is None else truncation
-        check_limits(cycles, max_segments, self.exploration, self.halting.needs_lookahead)
-        device = next(floats(self), torch.zeros(())).device
-        with generators_kept(device), buffers_kept(self), torch.autocast(device.type, enabled=False):
-            truncation.check(self.refiner, cycles)
-            check_question(self.encoder, self.refiner, truncation, self.sizes, cycles)
-        self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
 
     @checked
     @torch.no_grad()
@@ -244,7 +138,7 @@ class Recursion(nn.Module):
             ranks: Number of processes.
 
         Example:
-            >>> from recurlight import CorrectnessHalting, LastCycles, MixerCell, SoftmaxCrossEntropy
+            >>> from recurlight import CorrectnessHalting, LastCycles, MixerCell, Sizes, SoftmaxCrossEntropy
             >>> from recurlight import TwoLevelRefiner
             >>> refiner = TwoLevelRefiner(MixerCell(), latent_steps=2)
             >>> recursion = Recursion(Sizes(6, 16, 32), refiner, LastCycles(1), CorrectnessHalting())

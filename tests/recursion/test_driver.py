@@ -10,7 +10,7 @@ import torch
 from helpers import SIZES, batch, mixer, opinionated, seeded, trm
 
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
-from recurlight.recursion.driver import Recursion, minimum_age
+from recurlight.recursion import Recursion, minimum_age
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.truncation import LastUpdates
 from recurlight.types import Carry

@@ -1,0 +1,107 @@
+"""The parts of a recursive reasoner, and what holds them to each other when one is made or changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
+from recurlight.halting.base import Halting
+from recurlight.numerics import floats
+from recurlight.recursion.checks import (
+    bind,
+    buffers_kept,
+    check_limits,
+    check_precision,
+    check_refiner,
+    check_sizes,
+)
+from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting
+from recurlight.refiners.base import Refiner
+from recurlight.seeding import generators_kept
+from recurlight.spec.given import checked
+from recurlight.truncation.base import GradientTruncation
+from recurlight.truncation.reach import check_question
+from recurlight.types import Sizes
+
+__all__ = ["Composition"]
+
+
+class Composition(nn.Module):
+    """The half of `Recursion` that puts the parts together; the other half runs them."""
+
+    @checked
+    def __init__(
+        self,
+        sizes: Sizes,
+        refiner: Refiner[Any],
+        truncation: GradientTruncation,
+        halting: Halting,
+        encoder: Encoder | None = None,
+        decoder: Decoder | None = None,
+        cycles: int = 3,
+        max_segments: int = 16,
+        exploration: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check_sizes(sizes)
+        check_limits(cycles, max_segments, exploration, halting.needs_lookahead)
+        self.sizes, self.exploration, self.seed = sizes, exploration, seed
+        self.encoder = encoder or TokenEncoder()
+        self.refiner = refiner
+        self.decoder = decoder or TokenDecoder()
+        self.halting = halting
+        bind(self, sizes, seed)
+        check_precision(self)
+        with generators_kept(), buffers_kept(self), torch.autocast("cpu", enabled=False):
+            check_encoder(self.encoder, sizes)
+            check_refiner(refiner, sizes)
+            check_decoder(self.decoder, sizes)
+            check_halting(halting, sizes)
+        self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
+        self.reconfigure()
+
+    def reconfigure(
+        self,
+        *,
+        cycles: int | None = None,
+        max_segments: int | None = None,
+        truncation: GradientTruncation | None = None,
+    ) -> None:
+        """Change the composition after it was made: the one way in for curricula and flags.
+
+        All checks of the constructor run again, and a composition that they refuse leaves the old one in
+        place. Weights, optimizer and carry stay as they are. Evaluation follows from its next pass on, where
+        `eval_cycles` and `eval_segments` leave it to training. A checkpoint of `RecursiveModule` holds the
+        composition of the moment in which it is written; make a curriculum a function of the step alone, so
+        that a resumed run sets the same again.
+
+        Args:
+            cycles: Cycles in a segment, at least 1; None to keep them.
+            max_segments: Cap on the segments of a sample in training, at least 1; None to keep it.
+            truncation: Which updates carry gradient; None to keep it.
+
+        Raises:
+            IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
+
+        Example:
+            >>> from recurlight import FixedHalting, LastCycles, LastUpdates, MixerCell, Recursion
+            >>> from recurlight import SingleRefiner
+            >>> refiner = SingleRefiner(MixerCell())
+            >>> recursion = Recursion(Sizes(6, 16, 32), refiner, LastCycles(1), FixedHalting(), cycles=2)
+            >>> recursion.reconfigure(cycles=4, truncation=LastUpdates(3))
+            >>> recursion.cycles, recursion.truncation
+            (4, LastUpdates(count=3))
+        """
+        cycles = self.cycles if cycles is None else cycles
+        max_segments = self.max_segments if max_segments is None else max_segments
+        truncation = self.truncation if truncation is None else truncation
+        check_limits(cycles, max_segments, self.exploration, self.halting.needs_lookahead)
+        device = next(floats(self), torch.zeros(())).device
+        with generators_kept(device), buffers_kept(self), torch.autocast(device.type, enabled=False):
+            truncation.check(self.refiner, cycles)
+            check_question(self.encoder, self.refiner, truncation, self.sizes, cycles)
+        self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
