@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from recurlight.rendering import Looks
     from recurlight.spec import Recorded
+    from recurlight.supervision import DeepSupervision, OneSegment, Supervision, Turn
     from recurlight.training import RecursiveModule
     from recurlight.training.warm_start import WarmStart, warm_start
     from recurlight.truncation import (
@@ -83,7 +84,18 @@ if TYPE_CHECKING:
         PhantomGradient,
         PicardSolver,
     )
-    from recurlight.types import IGNORE, Batch, Carry, Learnt, Outcome, Prediction, Segment, Sized, Sizes
+    from recurlight.types import (
+        IGNORE,
+        Batch,
+        Carry,
+        Judged,
+        Learnt,
+        Outcome,
+        Prediction,
+        Segment,
+        Sized,
+        Sizes,
+    )
 
 _HOMES = {
     "cells": (
@@ -166,6 +178,12 @@ _HOMES = {
     ),
     "rendering": ("Looks",),
     "spec": ("Recorded",),
+    "supervision": (
+        "DeepSupervision",
+        "OneSegment",
+        "Supervision",
+        "Turn",
+    ),
     "training": ("RecursiveModule",),
     "training.warm_start": (
         "WarmStart",
@@ -188,6 +206,7 @@ _HOMES = {
         "IGNORE",
         "Batch",
         "Carry",
+        "Judged",
         "Learnt",
         "Outcome",
         "Prediction",

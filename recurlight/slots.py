@@ -19,6 +19,7 @@ __all__ = [
     "choose",
     "detach",
     "pad",
+    "repeat",
     "require_batch",
     "require_carry",
     "require_indices",
@@ -64,6 +65,17 @@ def take(rows: Tensor, tree: T) -> T:
     """Gather rows by their index, `(R,)` int64."""
     taken: T = tree_map(lambda leaf: leaf[rows], tree)
     return taken
+
+
+def repeat(tree: T, times: int) -> T:
+    """Repeat every row, the copies of one next to one another.
+
+    Example:
+        >>> repeat(torch.tensor([1, 2]), 2)
+        tensor([1, 1, 2, 2])
+    """
+    repeated: T = tree_map(lambda leaf: leaf.repeat_interleave(times, dim=0), tree)
+    return repeated
 
 
 def bucket(rows: int) -> int:

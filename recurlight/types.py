@@ -23,6 +23,7 @@ __all__ = [
     "IGNORE",
     "Batch",
     "Carry",
+    "Judged",
     "Learnt",
     "Outcome",
     "Prediction",
@@ -121,14 +122,32 @@ class Carry(NamedTuple):
     halted: Tensor
 
 
-class Learnt(NamedTuple):
-    """What a training segment leaves; see `Recursion.learn`.
+class Judged(NamedTuple):
+    """How one segment did on each slot; see `Recursion.judge`.
 
     Attributes:
-        carry: Carry for the next step; its halted slots take a fresh sample.
+        loss: Loss per supervised token, `(B,)`.
+        halting: Halting loss, `(B,)`.
+        correct: Whether the answer is right, `(B,)` bool.
+    """
+
+    loss: Tensor
+    halting: Tensor
+    correct: Tensor
+
+    def total(self, halting_weight: float) -> Tensor:
+        """Return `loss + halting_weight * halting` of each slot, `(B,)`."""
+        return self.loss + halting_weight * self.halting
+
+
+class Learnt(NamedTuple):
+    """What a training step leaves; see `Recursion.learn` and `Supervision.step`.
+
+    Attributes:
+        carry: Carry for the next step, without gradient; its halted slots take a fresh sample.
         loss: Loss to differentiate, the mean over slots, 0-d.
-        segment: What the segment computed.
-        correct: Whether each slot's answer is right, `(B,)` bool.
+        segment: What the last segment computed.
+        correct: Whether each slot's answer is right, `(B,)` bool; of a slot that halted, at that moment.
     """
 
     carry: Carry

@@ -106,8 +106,9 @@ def model(**settings) -> RecursiveModule:
         "scheduler": partial(LinearWarmup, warmup=12),
     }
     refiner = Restless(settings.pop("cell", None) or Unsteady(), latent_steps=1)
+    truncation = settings.pop("truncation", LastCycles(1))
     made = RecursiveModule(
-        refiner=refiner, truncation=LastCycles(1), halting=CorrectnessHalting(), **(sizes | base | settings)
+        refiner=refiner, truncation=truncation, halting=CorrectnessHalting(), **(sizes | base | settings)
     )
     opinionated(made.recursion, spread=0.5)
     return made

@@ -62,11 +62,12 @@ def test_no_name_has_two_homes():
     )
 
 
-@pytest.mark.parametrize("axis", ["refiners", "truncation", "halting", "cells"])
+@pytest.mark.parametrize("axis", ["refiners", "truncation", "halting", "cells", "supervision"])
 def test_every_exported_strategy_is_public(axis):
     """An axis may export functions and records that only extensions need, but its classes to choose from."""
     home = importlib.import_module(f"recurlight.{axis}")
     base = {"refiners": "Refiner", "truncation": "GradientTruncation", "halting": "Halting", "cells": "Sized"}
+    base["supervision"] = "Supervision"
     kinds = {name for name in home.__all__ if inspect.isclass(getattr(home, name))}
     strategies = {name for name in kinds if issubclass(getattr(home, name), getattr(recurlight, base[axis]))}
     assert strategies

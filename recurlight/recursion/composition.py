@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
+from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.numerics import floats
 from recurlight.recursion.checks import (
@@ -62,6 +65,7 @@ class Composition(nn.Module):
             check_decoder(self.decoder, sizes)
             check_halting(halting, sizes)
         self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
+        self.requirements: list[Callable[[Any], None]] = []
         self.reconfigure()
 
     def reconfigure(
@@ -100,8 +104,31 @@ class Composition(nn.Module):
         max_segments = self.max_segments if max_segments is None else max_segments
         truncation = self.truncation if truncation is None else truncation
         check_limits(cycles, max_segments, self.exploration, self.halting.needs_lookahead)
-        device = next(floats(self), torch.zeros(())).device
-        with generators_kept(device), buffers_kept(self), torch.autocast(device.type, enabled=False):
+        with self._on_trial():
             truncation.check(self.refiner, cycles)
             check_question(self.encoder, self.refiner, truncation, self.sizes, cycles)
-        self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
+            before = self.truncation, self.cycles, self.max_segments
+            self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
+            try:
+                for check in self.requirements:
+                    check(self)
+            except IncompatibleComponents:
+                self.truncation, self.cycles, self.max_segments = before
+                raise
+
+    def require(self, check: Callable[[Any], None]) -> None:
+        """Hold the composition to one more thing, now and whenever it is changed.
+
+        Args:
+            check: Raises `IncompatibleComponents` for a composition that it refuses.
+        """
+        with self._on_trial():
+            check(self)
+        self.requirements.append(check)
+
+    @contextmanager
+    def _on_trial(self) -> Iterator[None]:
+        """Leave nothing of what is tried: no draw, no count in a buffer, no precision of the caller's."""
+        device = next(floats(self), torch.zeros(())).device
+        with generators_kept(device), buffers_kept(self), torch.autocast(device.type, enabled=False):
+            yield

@@ -15,7 +15,7 @@ from recurlight.recursion.exploration import minimum_age
 from recurlight.seeding import generators_kept
 from recurlight.slots import require_batch, require_carry, require_rows
 from recurlight.spec.given import checked, within
-from recurlight.types import Batch, Carry, Learnt, Outcome, Prediction, Segment
+from recurlight.types import Batch, Carry, Judged, Learnt, Outcome, Prediction, Segment
 
 __all__ = ["Recursion"]
 
@@ -83,17 +83,21 @@ class Recursion(Composition):
         return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool))
 
     @checked
-    def segment(self, carry: Carry, fresh: Batch, cycles: int | None = None) -> tuple[Carry, Segment, Tensor]:
+    def segment(
+        self, carry: Carry, fresh: Batch, cycles: int | None = None, *, through: bool = False
+    ) -> tuple[Carry, Segment, Tensor]:
         """Run one segment; with gradient as the truncation allows, unless the caller disabled it.
 
         Args:
             carry: What the slots kept; halted slots take a sample from `fresh`.
             fresh: One sample for each slot, `(B, ...)`; those of busy slots are not used.
             cycles: Cycles to run; None for the model's own.
+            through: Keep the gradient through the carry, so that the next segment reaches back into this one
+                as far as the truncation lets it.
 
         Returns:
-            The carry, detached, one segment older and with no slot halted yet; the segment; and the halting
-            scores, `(B, K)`.
+            The carry, detached unless `through`, one segment older and with no slot halted yet; the segment;
+            and the halting scores, `(B, K)`.
 
         Raises:
             IncompatibleComponents: `cycles` is below 1, or carry and batch do not fit the model.
@@ -108,7 +112,7 @@ class Recursion(Composition):
         state = self.truncation.run(self.refiner, state, injection, cycles)
         segment = Segment(before, state.answer, self.decoder(state.answer))
         age = carry.age.masked_fill(carry.halted, 0) + 1
-        carry = Carry(slots.detach(state), batch, age, torch.zeros_like(carry.halted))
+        carry = Carry(state if through else slots.detach(state), batch, age, torch.zeros_like(carry.halted))
         return carry, segment, self.halting.score(segment)
 
     def learn(
@@ -126,7 +130,8 @@ class Recursion(Composition):
 
         `loss = mean over slots of (loss per supervised token + halting_weight * halting loss)`
 
-        The caller differentiates it and steps the optimizer; `RecursiveModule` does just that.
+        The caller differentiates it and steps the optimizer. `RecursiveModule` does just that, and has other
+        rules of training to choose from, see `Supervision`.
 
         Args:
             carry: What the slots kept; `start(batch)` before the first step.
@@ -153,11 +158,24 @@ class Recursion(Composition):
             ...     optimizer.step()
         """
         carry, segment, score = self.segment(carry, fresh)
+        judged = self.judge(carry, segment, score, loss)
+        total = judged.total(halting_weight).mean()
+        return Learnt(self.halt(carry, score.detach(), step, rank, ranks), total, segment, judged.correct)
+
+    @checked
+    def judge(self, carry: Carry, segment: Segment, score: Tensor, loss: SequenceLoss) -> Judged:
+        """Take the losses of one segment, slot by slot: what every rule of training is built from.
+
+        Args:
+            carry: As returned by `segment`.
+            segment: What it computed.
+            score: Halting scores, `(B, K)`.
+            loss: Loss of each sample.
+        """
         labels = carry.batch.labels
         correct = exactly_right(segment.logits, labels)
         halting = self.halting.loss(score, self.outcome(carry, correct))
-        total = (loss(segment.logits, labels) + halting_weight * halting).mean()
-        return Learnt(self.halt(carry, score.detach(), step, rank, ranks), total, segment, correct)
+        return Judged(loss(segment.logits, labels), halting, correct)
 
     @checked
     def outcome(self, carry: Carry, correct: Tensor) -> Outcome:

@@ -41,17 +41,23 @@ class Carries(dict[int, Carry]):
         packed = self.loaded.pop(micro, None)
         self[micro] = unpack(packed, fresh, rank(), world_size()) if packed else fresh
 
-    def of(self, micro: int, batch: Batch) -> Carry:
+    def of(self, micro: int, batch: Batch, rows: int = 1) -> Carry:
         """Return the carry that a micro-batch continues.
+
+        Args:
+            micro: Number of the micro-batch in its step.
+            batch: A sample for each slot.
+            rows: Rows that each slot has in the carry.
 
         Raises:
             IncompatibleComponents: The batch is not as large as those before.
         """
         carry = self[micro]
-        if carry.batch.inputs.shape != batch.inputs.shape:
+        slots = carry.batch.inputs[::rows]
+        if slots.shape != batch.inputs.shape:
             raise IncompatibleComponents(
                 f"a training batch of shape {tuple(batch.inputs.shape)} follows one of shape "
-                f"{tuple(carry.batch.inputs.shape)}: give the training loader drop_last=True"
+                f"{tuple(slots.shape)}: give the training loader drop_last=True"
             )
         return carry
 

@@ -12,6 +12,7 @@ from recurlight.recursion.checks import check_batch
 from recurlight.recursion.driver import Recursion
 from recurlight.seeding import seeded_evaluation
 from recurlight.slots import require_batch
+from recurlight.supervision import Supervision
 from recurlight.training.attached import attached_data
 from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint
 from recurlight.training.naming import digests, others
@@ -32,6 +33,7 @@ class Evaluating(Reloadable):
 
     recursion: Recursion
     loss: SequenceLoss
+    supervision: Supervision
     evaluation: Evaluation
     eval_cycles: int | None
     eval_segments: int | None
@@ -132,6 +134,7 @@ class Evaluating(Reloadable):
             self.recursion,
             measured,
             self.loaded,
+            supervision=self.supervision,
             trained=self.run.ended_in(self.trainer),
             cycles=self.eval_cycles or self.recursion.cycles,
             adaptive=self.eval_adaptive,

@@ -15,8 +15,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 import recurlight
 from recurlight.data.base import PuzzleData
 from recurlight.data.puzzles import Puzzles
+from recurlight.errors import Unrecordable
 from recurlight.metrics.evaluation import Measured
 from recurlight.recursion import Recursion
+from recurlight.spec import describe
+from recurlight.supervision import Supervision
 from recurlight.training.attached import attached_data
 
 __all__ = ["Fingerprint", "Weights", "data_digest", "fingerprint", "weights_of"]
@@ -82,6 +85,7 @@ class Fingerprint:
         precision: Precision of the trainer.
         recurlight: Version of this package.
         torch: Version of torch.
+        supervision: How the model is trained, with its settings; see `Supervision`.
     """
 
     split: str
@@ -100,6 +104,7 @@ class Fingerprint:
     precision: str
     recurlight: str
     torch: str
+    supervision: str = "OneSegment()"
 
     def __str__(self) -> str:
         part = "" if self.size in (None, self.puzzles) else f" of {self.size:,}"
@@ -109,7 +114,8 @@ class Fingerprint:
         file = f", {Path(self.checkpoint).name}" if self.checkpoint else ""
         seeds = ", ".join(f"{name} {seed}" for name, seed in self.seeds.items())
         first = f"{self.split}: {self.puzzles:,}{part} puzzles, {data}; {work} = {self.updates:.4g} each"
-        made = f"{self.precision}, recurlight {self.recurlight}, torch {self.torch}"
+        rule = self.supervision.partition("(")[0]
+        made = f"{self.precision}, recurlight {self.recurlight}, torch {self.torch}; {rule}"
         return f"{first}\n{self.weights} weights{step}{file}; seeds: {seeds}; {made}"
 
 
@@ -119,6 +125,7 @@ def fingerprint(
     measured: Measured,
     loaded: Weights,
     *,
+    supervision: Supervision,
     trained: bool,
     cycles: int,
     adaptive: bool,
@@ -130,6 +137,7 @@ def fingerprint(
         recursion: Model that was evaluated.
         measured: What it measured.
         loaded: Which weights the checkpoint held that the trainer loaded, if it did.
+        supervision: How the model is trained.
         trained: Whether the weights are those with which this trainer's last training ended.
         cycles: Cycles in a segment of the evaluation.
         adaptive: Whether puzzles stopped when the halting policy said so.
@@ -155,6 +163,18 @@ def fingerprint(
         precision=str(trainer.precision),
         recurlight=recurlight.__version__,
         torch=torch.__version__,
+        supervision=_spelled(supervision),
+    )
+
+
+def _spelled(supervision: Supervision) -> str:
+    """Write a supervision with its settings, as far as they can be written."""
+    try:
+        settings = describe(supervision).arguments
+    except Unrecordable:
+        return f"{type(supervision).__name__}(...)"
+    return (
+        f"{type(supervision).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
     )
 
 

@@ -1,7 +1,8 @@
-"""The LightningModule: one training step is one segment, one loss, one backward."""
+"""The LightningModule: one training step is what the supervision makes of it, one loss, one backward."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 from lightning.pytorch import Callback
@@ -26,6 +27,7 @@ from recurlight.refiners.base import Refiner
 from recurlight.seeding import generators_kept, seed_of
 from recurlight.slots import require_batch
 from recurlight.spec.given import within
+from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.training.attached import attached_data
 from recurlight.training.evaluating import Evaluating
 from recurlight.training.fingerprint import weights_of
@@ -47,10 +49,11 @@ __all__ = ["RecursiveModule"]
 class RecursiveModule(Evaluating):
     """Trains and evaluates a recursive reasoner.
 
-    A training step runs one segment on every slot and takes one optimizer step on the mean over slots of
-    `cross-entropy per supervised token + halting_weight * halting loss`; the carry is detached and kept, and
-    only slots that halted take a new sample. Gradient accumulation keeps one carry for each micro-batch, so
-    that it equals a larger batch. Evaluation runs every sample for all segments, as published.
+    A training step runs what the `supervision` says, by default one segment on every slot, and takes one
+    optimizer step on the mean over slots of `cross-entropy per supervised token + halting_weight * halting
+    loss`; the carry is detached and kept, and only slots that halted take a new sample. Gradient accumulation
+    keeps one carry for each micro-batch, so that it equals a larger batch. Evaluation runs every sample for
+    all segments, as published.
 
     Args:
         vocab_size: Vocabulary `V`; from the data on the command line.
@@ -62,6 +65,7 @@ class RecursiveModule(Evaluating):
         encoder: Question to injection; null for `TokenEncoder`.
         decoder: Answer to logits; null for `TokenDecoder`.
         loss: Loss of a sample; null for `StablemaxCrossEntropy`.
+        supervision: What one step does with segments; null for `OneSegment`.
         width: Width `D`.
         prefix: Task-prefix positions `P`.
         cycles: Cycles in a segment.
@@ -106,6 +110,7 @@ class RecursiveModule(Evaluating):
         encoder: Encoder | None = None,
         decoder: Decoder | None = None,
         loss: SequenceLoss | None = None,
+        supervision: Supervision | None = None,
         width: int = 512,
         prefix: int = 0,
         cycles: int = 3,
@@ -130,6 +135,8 @@ class RecursiveModule(Evaluating):
         self.loss = loss or StablemaxCrossEntropy()
         with generators_kept():
             check_loss(self.loss, sizes)
+        self.supervision = supervision or OneSegment()
+        self.recursion.require(partial(self.supervision.check, loss=self.loss))
         within("RecursiveModule", "halting_weight", halting_weight, 0)
         self.halting_weight = halting_weight
         self._made = {"cycles": cycles, "max_segments": max_segments, "truncation": truncation}
@@ -162,18 +169,12 @@ class RecursiveModule(Evaluating):
         return self.recursion.solve(batch, self.eval_segments, self.eval_adaptive, self.eval_cycles)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Run one segment and return its loss, the mean over slots."""
+        """Run what the supervision says and return its loss, the mean over slots."""
         micro = batch_idx % self.trainer.accumulate_grad_batches
         before = self._carry(micro, batch)
-        learnt = self.recursion.learn(
-            before,
-            batch,
-            self.loss,
-            self.trainer.fit_loop.total_batch_idx,  # counts micro-batches, though accumulation may change
-            halting_weight=self.halting_weight,
-            rank=self.global_rank,
-            ranks=self.trainer.world_size,
-        )
+        number = self.trainer.fit_loop.total_batch_idx  # counts micro-batches, though accumulation may change
+        turn = Turn(number, self.halting_weight, self.global_rank, self.trainer.world_size)
+        learnt = self.supervision.step(self.recursion, before, batch, self.loss, turn)
         self.carries[micro] = learnt.carry
         self._log_progress(learnt, before, batch_idx)
         return learnt.loss
@@ -184,8 +185,8 @@ class RecursiveModule(Evaluating):
         if micro not in self.carries:
             check_batch(batch, self.recursion.sizes, self._apart())
             self._check_names()
-            self.carries.open(micro, self.recursion.start(batch))
-        return self.carries.of(micro, batch)
+            self.carries.open(micro, self.supervision.start(self.recursion, batch))
+        return self.carries.of(micro, batch, self.supervision.rows_per_slot())
 
     def _log_progress(self, learnt: Learnt, before: Carry, batch_idx: int) -> None:
         """Log loss, running exact accuracy and mean segments of finished samples, and samples taken."""

@@ -35,7 +35,9 @@ class Progress:
             after: Carry on exit: its halted slots finished one.
             correct: Whether each slot's answer is right, `(B,)` bool.
         """
-        counts = (after.halted & correct, after.halted, after.halted * after.age, before.halted)
+        rows = len(after.age) // len(correct)  # the rows of a slot begin and finish together
+        taken, halted, age = (field[::rows] for field in (before.halted, after.halted, after.age))
+        counts = (halted & correct, halted, halted * age, taken)
         sums = total(torch.stack([loss.detach(), *(count.sum().to(loss) for count in counts)]))
         self.loss = sums[0] / world_size()  # every rank has equally many slots
         self.exact.update(sums[1], sums[2])

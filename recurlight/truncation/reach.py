@@ -15,7 +15,7 @@ from recurlight.refiners.base import Refiner
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Sized, Sizes
 
-__all__ = ["check_question", "reached_levels", "require_gradient", "require_stationary"]
+__all__ = ["check_question", "passes_gradient", "reached_levels", "require_gradient", "require_stationary"]
 
 
 def reached_levels(updates: Sequence[str], mask: Sequence[bool]) -> frozenset[str]:
@@ -143,6 +143,15 @@ def check_question(
             f"{truncation!r} leaves the encoder untrained: no update that reads the question has gradient; "
             "set truncation LastCycles(count=1) or a longer window, or freeze the encoder"
         )
+
+
+def passes_gradient(refiner: Refiner[Any], truncation: GradientTruncation, sizes: Sizes, cycles: int) -> bool:
+    """Tell whether gradient passes through a whole segment, from the answer to the state on entry."""
+    with torch.enable_grad():
+        shadow = _Shadow(refiner, sizes)
+        start = shadow.state(*(torch.zeros(1, 1, requires_grad=True) for _ in shadow.starting))
+        end = copy.deepcopy(truncation).run(shadow, start, torch.zeros(1, 1), cycles)
+        return any(_depends(end.answer, leaf) for leaf in start)
 
 
 class _Shadow(Refiner[Any]):

@@ -14,8 +14,9 @@ from ranks import run_two
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.optim import SplitOptimizer
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
+from recurlight.supervision import DeepSupervision
 from recurlight.training.module import RecursiveModule
-from recurlight.truncation import ImplicitGradient, LastCycles, LastUpdates
+from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles, LastUpdates
 from recurlight.types import Batch
 
 ROWS, STEPS, COMPARED = 8, 24, 4
@@ -36,14 +37,16 @@ MODELS = {
     "hrm": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(2), QLearningHalting(), 2, 4),
     "split": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "deq": lambda: (SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), 6, 1),
+    "deep": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), EveryUpdate(), CorrectnessHalting(), 2, 4),
 }
+RULES = {"deep": DeepSupervision(2, through=True)}
 
 
 def made(name: str) -> RecursiveModule:
     refiner, truncation, halting, cycles, segments = MODELS[name]()
     settings = {"width": SIZES.width, "exploration": 0.5}
     settings["optimizer"] = split_sgd if name == "split" else plain_sgd
-    sizes = {"cycles": cycles, "max_segments": segments}
+    sizes = {"cycles": cycles, "max_segments": segments, "supervision": RULES.get(name)}
     model = RecursiveModule(SIZES.vocab, SIZES.tokens, refiner, truncation, halting, **settings, **sizes)
     if list(model.recursion.halting.parameters()):
         opinionated(model.recursion, spread=0.5)

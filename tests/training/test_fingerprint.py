@@ -37,7 +37,7 @@ def model(**settings) -> RecursiveModule:
 
 def mark(made: RecursiveModule) -> Fingerprint:
     settings = {"cycles": made.eval_cycles or made.recursion.cycles, "adaptive": made.eval_adaptive}
-    settings |= {"trained": made.run.ended_in(made.trainer)}
+    settings |= {"trained": made.run.ended_in(made.trainer), "supervision": made.supervision}
     return fingerprint(made.trainer, made.recursion, made.measured, made.loaded, **settings)
 
 
@@ -161,5 +161,5 @@ def test_two_short_lines():
     assert str(made).splitlines() == [
         "test: 422,786 puzzles, data 1f3b5c7d; 15.25 segments x 3 cycles x 7 updates = 320.2 each",
         "averaged weights, step 65,000, last.ckpt; seeds: model 0, data 12; "
-        "bf16-mixed, recurlight 0.1.0, torch 2.14.1",
+        "bf16-mixed, recurlight 0.1.0, torch 2.14.1; OneSegment",
     ]
