@@ -68,7 +68,15 @@ if TYPE_CHECKING:
     )
     from recurlight.rendering import Looks
     from recurlight.spec import Recorded
-    from recurlight.supervision import DeepSupervision, OneSegment, Supervision, Turn
+    from recurlight.supervision import (
+        DeepSupervision,
+        ExpectedLoss,
+        HaltingDistribution,
+        OneSegment,
+        PonderLoss,
+        Supervision,
+        Turn,
+    )
     from recurlight.training import RecursiveModule
     from recurlight.training.warm_start import WarmStart, warm_start
     from recurlight.truncation import (
@@ -180,7 +188,10 @@ _HOMES = {
     "spec": ("Recorded",),
     "supervision": (
         "DeepSupervision",
+        "ExpectedLoss",
+        "HaltingDistribution",
         "OneSegment",
+        "PonderLoss",
         "Supervision",
         "Turn",
     ),

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from recurlight.errors import IncompatibleComponents
 from recurlight.spec import Recorded
 from recurlight.types import Outcome, Segment
 
@@ -42,6 +43,19 @@ class Halting(Recorded, nn.Module, ABC):
     def confidence(self, score: Tensor) -> Tensor:
         """Return the probability that the answer is right, `(B,)`; 0 for policies that do not judge it."""
         return score.new_zeros(score.shape[0])
+
+    def stopping(self, score: Tensor) -> Tensor:
+        """Return the logit of stopping now, `(B,)`, with gradient, by which some supervisions weigh segments.
+
+        It is above 0 where, and only where, `should_halt` says so.
+
+        Raises:
+            IncompatibleComponents: The policy has none, which is so unless it overrides this.
+        """
+        raise IncompatibleComponents(
+            f"{type(self).__name__} has no probability of stopping to weigh segments by: set model.halting "
+            "to CorrectnessHalting, or model.supervision to OneSegment or DeepSupervision"
+        )
 
     @abstractmethod
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:

@@ -52,6 +52,10 @@ class CorrectnessHalting(Halting):
         """Return the first score's sigmoid."""
         return score[:, 0].sigmoid()
 
+    def stopping(self, score: Tensor) -> Tensor:
+        """Return the score itself: stopping is as likely as being right."""
+        return score[:, 0]
+
     @checked
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return the binary cross-entropy against `outcome.correct`, `(B,)`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from helpers import SIZES, batch, mixer, opinionated
 from torch import Tensor
@@ -11,7 +13,7 @@ from recurlight.halting import CorrectnessHalting, Halting
 from recurlight.losses import SoftmaxCrossEntropy
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
-from recurlight.supervision import DeepSupervision, OneSegment, Supervision, Turn
+from recurlight.supervision import DeepSupervision, ExpectedLoss, OneSegment, PonderLoss, Supervision, Turn
 from recurlight.truncation import EveryUpdate, GradientTruncation, LastCycles
 from recurlight.types import Batch, Carry, Learnt
 
@@ -22,13 +24,17 @@ CASES: dict[str, tuple[Supervision, GradientTruncation]] = {
     "one": (OneSegment(), LastCycles(1)),
     "deep": (DeepSupervision(3, weights=[0.5, 1.0, 2.0]), LastCycles(1)),
     "deep through": (DeepSupervision(2, through=True), EveryUpdate()),
+    "expected": (ExpectedLoss(entropy=0.1), EveryUpdate()),
+    "expected apart": (ExpectedLoss(through=False), LastCycles(1)),
+    "ponder": (PonderLoss(prior=0.4, weight=0.2), EveryUpdate()),
 }
 """By name; every exported class is here."""
 
 
 def exported() -> set[type[Supervision]]:
     kinds = (getattr(supervision, name) for name in supervision.__all__)
-    return {kind for kind in kinds if issubclass(kind, Supervision) and kind is not Supervision}
+    parts = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Supervision)}
+    return {kind for kind in parts if not inspect.isabstract(kind)}
 
 
 def composed(

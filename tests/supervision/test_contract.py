@@ -142,6 +142,9 @@ YAML = {
     "one": "OneSegment",
     "deep": "DeepSupervision --model.supervision.segments 3 --model.supervision.weights [0.5,1,2]",
     "deep through": "DeepSupervision --model.supervision.segments 2 --model.supervision.through true",
+    "expected": "ExpectedLoss --model.supervision.entropy 0.1",
+    "expected apart": "ExpectedLoss --model.supervision.through false",
+    "ponder": "PonderLoss --model.supervision.prior 0.4 --model.supervision.weight 0.2",
 }
 
 

@@ -14,7 +14,7 @@ from ranks import run_two
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.optim import SplitOptimizer
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
-from recurlight.supervision import DeepSupervision
+from recurlight.supervision import DeepSupervision, PonderLoss
 from recurlight.training.module import RecursiveModule
 from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles, LastUpdates
 from recurlight.types import Batch
@@ -37,9 +37,10 @@ MODELS = {
     "hrm": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(2), QLearningHalting(), 2, 4),
     "split": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "deq": lambda: (SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), 6, 1),
+    "ponder": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 2),
     "deep": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), EveryUpdate(), CorrectnessHalting(), 2, 4),
 }
-RULES = {"deep": DeepSupervision(2, through=True)}
+RULES = {"deep": DeepSupervision(2, through=True), "ponder": PonderLoss(through=False)}
 
 
 def made(name: str) -> RecursiveModule:
@@ -125,7 +126,7 @@ def test_two_ranks_equal_one_process(runs):
         assert left["halted"][step] + right["halted"][step] == one["halted"][step]
         torch.testing.assert_close(left["weights"][step], one["weights"][step], rtol=0, atol=1e-10)
     assert (one["weights"][COMPARED - 1] - one["weights"][0]).abs().max() > 1e-4
-    if name != "deq":  # whose slots all finish in every step
+    if name not in ("deq", "ponder"):  # whose slots all finish in every step
         assert any(a != b for a, b in zip(left["halted"], right["halted"], strict=True))
         assert any(any(flags) and not all(flags) for flags in one["halted"][: COMPARED - 1])
 
