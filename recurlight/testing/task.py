@@ -18,6 +18,7 @@ from recurlight import slots
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.seeding import generators_kept, seed_batch
+from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.testing.report import expect
 from recurlight.types import Batch, Carry, Segment, Sizes
 
@@ -40,6 +41,7 @@ __all__ = [
 T = TypeVar("T")
 
 TINY = Sizes(vocab=6, tokens=16, width=32)
+ONE = OneSegment()
 
 
 def questions(sizes: Sizes, rows: int = 4, seed: int = 0) -> Batch:
@@ -56,14 +58,18 @@ def answer(recursion: Recursion, batch: Batch, cycles: int | None = None) -> Seg
 
 
 def train(
-    recursion: Recursion, optimizer: torch.optim.Optimizer, carry: Carry, steps: range
+    recursion: Recursion,
+    optimizer: torch.optim.Optimizer,
+    carry: Carry,
+    steps: range,
+    rule: Supervision = ONE,
 ) -> tuple[Carry, list[Tensor]]:
     """Take training steps as `RecursiveModule` does; return the carry and the losses."""
     losses = []
     for step in steps:
         seed_batch(0, step)
-        batch = questions(recursion.sizes, len(carry.age), seed=step)
-        carry, loss, _, _ = recursion.learn(carry, batch, StablemaxCrossEntropy(), step)
+        batch = questions(recursion.sizes, len(carry.age) // rule.rows_per_slot(), seed=step)
+        carry, loss, _, _ = rule.step(recursion, carry, batch, StablemaxCrossEntropy(), Turn(step))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         optimizer.step()
@@ -94,7 +100,9 @@ def reloaded(content: Any) -> Any:
     return torch.load(file, weights_only=True)
 
 
-def resumed(first: Recursion, second: Recursion, batch: Batch, steps: int = 3) -> bool:
+def resumed(
+    first: Recursion, second: Recursion, batch: Batch, steps: int = 3, rule: Supervision = ONE
+) -> bool:
     """Return whether a run that goes on from a checkpoint equals the one that was not interrupted.
 
     Args:
@@ -102,17 +110,18 @@ def resumed(first: Recursion, second: Recursion, batch: Batch, steps: int = 3) -
         second: Another build, which goes on from there.
         batch: Any questions of the right size.
         steps: Steps before and after the checkpoint.
+        rule: How it is trained.
     """
     optimizer = torch.optim.AdamW(first.parameters(), lr=1e-2)
-    carry, _ = train(first, optimizer, first.start(batch), range(steps))
+    carry, _ = train(first, optimizer, rule.start(first, batch), range(steps), rule)
     saved = reloaded([first.state_dict(), optimizer.state_dict(), tree_leaves(carry)])
-    _, expected = train(first, optimizer, carry, range(steps, 2 * steps))
+    _, expected = train(first, optimizer, carry, range(steps, 2 * steps), rule)
     second.load_state_dict(saved[0])
     second.seed = first.seed  # other weights were wanted, the same exploration is
     optimizer = torch.optim.AdamW(second.parameters(), lr=1e-2)
     optimizer.load_state_dict(saved[1])
     carry = tree_unflatten(saved[2], structure(carry))
-    _, found = train(second, optimizer, carry, range(steps, 2 * steps))
+    _, found = train(second, optimizer, carry, range(steps, 2 * steps), rule)
     return all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
