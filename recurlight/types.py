@@ -107,7 +107,7 @@ class Outcome(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What the slots keep from one training step to the next; no tensor in it carries gradient.
+    """What the slots keep from one training step to the next; no tensor in it carries gradient then.
 
     Attributes:
         state: The refiner's state, batch-first.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recurlight.cells import MixerCell
+from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
@@ -45,7 +46,7 @@ def check_halting(
     | --- | --- |
     | `composes` | `Recursion` accepts it |
     | `score` | `(B, K)`, float32 whatever the activations, float64 for a float64 model |
-    | `decision` | `(B,)` bool without gradient |
+    | `decision` | `(B,)` bool without gradient; where it has `stopping`, that is above 0 where it halts |
     | `rows` | no row changes when other rows are left out |
     | `loss` | `(B,)`, finite, also for huge answers and for ones that do not move |
     | `gradients` | every weight gets a gradient in every training step |
@@ -135,6 +136,19 @@ def _decision(make: Make) -> None:
     expect(
         halts.shape == (ROWS,) and halts.dtype == torch.bool and not halts.requires_grad,
         f"should_halt returns {tuple(halts.shape)} {halts.dtype}: make it ({ROWS},) bool, without gradient",
+    )
+    _require_same_decision(recursion.halting, recursion.halting.score(_segment(recursion)), halts)
+
+
+def _require_same_decision(policy: Halting, score: Tensor, halts: Tensor) -> None:
+    """Insist that a policy that tells how likely stopping is stops where it is likelier than going on."""
+    try:
+        likelier = policy.stopping(score) > 0
+    except IncompatibleComponents:  # it does not tell
+        return
+    expect(
+        torch.equal(likelier, halts),
+        "should_halt does not stop where stopping is above 0: evaluation would not follow what was trained",
     )
 
 

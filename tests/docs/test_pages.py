@@ -141,6 +141,19 @@ def test_the_example_of_a_halting_policy_waits_for_the_least_certain_token(exten
     assert halting.should_halt(score, torch.tensor([1, 1])).tolist() == [True, False]
 
 
+def test_the_command_line_trains_by_the_example_of_a_supervision(folder, monkeypatch, capsys):
+    (code,) = (block for block in blocks("extending.md", "python") if "(Supervision)" in block)
+    assert code.count("\n") < 40
+    (folder / "mine.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    part = "--model.supervision mine.LastSegment --model.supervision.segments 2 --model.width 16"
+    sizes = "--data.num_train 8 --data.num_val 4 --data.batch_size 4 --data.epoch_samples 8"
+    quiet = "--trainer.accelerator cpu --trainer.enable_progress_bar false --trainer.max_steps 2"
+    words = f"fit --config trm_sudoku --config small {part} {sizes} {quiet}"
+    assert main(words.split()) == 0
+    assert "; LastSegment" in capsys.readouterr().out
+
+
 def test_the_start_page_runs(capsys):
     names = execute("index.md", max_steps=2, num_train=8, num_val=4, num_test=4, batch_size=4)
     assert "exact accuracy after segments" in capsys.readouterr().out

@@ -389,6 +389,11 @@ class Undecided(CorrectnessHalting):
         return super().should_halt(score, age) if len(age) == 2 else score[:, 0].sigmoid()
 
 
+class Early(CorrectnessHalting):
+    def should_halt(self, score, age):
+        return score[:, 0] > -0.5
+
+
 class Confused(Rough, Undecided):
     pass
 
@@ -472,6 +477,7 @@ HALTING: dict[str, Callable[[], Halting]] = {
     "composes": lambda: ONE,
     "score": Rough,
     "decision": Undecided,
+    "decision ": Early,
     "rows": Relative,
     "loss": Exploding,
     "gradients": Idle,
