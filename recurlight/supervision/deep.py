@@ -80,7 +80,7 @@ class DeepSupervision(Supervision):
     def step(
         self, recursion: Recursion, carry: Carry, fresh: Batch, loss: SequenceLoss, turn: Turn
     ) -> Learnt:
-        """Run the segments; a slot that has halted is computed on, so that no step waits, and left out."""
+        """Run the segments; what a slot computes once it has halted is thrown away, so that no step waits."""
         working, correct = torch.ones_like(carry.halted), torch.zeros_like(carry.halted)
         total = torch.zeros((), device=correct.device)
         for number, weight in enumerate(self.weights or (1.0,) * self.segments):
@@ -92,5 +92,5 @@ class DeepSupervision(Supervision):
             if number:
                 after = slots.choose(working, after, carry)
             carry, correct = after, judged.correct.where(working, correct)
-            fresh, working = carry.batch, ~carry.halted
+            working = ~carry.halted
         return Learnt(slots.detach(carry), total, segment, correct)

@@ -77,9 +77,11 @@ def alone(recursion, carry, fresh, weights, weight=0.5):
 
 
 def test_slots_that_halt_amid_the_step_wait():
-    """Fails if a slot that waits is refilled, ages, or counts in the loss."""
+    """Fails if a slot that waits is refilled, ages, counts in the loss, or is judged by what it does then."""
     recursion = composed()
     carry, fresh = busy(OneSegment(), recursion, ROWS), batch(ROWS, seed=9)
+    said = recursion.segment(carry, fresh)[1].logits.argmax(-1)  # right at first, and not for ever
+    carry, fresh = carry._replace(batch=carry.batch._replace(labels=said)), fresh._replace(labels=said)
     learnt, gradients = step(DeepSupervision(4, WEIGHTS), recursion, carry, fresh)
     rows = [slots.take(torch.tensor([row]), (carry, fresh)) for row in range(ROWS)]
     found = [alone(recursion, *row, WEIGHTS) for row in rows]
@@ -92,6 +94,25 @@ def test_slots_that_halt_amid_the_step_wait():
     assert len(set(learnt.carry.age.tolist())) > 2
     waiting = learnt.carry.halted & (learnt.carry.age < CAP)
     assert waiting.any()
+    assert (waiting & learnt.correct).any()
+    assert not learnt.correct.all()
+
+
+def test_segments_explore_as_single_steps_do():
+    """Fails if all segments of a step draw the same minimum age."""
+    recursion, rows = composed(max_segments=9, exploration=1.0), 32
+    recursion.halting.head.weight.data.zero_()
+    recursion.halting.head.bias.data.fill_(9.0)  # every slot wants to halt at once
+    carry = recursion.start(batch(rows))
+    found = step(DeepSupervision(6), recursion, carry, batch(rows), Turn(4))[0].carry
+    age, working = torch.zeros_like(carry.age), torch.ones_like(carry.halted)
+    for number in range(6):
+        age = age + working.int()
+        wants = recursion.halt(carry._replace(age=age), torch.ones(rows, 1), 4 * 6 + number).halted
+        working = working & ~wants
+    assert torch.equal(found.age, age)
+    assert torch.equal(found.halted, ~working)
+    assert len(set(age.tolist())) > 3
 
 
 def test_gradient_goes_through_the_segments_of_a_step_as_through_one_long_segment():
