@@ -164,6 +164,10 @@ MADE: dict[str, Table] = {
     "AndersonSolver": Table(recurlight.AndersonSolver),
     "FixedPointSolver": Table(OwnSolver),
     "PicardSolver": Table(recurlight.PicardSolver),
+    "DeepSupervision": Table(recurlight.DeepSupervision, {"segments": lambda: 2}),
+    "ExpectedLoss": Table(recurlight.ExpectedLoss),
+    "OneSegment": Table(recurlight.OneSegment),
+    "PonderLoss": Table(recurlight.PonderLoss),
     "EveryUpdate": Table(recurlight.EveryUpdate),
     "ImplicitGradient": Table(recurlight.ImplicitGradient),
     "LastCycles": Table(recurlight.LastCycles),
@@ -178,9 +182,9 @@ RECORD = "a record, checked where it is used: see test_misuse_methods.py"
 BASE = "an abstract class without arguments"
 ERROR = "an error"
 NOT_MADE: dict[str, str] = {
-    **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes"), RECORD),
+    **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes", "Turn"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation"), PLAIN),
-    **dict.fromkeys(("Learnt", "WarmStart"), RETURNED),
+    **dict.fromkeys(("Judged", "Learnt", "WarmStart"), RETURNED),
     **dict.fromkeys(
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),
@@ -188,6 +192,7 @@ NOT_MADE: dict[str, str] = {
         ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
     **dict.fromkeys(("GradientTruncation", "GradientWindow", "Recorded"), BASE),
+    **dict.fromkeys(("HaltingDistribution", "Supervision"), BASE),
     **{
         name: ERROR
         for name in recurlight.__all__
