@@ -70,12 +70,14 @@ if TYPE_CHECKING:
     from recurlight.spec import Recorded
     from recurlight.supervision import (
         DeepSupervision,
+        Denoising,
         ExpectedLoss,
         HaltingDistribution,
         OneSegment,
         PonderLoss,
         Supervision,
         Turn,
+        WinnerTakesAll,
     )
     from recurlight.training import RecursiveModule
     from recurlight.training.warm_start import WarmStart, warm_start
@@ -188,12 +190,14 @@ _HOMES = {
     "spec": ("Recorded",),
     "supervision": (
         "DeepSupervision",
+        "Denoising",
         "ExpectedLoss",
         "HaltingDistribution",
         "OneSegment",
         "PonderLoss",
         "Supervision",
         "Turn",
+        "WinnerTakesAll",
     ),
     "training": ("RecursiveModule",),
     "training.warm_start": (

@@ -5,6 +5,7 @@ The form is types, shapes, dtypes and devices, which cost nothing to ask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -36,6 +37,11 @@ def _like(mask: Tensor, leaf: Tensor) -> Tensor:
     return mask.reshape(-1, *[1] * (leaf.ndim - 1))
 
 
+def _mapped(change: Callable[..., Tensor], *trees: T) -> T:
+    """Apply a function to the tensors of trees; what is None stays."""
+    return tree_map(lambda leaf, *others: None if leaf is None else change(leaf, *others), *trees)  # type: ignore[no-any-return]
+
+
 def choose(mask: Tensor, new: T, old: T) -> T:
     """Take rows from `new` where `mask`, from `old` elsewhere.
 
@@ -51,19 +57,19 @@ def choose(mask: Tensor, new: T, old: T) -> T:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.ndim != 1:
         found = f"{tuple(mask.shape)} {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
         raise IncompatibleComponents(f"choose got the mask {found}: give a bool for each row, (B,)")
-    chosen: T = tree_map(lambda a, b: torch.where(_like(mask, a), a, b.to(a.dtype)), new, old)
+    chosen: T = _mapped(lambda a, b: torch.where(_like(mask, a), a, b.to(a.dtype)), new, old)
     return chosen
 
 
 def detach(tree: T) -> T:
     """Cut every tensor of a tree from the graph."""
-    cut: T = tree_map(lambda leaf: leaf.detach(), tree)
+    cut: T = _mapped(lambda leaf: leaf.detach(), tree)
     return cut
 
 
 def take(rows: Tensor, tree: T) -> T:
     """Gather rows by their index, `(R,)` int64."""
-    taken: T = tree_map(lambda leaf: leaf[rows], tree)
+    taken: T = _mapped(lambda leaf: leaf[rows], tree)
     return taken
 
 
@@ -74,7 +80,7 @@ def repeat(tree: T, times: int) -> T:
         >>> repeat(torch.tensor([1, 2]), 2)
         tensor([1, 1, 2, 2])
     """
-    repeated: T = tree_map(lambda leaf: leaf.repeat_interleave(times, dim=0), tree)
+    repeated: T = _mapped(lambda leaf: leaf.repeat_interleave(times, dim=0), tree)
     return repeated
 
 
@@ -110,7 +116,7 @@ def scatter(rows: Tensor, values: T, into: T) -> T:
         >>> scatter(torch.tensor([2]), torch.tensor([9]), torch.tensor([5, 6, 7]))
         tensor([5, 6, 9])
     """
-    put: T = tree_map(lambda value, leaf: leaf.index_copy(0, rows, value), values, into)
+    put: T = _mapped(lambda value, leaf: leaf.index_copy(0, rows, value), values, into)
     return put
 
 

@@ -114,12 +114,14 @@ class Carry(NamedTuple):
         batch: The sample that each slot is working on.
         age: Segments spent on that sample, `(B,)` int32.
         halted: Whether the slot takes a fresh sample next, `(B,)` bool.
+        guess: What the next segment is told of the answer, `(B, L, V)` float32; None without feedback.
     """
 
     state: State
     batch: Batch
     age: Tensor
     halted: Tensor
+    guess: Tensor | None = None
 
 
 class Judged(NamedTuple):

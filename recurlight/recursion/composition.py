@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from recurlight.codec.feedback import AnswerFeedback
 from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
@@ -48,6 +49,7 @@ class Composition(nn.Module):
         max_segments: int = 16,
         exploration: float = 0.1,
         seed: int = 0,
+        feedback: AnswerFeedback | None = None,
     ) -> None:
         super().__init__()
         check_sizes(sizes)
@@ -57,6 +59,7 @@ class Composition(nn.Module):
         self.refiner = refiner
         self.decoder = decoder or TokenDecoder()
         self.halting = halting
+        self.feedback = feedback
         bind(self, sizes, seed)
         check_precision(self)
         with generators_kept(), buffers_kept(self), torch.autocast("cpu", enabled=False):

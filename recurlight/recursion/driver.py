@@ -79,8 +79,9 @@ class Recursion(Composition):
             check_batch(batch, self.sizes)
         with generators_kept(batch.inputs.device):
             state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
+            guess = None if self.feedback is None else self.feedback.first(batch)
         age = torch.zeros_like(batch.task, dtype=torch.int32)
-        return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool))
+        return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool), guess)
 
     @checked
     def segment(
@@ -102,18 +103,42 @@ class Recursion(Composition):
         Raises:
             IncompatibleComponents: `cycles` is below 1, or carry and batch do not fit the model.
         """
+        cycles = at_least_one("cycles", cycles, self.cycles)
+        carry, injection = self._refilled(carry, fresh)
+        before = carry.state.answer.detach()
+        state = self.truncation.run(self.refiner, carry.state, injection, cycles)
+        segment = Segment(before, state.answer, self.decoder(state.answer))
+        carry = carry._replace(state=state if through else slots.detach(state), age=carry.age + 1)
+        return carry, segment, self.halting.score(segment)
+
+    @checked
+    def refill(self, carry: Carry, fresh: Batch) -> Carry:
+        """Give halted slots a fresh sample and their first state, as `segment` does before it begins.
+
+        For what comes between the two, such as noise on the first state.
+
+        Args:
+            carry: What the slots kept; halted slots take a sample from `fresh`.
+            fresh: One sample for each slot, `(B, ...)`.
+
+        Returns:
+            The carry with no slot halted, age 0 where a sample is fresh.
+        """
+        return self._refilled(carry, fresh)[0]
+
+    def _refilled(self, carry: Carry, fresh: Batch) -> tuple[Carry, Tensor]:
+        """Refill the slots, and encode what they hold, `(B, N, D)`."""
         require_batch(fresh, self.sizes, self)
         require_carry(carry, fresh)
-        cycles = at_least_one("cycles", cycles, self.cycles)
         batch = slots.choose(carry.halted, fresh, carry.batch)
-        injection = self.encoder(batch.inputs, batch.task)  # (B, N, D)
+        injection = self.encoder(batch.inputs, batch.task)
         state = slots.choose(carry.halted, self.refiner.initial_state(injection), carry.state)
-        before = state.answer.detach()
-        state = self.truncation.run(self.refiner, state, injection, cycles)
-        segment = Segment(before, state.answer, self.decoder(state.answer))
-        age = carry.age.masked_fill(carry.halted, 0) + 1
-        carry = Carry(state if through else slots.detach(state), batch, age, torch.zeros_like(carry.halted))
-        return carry, segment, self.halting.score(segment)
+        age, none = carry.age.masked_fill(carry.halted, 0), torch.zeros_like(carry.halted)
+        guess = carry.guess
+        if self.feedback is not None:
+            guess = slots.choose(carry.halted, self.feedback.first(batch), guess)
+            injection = injection + self.feedback(guess)
+        return Carry(state, batch, age, none, guess), injection
 
     def learn(
         self,
@@ -241,8 +266,11 @@ class Recursion(Composition):
         rows = torch.arange(len(carry.age), device=carry.age.device)
         live = len(rows)  # the rows after these are padding
         whole: Prediction | None = None
-        for _ in range(at_least_one("max_segments", max_segments, self.max_segments)):
+        last = at_least_one("max_segments", max_segments, self.max_segments)
+        for _ in range(last):
             carry, segment, score = self.segment(carry, carry.batch, cycles)
+            if self.feedback is not None:
+                carry = carry._replace(guess=self.feedback.towards(segment.logits, carry, last))
             halted = self.halting.should_halt(score, carry.age)
             part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
             whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)

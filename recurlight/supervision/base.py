@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from recurlight import slots
+from recurlight.codec.feedback import AnswerFeedback
 from recurlight.errors import IncompatibleComponents
 from recurlight.losses import SequenceLoss
 from recurlight.recursion.driver import Recursion
@@ -53,6 +54,10 @@ class Supervision(Recorded, ABC):
         Raises:
             IncompatibleComponents: With what is wrong and the setting to change.
         """
+
+    def feedback(self) -> AnswerFeedback | None:
+        """Return what tells segments a guess at the answer, in training and in evaluation; None for nothing."""
+        return None
 
     def rows_per_slot(self) -> int:
         """Return how many rows of the carry a slot has, next to one another; one unless overridden."""

@@ -84,7 +84,12 @@ def pack(tree: Any, convert: Callable[[Tensor], Tensor] = torch.clone) -> Any:
     """
     if isinstance(tree, Tensor):
         return convert(tree)
-    return {name: pack(leaf, convert) for name, leaf in tree._asdict().items()}
+    return {name: pack(leaf, convert) for name, leaf in _fields(tree).items()}
+
+
+def _fields(tree: Any) -> dict[str, Any]:
+    """Return the fields of a named tuple that hold something."""
+    return {name: leaf for name, leaf in tree._asdict().items() if leaf is not None}
 
 
 def _global(rows: Tensor) -> Tensor:
@@ -112,14 +117,15 @@ def unpack(packed: Any, like: T, rank: int = 0, ranks: int = 1, name: str = "car
                 f"{name} is {found} in the checkpoint and {wanted} in this run: {_ADVICE}"
             )
         return packed[rank * len(like) :][: len(like)].to(like.device)  # type: ignore[return-value]
-    fields: dict[str, Any] = like._asdict()  # type: ignore[attr-defined]
+    fields = _fields(like)
     if not isinstance(packed, dict) or packed.keys() != fields.keys():
         found = ", ".join(packed) if isinstance(packed, dict) else "a tensor"
         raise CheckpointMismatch(
             f"{name} holds {found} in the checkpoint and {', '.join(fields)} in this run: {_ADVICE}"
         )
-    parts = (unpack(packed[key], leaf, rank, ranks, f"{name}.{key}") for key, leaf in fields.items())
-    return type(like)(*parts)
+    return type(like)(
+        **{key: unpack(packed[key], leaf, rank, ranks, f"{name}.{key}") for key, leaf in fields.items()}
+    )
 
 
 def magnitudes(state: State) -> Iterator[tuple[str, Tensor]]:

@@ -129,13 +129,15 @@ class RecursiveModule(Evaluating):
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
         seed = seed_of(self, seed)
         sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
+        self.supervision = supervision or OneSegment()
+        limits = cycles, max_segments, exploration, seed
+        feedback = self.supervision.feedback()
         self.recursion = Recursion(
-            sizes, refiner, truncation, halting, encoder, decoder, cycles, max_segments, exploration, seed
+            sizes, refiner, truncation, halting, encoder, decoder, *limits, feedback=feedback
         )
         self.loss = loss or StablemaxCrossEntropy()
         with generators_kept():
             check_loss(self.loss, sizes)
-        self.supervision = supervision or OneSegment()
         self.recursion.require(partial(self.supervision.check, loss=self.loss))
         within("RecursiveModule", "halting_weight", halting_weight, 0)
         self.halting_weight = halting_weight

@@ -13,7 +13,16 @@ from recurlight.halting import CorrectnessHalting, Halting
 from recurlight.losses import SoftmaxCrossEntropy
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
-from recurlight.supervision import DeepSupervision, ExpectedLoss, OneSegment, PonderLoss, Supervision, Turn
+from recurlight.supervision import (
+    DeepSupervision,
+    Denoising,
+    ExpectedLoss,
+    OneSegment,
+    PonderLoss,
+    Supervision,
+    Turn,
+    WinnerTakesAll,
+)
 from recurlight.truncation import EveryUpdate, GradientTruncation, LastCycles
 from recurlight.types import Batch, Carry, Learnt
 
@@ -23,6 +32,8 @@ LOSS = SoftmaxCrossEntropy()
 CASES: dict[str, tuple[Supervision, GradientTruncation]] = {
     "one": (OneSegment(), LastCycles(1)),
     "deep": (DeepSupervision(3, weights=[0.5, 1.0, 2.0]), LastCycles(1)),
+    "winner": (WinnerTakesAll(2), LastCycles(1)),
+    "denoising": (Denoising(), LastCycles(1)),
     "deep through": (DeepSupervision(2, through=True), EveryUpdate()),
     "expected": (ExpectedLoss(entropy=0.1), EveryUpdate()),
     "expected apart": (ExpectedLoss(through=False), LastCycles(1)),

@@ -32,7 +32,7 @@ def test_every_exported_supervision_is_tested():
 
 def test_the_carry_keeps_its_form_and_no_gradient(case):
     rule, truncation = case
-    recursion = composed(truncation)
+    recursion = composed(truncation, feedback=rule.feedback())
     before = busy(rule, recursion)
     after = step(rule, recursion, before, batch(ROWS, seed=9))[0].carry
     leaves = [(*carry.state, *carry.batch, carry.age, carry.halted) for carry in (before, after)]
@@ -42,12 +42,12 @@ def test_the_carry_keeps_its_form_and_no_gradient(case):
 
 def test_only_halted_slots_take_a_fresh_sample_and_no_slot_outlives_the_cap(case):
     rule, truncation = case
-    recursion = composed(truncation)
+    recursion = composed(truncation, feedback=rule.feedback())
     carry = rule.start(recursion, batch(ROWS))
     for number in range(6):
         fresh = batch(ROWS, seed=number)
         after = step(rule, recursion, carry, fresh, Turn(number))[0].carry
-        expected = slots.choose(carry.halted, fresh, carry.batch)
+        expected = slots.choose(carry.halted, slots.repeat(fresh, rule.rows_per_slot()), carry.batch)
         assert all(torch.equal(a, b) for a, b in zip(after.batch, expected, strict=True))
         old = carry.age.masked_fill(carry.halted, 0)
         assert ((after.age > old) & (after.age <= CAP)).all()
@@ -58,7 +58,7 @@ def test_only_halted_slots_take_a_fresh_sample_and_no_slot_outlives_the_cap(case
 def test_two_ranks_equal_one_process(case):
     """Fails if the loss is a mean over the slots of a rank that still work, or if ranks explore alike."""
     rule, truncation = case
-    recursion = composed(truncation, exploration=0.5)
+    recursion = composed(truncation, feedback=rule.feedback(), exploration=0.5)
     carry, fresh = busy(rule, recursion), batch(ROWS, seed=9)
     whole, gradients = step(rule, recursion, carry, fresh, Turn(5))
     parts = []
@@ -77,7 +77,7 @@ def test_two_ranks_equal_one_process(case):
 
 def test_every_weight_gets_a_gradient_in_every_step(case):
     rule, truncation = case
-    recursion = composed(truncation)
+    recursion = composed(truncation, feedback=rule.feedback())
     carry = rule.start(recursion, batch(ROWS))
     for number in range(4):
         learnt, gradients = step(rule, recursion, carry, batch(ROWS, seed=number), Turn(number))
@@ -139,6 +139,8 @@ def test_a_checkpoint_and_the_fingerprint_record_it(case, tmp_path):
 
 
 YAML = {
+    "winner": "WinnerTakesAll --model.supervision.width 2",
+    "denoising": "Denoising",
     "one": "OneSegment",
     "deep": "DeepSupervision --model.supervision.segments 3 --model.supervision.weights [0.5,1,2]",
     "deep through": "DeepSupervision --model.supervision.segments 2 --model.supervision.through true",

@@ -1,0 +1,76 @@
+"""Segments that are told a noised answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recurlight.codec.feedback import AnswerFeedback
+from recurlight.errors import IncompatibleComponents
+from recurlight.losses import SequenceLoss
+from recurlight.recursion.driver import Recursion
+from recurlight.spec.given import within
+from recurlight.supervision.base import Supervision, Turn
+from recurlight.types import Batch, Carry, Learnt
+
+__all__ = ["Denoising"]
+
+
+@dataclass(frozen=True)
+class Denoising(Supervision):
+    """Tell each segment a noised answer in training, and in evaluation a guess that its own answers draw.
+
+    `loss` as for `OneSegment`; segment `n` of `S` sees `guess[n] = (1 - t) noise + t answer`, `t = (n - 1) / S`
+
+    The guess starts at noise and is answered at the end, on the straight line between; see `AnswerFeedback`.
+    In evaluation, where the answer is not known, each segment moves the guess to what it has read out itself,
+    one step of Euler's rule along the flow that training has shown it.
+
+    In training later segments are shown most of the answer, so the running `exact` of training says little; and a
+    halting score is learnt there from segments that were told the answer in part. Evaluate with all segments, as
+    is the default, or judge adaptive evaluation by its table.
+
+    Args:
+        noise: Standard deviation of the noise, above 0; an answer is 0 and 1.
+
+    Raises:
+        IncompatibleComponents: The number is out of range.
+
+    Example:
+        >>> Denoising(noise=0.5).feedback()
+        AnswerFeedback()
+
+    Reference:
+        Denoising recursion (arXiv:2604.18839) trains on corrupted answers; rectified flow (arXiv:2209.03003).
+    """
+
+    noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        super().__post_init__()
+        within("Denoising", "noise", self.noise, above=0)
+
+    def feedback(self) -> AnswerFeedback:
+        """Return the part that tells the guess."""
+        return AnswerFeedback(self.noise)
+
+    def check(self, recursion: Recursion, loss: SequenceLoss) -> None:
+        """Refuse look-ahead, which would need the answer, and a composition without feedback."""
+        if recursion.halting.needs_lookahead:
+            raise IncompatibleComponents(
+                f"{type(recursion.halting).__name__} looks one segment ahead, which Denoising cannot: set "
+                "model.halting to CorrectnessHalting or FixedHalting"
+            )
+        if recursion.feedback is None:
+            raise IncompatibleComponents(
+                "Denoising needs a composition with feedback: pass feedback=supervision.feedback() to Recursion"
+            )
+
+    def step(
+        self, recursion: Recursion, carry: Carry, fresh: Batch, loss: SequenceLoss, turn: Turn
+    ) -> Learnt:
+        """Run one segment, and move the guess on towards the answer."""
+        learnt = recursion.learn(carry, fresh, loss, **turn._asdict())
+        assert recursion.feedback is not None  # see check
+        guess = recursion.feedback.to_labels(learnt.carry, recursion.max_segments)
+        return learnt._replace(carry=learnt.carry._replace(guess=guess))
