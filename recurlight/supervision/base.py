@@ -56,7 +56,7 @@ class Supervision(Recorded, ABC):
         """
 
     def feedback(self) -> AnswerFeedback | None:
-        """Return what tells segments a guess at the answer, in training and in evaluation; None for nothing."""
+        """Return what tells segments a guess at the answer; None for nothing."""
         return None
 
     def rows_per_slot(self) -> int:

@@ -19,15 +19,15 @@ __all__ = ["Denoising"]
 class Denoising(Supervision):
     """Tell each segment a noised answer in training, and in evaluation a guess that its own answers draw.
 
-    `loss` as for `OneSegment`; segment `n` of `S` sees `guess[n] = (1 - t) noise + t answer`, `t = (n - 1) / S`
+    `loss` as for `OneSegment`; segment `n` of `S` is told `(1 - t) noise + t answer` with `t = (n - 1) / S`
 
-    The guess starts at noise and is answered at the end, on the straight line between; see `AnswerFeedback`.
-    In evaluation, where the answer is not known, each segment moves the guess to what it has read out itself,
+    The guess starts at noise and ends at the answer, on the straight line between; see `AnswerFeedback`. In
+    evaluation, where the answer is not known, each segment moves the guess to what it has read out itself,
     one step of Euler's rule along the flow that training has shown it.
 
-    In training later segments are shown most of the answer, so the running `exact` of training says little; and a
-    halting score is learnt there from segments that were told the answer in part. Evaluate with all segments, as
-    is the default, or judge adaptive evaluation by its table.
+    In training later segments are told most of the answer, so that the running `exact` says little; and a
+    halting score is learnt there from segments that were told it in part. Evaluate with all segments, as is
+    the default, or judge adaptive evaluation by its table.
 
     Args:
         noise: Standard deviation of the noise, above 0; an answer is 0 and 1.
@@ -63,7 +63,7 @@ class Denoising(Supervision):
             )
         if recursion.feedback is None:
             raise IncompatibleComponents(
-                "Denoising needs a composition with feedback: pass feedback=supervision.feedback() to Recursion"
+                "Denoising needs a composition with feedback: give Recursion feedback=supervision.feedback()"
             )
 
     def step(

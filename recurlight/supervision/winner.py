@@ -23,10 +23,10 @@ class WinnerTakesAll(Supervision):
 
     `loss = mean over slots of (loss[w] + halting_weight * halting loss[w])`, `w = argmin_k loss[k]`
 
-    Each slot has `width` chains. They begin apart: every level of the state but the answer, or the answer where
-    it is the only one, gets Gaussian noise of standard deviation `spread`, all but the first chain. After each
-    segment the winner's answer becomes that of all chains, and each keeps its other levels. So chains may
-    differ in how they think and agree on what is known so far, and no chain has to be right about every sample.
+    Each slot has `width` chains. All but the first begin with Gaussian noise of standard deviation `spread`, in
+    every level of the state but the answer, or in the answer where it is the only one. After each segment the
+    winner's answer becomes that of all chains, and each keeps its other levels. So chains may differ in how
+    they think, agree on what is known so far, and need not each be right about every sample.
 
     A step costs `width` times as much as one of `OneSegment`, in time and in memory, and learns from as many
     samples. Evaluation runs one chain, without noise, as for any model.
