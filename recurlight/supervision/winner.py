@@ -23,7 +23,7 @@ class WinnerTakesAll(Supervision):
 
     `loss = mean over slots of (loss[w] + halting_weight * halting loss[w])`, `w = argmin_k loss[k]`
 
-    Each slot has `width` chains. All but the first begin with Gaussian noise of standard deviation `spread`, in
+    Each slot has `width` chains. All but the first begin with Gaussian noise of deviation `spread`, in
     every level of the state but the answer, or in the answer where it is the only one. After each segment the
     winner's answer becomes that of all chains, and each keeps its other levels. So chains may differ in how
     they think, agree on what is known so far, and need not each be right about every sample.
