@@ -18,6 +18,7 @@ from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import (
     TINY,
+    Make,
     answer,
     copied,
     questions,
@@ -80,10 +81,6 @@ def check_halting(
 
     checks = {name: partial(check, make) for name, check in _CHECKS.items()}
     return run("the halting policy", {"composes": partial(_composes, build, make), **checks}, exclude, raises)
-
-
-Make = Callable[..., Recursion]
-"""Makes a composition around a new policy; its weights depend on the keyword `seed`."""
 
 
 def _opinionated(recursion: Recursion, seed: int) -> Recursion:

@@ -17,6 +17,7 @@ from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import (
     TINY,
+    Make,
     answer,
     close,
     copied,
@@ -31,10 +32,7 @@ from recurlight.testing.task import (
 from recurlight.truncation import EveryUpdate, GradientTruncation
 from recurlight.types import Sizes
 
-__all__ = ["check_refiner"]
-
-Make = Callable[..., Recursion]
-"""Makes a composition around a new refiner; its weights depend on the keyword `seed`."""
+__all__ = ["CHECKS", "check_refiner"]
 
 
 def check_refiner(
@@ -84,7 +82,7 @@ def check_refiner(
         halting = CorrectnessHalting()
         return Recursion(sizes, refiner, policy, halting, cycles=3, max_segments=3, seed=seed)
 
-    checks = {name: partial(check, make) for name, check in _CHECKS.items()}
+    checks = {name: partial(check, make) for name, check in CHECKS.items()}
     return run("the refiner", {"composes": partial(_composes, build, make), **checks}, exclude, raises)
 
 
@@ -235,7 +233,7 @@ def _compile(make: Make) -> None:
         torch._dynamo.reset()
 
 
-_CHECKS = {
+CHECKS = {  # of any composition, so that the checks of cells and codecs share them
     "rows": _rows,
     "stationary": _stationary,
     "randomness": _randomness,

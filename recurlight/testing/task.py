@@ -20,10 +20,11 @@ from recurlight.recursion.driver import Recursion
 from recurlight.seeding import generators_kept, seed_batch
 from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.testing.report import expect
-from recurlight.types import Batch, Carry, Segment, Sizes
+from recurlight.types import Batch, Carry, Segment, Sized, Sizes
 
 __all__ = [
     "TINY",
+    "Make",
     "answer",
     "close",
     "copied",
@@ -31,6 +32,7 @@ __all__ = [
     "gradients",
     "questions",
     "reloaded",
+    "require_drawn_by_seed",
     "require_no_memory",
     "require_repeatable",
     "resumed",
@@ -42,6 +44,9 @@ T = TypeVar("T")
 
 TINY = Sizes(vocab=6, tokens=16, width=32)
 ONE = OneSegment()
+
+Make = Callable[..., Recursion]
+"""Makes a composition around a new part; its weights depend on the keyword `seed`."""
 
 
 def questions(sizes: Sizes, rows: int = 4, seed: int = 0) -> Batch:
@@ -182,6 +187,36 @@ def require_repeatable(recursion: Recursion, batch: Batch) -> None:
         same and torch.equal(*answers),
         "the same step under the same seed gives something else: keep no count, and draw from the global "
         "generators (torch.rand_like, dropout), which recurlight seeds before every batch, not from your own",
+    )
+
+
+def require_drawn_by_seed(make: Make, part: Callable[[Recursion], nn.Module]) -> None:
+    """Require that `Sized` modules draw their weights from the generator that they get, and nowhere else.
+
+    Args:
+        make: Makes the composition.
+        part: Picks what is looked at.
+
+    Raises:
+        ContractError: They do not.
+    """
+
+    def weights(seed: int, draw: int) -> dict[str, Tensor]:
+        seed_batch(0, draw)  # another module than one that is `Sized` may draw as it likes
+        made = part(make(seed=seed))
+        sized = [name for name, module in made.named_modules() if isinstance(module, Sized)]
+        return {
+            name: weight
+            for name, weight in made.named_parameters()
+            if any(not place or name.startswith(f"{place}.") for place in sized)
+        }
+
+    first, second = weights(0, 0), weights(0, 1)
+    strays = [name for name, weight in first.items() if not torch.equal(weight, second[name])]
+    expect(
+        not strays,
+        f"{', '.join(strays)} is drawn from elsewhere than the generator that build gets: pass it on, as "
+        "torch.randn(..., generator=generator)",
     )
 
 

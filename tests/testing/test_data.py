@@ -1,0 +1,135 @@
+"""The checks of data: our own families pass, and each broken one fails the check named after its fault."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recurlight import (
+    AdditionData,
+    MazeData,
+    ParityData,
+    PermutationData,
+    QueensData,
+    ReversalData,
+    SortingData,
+    SudokuData,
+)
+from recurlight.data import PuzzleData, Puzzles, Splits, hold_out
+from recurlight.testing import check_data
+
+FEW = {"num_train": 24, "num_val": 6, "num_test": 6, "batch_size": 8}
+SEQUENCES = [AdditionData, ParityData, PermutationData, ReversalData, SortingData]
+OURS = {kind.__name__: (lambda kind=kind: kind(**FEW)) for kind in SEQUENCES} | {
+    "SudokuData": lambda: SudokuData(size=4, **FEW),
+    "MazeData": lambda: MazeData(size=7, **FEW),
+    "QueensData": lambda: QueensData(length=6, num_train=60, num_val=6, num_test=6, batch_size=8),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_data_pass(name):
+    """Fails if a check is stricter than the contract."""
+    assert set(check_data(OURS[name]).values()) == {None}
+
+
+class Echo(PuzzleData):
+    """Right data, from which each broken class differs in one thing."""
+
+    def __init__(self, size=3, **settings):
+        super().__init__(vocab_size=5, grid_shape=(size, size), batch_size=8, **settings)
+
+    def grids(self):
+        return np.random.default_rng(self.seed).integers(1, 5, (40, self.seq_len))
+
+    def load(self):
+        grids = self.grids()
+        return hold_out(Puzzles(grids, grids, np.zeros(40)), num_val=4, num_test=4, seed=0)
+
+
+class Eager(Echo):
+    def __init__(self):
+        super().__init__()
+        _ = self.splits
+
+
+class Unseeded(Echo):
+    def grids(self):
+        return np.random.default_rng().integers(1, 5, (40, self.seq_len))
+
+
+class Leaking(Echo):
+    def load(self):
+        whole = super().load()
+        return Splits(whole.train, whole.train.rows(slice(4)), whole.test)
+
+
+def shuffle(puzzles, keys):
+    order = np.random.default_rng(int(keys[0])).permutation(puzzles.inputs.shape[1])
+    return puzzles._replace(inputs=puzzles.inputs[:, order], labels=puzzles.labels[:, order])
+
+
+class Together(Echo):
+    def augmentation(self):
+        return shuffle
+
+
+def beyond(puzzles, keys):
+    return puzzles._replace(inputs=puzzles.inputs + 4)
+
+
+class Beyond(Echo):
+    def augmentation(self):
+        return beyond
+
+
+class Unpicklable(Echo):
+    def augmentation(self):
+        return lambda puzzles, keys: puzzles
+
+
+def drawn(puzzles, keys):
+    torch.rand(1)
+    return puzzles
+
+
+class Drawing(Echo):
+    def augmentation(self):
+        return drawn
+
+
+class Undivided(Echo):
+    def _share(self):
+        return super()._share()._replace(rank=0)
+
+
+class Flat(Echo):
+    def picture(self, tokens):
+        return super().picture(tokens).reshape(-1, 3)
+
+
+BROKEN = {
+    "composes": Eager,
+    "seed": Unseeded,
+    "apart": Leaking,
+    "augmentation": Together,
+    "augmentation ": Beyond,
+    "ranks": Undivided,
+    "workers": Unpicklable,
+    "randomness": Drawing,
+    "looks": Flat,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_data_are_found(name):
+    """Fails if the check of that name is left out or looks at nothing."""
+    found = check_data(BROKEN[name], raises=False)[name.strip()]
+    assert found
+    assert "\n" not in found
+
+
+def test_right_data_pass():
+    """Fails if data of a few lines cannot pass."""
+    assert set(check_data(Echo).values()) == {None}
