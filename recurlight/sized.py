@@ -23,6 +23,7 @@ class Sizes(NamedTuple):
         width: Width `D`.
         prefix: Task-prefix positions `P`.
         tasks: Number of tasks in the data.
+        grid: Rows and columns that the tokens are, row by row; None where nothing tells.
 
     Example:
         >>> Sizes(vocab=11, tokens=81, width=512, prefix=16).positions
@@ -34,6 +35,7 @@ class Sizes(NamedTuple):
     width: int
     prefix: int = 0
     tasks: int = 1
+    grid: tuple[int, int] | None = None
 
     @property
     def positions(self) -> int:

@@ -175,6 +175,11 @@ CALLS = {
     "sizes type": (lambda: compose(sizes=Sizes("6", 16, 16)), "vocab_size is '6'"),
     "sizes tuple": (lambda: compose(sizes=(6, 16, 16)), "sizes=(6, 16, 16)"),
     "sizes prefix": (lambda: compose(sizes=Sizes(6, 16, 16, prefix=-1)), "prefix is -1"),
+    "sizes grid": (
+        lambda: compose(sizes=Sizes(6, 16, 16, grid=(3, 5))),
+        "grid_shape is (3, 5) for 16 tokens: set model.grid_shape to rows and columns",
+    ),
+    "sizes grid type": (lambda: compose(sizes=Sizes(6, 16, 16, grid=(4, "4"))), "grid_shape is (4, '4')"),
     "sizes tasks": (lambda: compose(sizes=Sizes(6, 16, 16, tasks=0)), "num_tasks is 0"),
     "tokens dtype": (lambda: bound(TokenEncoder())(FOUR.inputs.float(), FOUR.task), "tokens is (4, 16)"),
     "tokens shape": (lambda: bound(TokenEncoder())(FOUR.inputs[:, :9], FOUR.task), "tokens is (4, 9)"),

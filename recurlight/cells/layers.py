@@ -19,6 +19,7 @@ __all__ = [
     "SwiGLU",
     "check_cell",
     "coordinates",
+    "grid_of",
     "inner_multiple",
     "rms_norm",
     "rotary_tables",
@@ -101,28 +102,57 @@ def check_cell(
     within(owner, "multiple", 1 if multiple is None else multiple, 1)
 
 
-def coordinates(sizes: Sizes, axes: int) -> Tensor:
-    """Return where each position stands, `(N, axes)` int64: in the sequence, or in a square grid.
+def grid_of(sizes: Sizes, owner: str, setting: str) -> tuple[int, int]:
+    """Return the rows and columns that the tokens are; those of a square where nothing tells.
 
-    With two axes, token `t` of a grid of `side` columns stands at `(t // side, t % side)`, and the prefix
-    before it at `(-P, -P)` to `(-1, -1)`, which is the same in grids of all sizes.
+    Args:
+        sizes: Sizes of the composition.
+        owner: Class that needs a grid, for messages.
+        setting: Its argument that asks for one.
 
     Raises:
-        IncompatibleComponents: The tokens are no square grid.
+        IncompatibleComponents: They are one row, or nothing tells and they are no square.
 
     Example:
-        >>> coordinates(Sizes(vocab=6, tokens=4, width=8, prefix=1), axes=2).tolist()
-        [[-1, -1], [0, 0], [0, 1], [1, 0], [1, 1]]
+        >>> grid_of(Sizes(vocab=6, tokens=54, width=8, grid=(6, 9)), "MyCell", "axes")
+        (6, 9)
+    """
+    side = math.isqrt(sizes.tokens)
+    rows, columns = (side, side) if sizes.grid is None else sizes.grid
+    if rows * columns != sizes.tokens:
+        found = f"{sizes.tokens} tokens are no square grid, which {setting}=2 needs"
+    elif min(rows, columns) == 1 < sizes.tokens:
+        found = f"{rows} x {columns} tokens are no grid, which {setting}=2 needs"
+    else:
+        return rows, columns
+    raise IncompatibleComponents(
+        f"{owner}: {found}: set {setting} to 1, or give data whose grid_shape has rows and columns"
+    )
+
+
+def coordinates(sizes: Sizes, axes: int, owner: str = "the cell") -> Tensor:
+    """Return where each position stands, `(N, axes)` int64: in the sequence, or in a grid.
+
+    With two axes, token `t` of a grid of `C` columns stands at `(t // C, t % C)`, and the prefix before it at
+    `(-P, -P)` to `(-1, -1)`, which is the same in grids of all sizes.
+
+    Args:
+        sizes: Sizes of the composition.
+        axes: 1 or 2.
+        owner: Class that asks, for messages.
+
+    Raises:
+        IncompatibleComponents: The tokens are no grid, see `grid_of`.
+
+    Example:
+        >>> coordinates(Sizes(vocab=6, tokens=6, width=8, prefix=1, grid=(2, 3)), axes=2).tolist()
+        [[-1, -1], [0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
     """
     if axes == 1:
         return torch.arange(sizes.positions)[:, None]
-    side = math.isqrt(sizes.tokens)
-    if side * side != sizes.tokens:
-        raise IncompatibleComponents(
-            f"{sizes.tokens} tokens are no square grid, which rotary_axes=2 needs: set rotary_axes to 1"
-        )
+    columns = grid_of(sizes, owner, "rotary_axes")[1]
     place = torch.arange(sizes.tokens)
-    grid = torch.stack([place // side, place % side], dim=1)  # (L, 2)
+    grid = torch.stack([place // columns, place % columns], dim=1)  # (L, 2)
     before = torch.arange(-sizes.prefix, 0)[:, None].expand(-1, 2)
     return torch.cat([before, grid])
 

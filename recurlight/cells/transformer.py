@@ -34,20 +34,20 @@ class TransformerCell(Sized):
 
     The cell of HRM (4 blocks for each level) and of TRM on mazes and ARC (2 blocks). On short fixed grids
     such as Sudoku, `MixerCell` is faster and more accurate. With `rotary_axes=2` positions are rows and
-    columns of a square grid, and a model whose encoder has no learned positions can move to other sizes.
+    columns of the data's grid, and a model whose encoder has no learned positions can move to other sizes.
 
     Args:
         layers: Number of blocks.
         heads: Attention heads; published models have 8 of width 64.
         expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
         rotary_base: Base of the rotary position embedding over all `N` positions, or None for none.
-        rotary_axes: 1 for the place in the sequence, as published; 2 for row and column of a square grid,
-            each turning half of a head's channels.
+        rotary_axes: 1 for the place in the sequence, as published; 2 for row and column of the grid, each
+            turning half of a head's channels, with the prefix on the diagonal before the first cell.
         multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
             models of width below 256.
 
     Raises:
-        IncompatibleComponents: A size leaves nothing to learn with.
+        IncompatibleComponents: A size leaves nothing to learn with; on `bind`, the tokens are no grid.
 
     Example:
         >>> cell = TransformerCell(layers=1, heads=2)
@@ -79,7 +79,7 @@ class TransformerCell(Sized):
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the blocks, in the order in which they are applied."""
         multiple = inner_multiple(self.multiple, sizes.width)
-        places = coordinates(sizes, self.rotary_axes)
+        places = coordinates(sizes, self.rotary_axes, type(self).__name__)
         for _ in range(self.layers):
             attention = Attention(sizes.width, self.heads, places, self.rotary_base, generator)
             self.blocks.append(

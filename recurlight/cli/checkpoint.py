@@ -15,7 +15,7 @@ from recurlight.errors import CheckpointError, RecurlightError, suggestion
 __all__ = ["KEYWORDS", "LINKS", "LOGS", "NOTHING", "find_last", "read_checkpoint", "read_weights"]
 __all__ += ["run_config"]
 
-LINKS = ("vocab_size", "seq_len", "num_tasks")
+LINKS = ("vocab_size", "seq_len", "num_tasks", "grid_shape")
 """Settings of the model that follow from the data."""
 
 FOR_TRAINING = ("optimizer", "scheduler")

@@ -43,12 +43,13 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
     the test puzzles in the same way; their answers need not be known.
 
     Items are `recurlight.types.Batch`. An *epoch* is only the period of validation and of logging. The
-    command line reads `vocab_size`, `seq_len` and `num_tasks` before `load`: they must be known when the
-    object is made. Puzzles that already lie in a file need no class: `TableData` reads them.
+    command line reads `vocab_size`, `seq_len`, `num_tasks` and `grid_shape` before `load`: they must be known
+    when the object is made. Puzzles that already lie in a file need no class: `TableData` reads them.
 
     Args:
         vocab_size: Vocabulary `V`, the pad token 0 included.
-        grid_shape: Rows and columns of the grid; `L` is their product.
+        grid_shape: Rows and columns of the grid, which cells with two axes take for positions; `L` is their
+            product, and a plain sequence has one row.
         num_tasks: Number of tasks, 1 when the data has one.
         batch_size: Samples of a global training batch, divided over the ranks.
         eval_batch_size: Puzzles of a global evaluation batch; None for `batch_size`.

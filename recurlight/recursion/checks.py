@@ -76,11 +76,26 @@ def check_sizes(sizes: Sizes) -> None:
     """
     settings = {"vocab": "vocab_size", "tokens": "seq_len", "prefix": "prefix", "tasks": "num_tasks"}
     for name, size in sizes._asdict().items():
+        if name == "grid":
+            continue
         least, setting = int(name != "prefix"), settings.get(name, name)
         whole = isinstance(size, Integral) and not isinstance(size, bool)
         if not whole or size < least:
             wanted = f"{'' if whole else 'a whole number, '}{least} or more"
             raise IncompatibleComponents(f"{setting} is {size!r}: set model.{setting} to {wanted}")
+    _check_grid(sizes.grid, sizes.tokens)
+
+
+def _check_grid(grid: Any, tokens: int) -> None:
+    """Insist on rows and columns that hold the tokens, where they are given."""
+    if grid is None:
+        return
+    sides = grid if isinstance(grid, tuple) and all(isinstance(side, Integral) for side in grid) else ()
+    if len(sides) != 2 or min(sides) < 1 or sides[0] * sides[1] != tokens:
+        raise IncompatibleComponents(
+            f"grid_shape is {grid!r} for {tokens} tokens: set model.grid_shape to rows and columns whose "
+            "product is seq_len, or to null"
+        )
 
 
 def check_limits(cycles: int, max_segments: int, exploration: float, lookahead: bool) -> None:

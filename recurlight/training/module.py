@@ -62,6 +62,8 @@ class RecursiveModule(Evaluating):
         truncation: Which updates carry gradient.
         halting: When to stop.
         num_tasks: Tasks in the data; from the data on the command line.
+        grid_shape: Rows and columns that a sample's tokens are; from the data on the command line. Null for
+            none known: cells that need a grid then take a square number of tokens for a square.
         encoder: Question to injection; null for `TokenEncoder`.
         decoder: Answer to logits; null for `TokenDecoder`.
         loss: Loss of a sample; null for `StablemaxCrossEntropy`.
@@ -107,6 +109,7 @@ class RecursiveModule(Evaluating):
         truncation: GradientTruncation,
         halting: Halting,
         num_tasks: int = 1,
+        grid_shape: tuple[int, int] | None = None,
         encoder: Encoder | None = None,
         decoder: Decoder | None = None,
         loss: SequenceLoss | None = None,
@@ -128,7 +131,7 @@ class RecursiveModule(Evaluating):
         super().__init__()
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
         seed = seed_of(self, seed)
-        sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks)
+        sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks, grid_shape)
         self.supervision = supervision or OneSegment()
         limits = cycles, max_segments, exploration, seed
         feedback = self.supervision.feedback()
@@ -153,7 +156,7 @@ class RecursiveModule(Evaluating):
         """Make a model of the sizes of some data, as the command line does.
 
         Args:
-            data: Tells vocabulary, length and number of tasks.
+            data: Tells vocabulary, length, number of tasks and shape of the grid.
             **settings: The other arguments of the constructor.
 
         Example:
@@ -164,7 +167,8 @@ class RecursiveModule(Evaluating):
             >>> model.recursion.sizes.tokens
             16
         """
-        return cls(data.vocab_size, data.seq_len, num_tasks=data.num_tasks, **settings)
+        tasks, grid = data.num_tasks, data.grid_shape
+        return cls(data.vocab_size, data.seq_len, num_tasks=tasks, grid_shape=grid, **settings)
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""

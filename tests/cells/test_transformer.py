@@ -110,21 +110,26 @@ def test_weights_have_the_published_spread():
         assert weight.abs().max() * weight.shape[1] ** 0.5 < 2.28
 
 
-def turn_grid(x, base, prefix):
+RECTANGLE = Sizes(vocab=6, tokens=54, width=16, prefix=2, grid=(6, 9))
+
+
+def turn_grid(x, base, sizes):
     """Rotate by rows in the first half of the channel pairs and by columns in the second."""
-    positions, head = x.shape
-    side, half = round((positions - prefix) ** 0.5), head // 2
-    places = [(n - prefix, n - prefix) if n < prefix else divmod(n - prefix, side) for n in range(positions)]
+    (positions, head), prefix = x.shape, sizes.prefix
+    columns, half = sizes.grid[1] if sizes.grid else round(sizes.tokens**0.5), head // 2
+    places = [
+        (n - prefix, n - prefix) if n < prefix else divmod(n - prefix, columns) for n in range(positions)
+    ]
     turns = [base ** (-(c % (half // 2)) / (half // 2)) for c in range(half)]
     angle = torch.tensor([[place[2 * c // half] * turn for c, turn in enumerate(turns)] for place in places])
     turned = torch.complex(x[:, :half], x[:, half:]) * torch.polar(torch.ones_like(angle), angle)
     return torch.cat([turned.real, turned.imag], dim=-1)
 
 
-@pytest.mark.parametrize("sizes", [SIZES, PREFIXED], ids=["tokens", "prefix"])
+@pytest.mark.parametrize("sizes", [SIZES, PREFIXED, RECTANGLE], ids=["tokens", "prefix", "rectangle"])
 def test_two_axes_equal_the_formula(sizes, monkeypatch):
     """Fails if rows and columns change places, share channels, or the prefix stands on the grid."""
-    monkeypatch.setitem(globals(), "turn", lambda x, base: turn_grid(x, base, sizes.prefix))
+    monkeypatch.setitem(globals(), "turn", lambda x, base: turn_grid(x, base, sizes))
     cell = bound(TransformerCell(layers=2, heads=2, rotary_axes=2, rotary_base=50.0, multiple=16), sizes)
     x = torch.randn(3, sizes.positions, sizes.width, generator=seeded(1))
     torch.testing.assert_close(cell(x), expected(x, cell), rtol=0, atol=1e-11)
@@ -143,11 +148,35 @@ def test_two_axes_see_offsets_only():
     torch.testing.assert_close(scores[0], scores[1][inner][:, inner], rtol=0, atol=1e-12)
 
 
+def test_the_score_of_every_pair_of_cells_is_that_of_its_offsets():
+    """Fails if anything but rows and columns between two cells of 6 x 9 turns query against key."""
+    head, base = 8, 10.0
+    q, k = torch.randn(2, head, generator=seeded(3))
+    places = coordinates(RECTANGLE, 2)
+    cos, sin = rotary_tables(places, head, base, torch.float64)
+    turned = [rotate(x.expand(1, 1, len(places), head), cos, sin)[0, 0] for x in (q, k)]
+    rates = [1.0, base**-0.5] * 2  # two channel pairs for the row, two for the column
+
+    def score(down, right):
+        total = 0.0
+        for pair, rate in enumerate(rates):
+            angle = torch.tensor((down, right)[pair // 2] * rate)
+            (a, b), (c, d) = ((x[pair], x[pair + head // 2]) for x in (q, k))
+            total += (a * c + b * d) * angle.cos() + (a * d - b * c) * angle.sin()
+        return total
+
+    cells = [(-2, -2), (-1, -1), *((row, column) for row in range(6) for column in range(9))]
+    wanted = torch.tensor([[score(r - i, c - j) for i, j in cells] for r, c in cells])
+    torch.testing.assert_close(turned[0] @ turned[1].T, wanted, rtol=0, atol=1e-12)
+
+
 def test_weights_do_not_depend_on_the_grid():
     """Fails if anything of the positions becomes a weight: a checkpoint could not move to another size."""
     states = [
-        bound(TransformerCell(1, heads=2, rotary_axes=2, multiple=16), Sizes(6, side * side, 16)).state_dict()
-        for side in (3, 4)
+        bound(
+            TransformerCell(1, heads=2, rotary_axes=2, multiple=16), Sizes(6, size, 16, grid=grid)
+        ).state_dict()
+        for size, grid in ((9, None), (54, (6, 9)))
     ]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -159,7 +188,12 @@ def test_weights_do_not_depend_on_the_grid():
         (
             Sizes(6, 15, 16),
             2,
-            "15 tokens are no square grid, which rotary_axes=2 needs: set rotary_axes to 1",
+            "^TransformerCell: 15 tokens are no square grid, which rotary_axes=2 needs: set rotary_axes to 1",
+        ),
+        (
+            Sizes(6, 16, 16, grid=(1, 16)),
+            2,
+            "^TransformerCell: 1 x 16 tokens are no grid, which rotary_axes=2 needs: set rotary_axes to 1",
         ),
         (Sizes(6, 16, 12), 2, "2 heads do not divide width 12 .* model.width to a multiple of 8"),
     ],

@@ -50,7 +50,7 @@ def test_a_checkpoint_brings_model_and_data(trained, capsys):
     assert config["model"]["width"] == 8
     assert config["model"]["truncation"] == {"class_path": "recurlight.LastCycles", "init_args": {"count": 1}}
     assert config["data"]["init_args"]["num_test"] == 4
-    assert not {"vocab_size", "seq_len", "num_tasks"} & config["model"].keys()
+    assert not {"vocab_size", "seq_len", "num_tasks", "grid_shape"} & config["model"].keys()
 
 
 def test_configs_win_over_the_checkpoint_and_flags_over_both(trained, folder, capsys):

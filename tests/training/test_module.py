@@ -195,7 +195,7 @@ def test_averaged_weights_are_evaluated_and_kept():
     assert torch.equal(*starts)
 
 
-def test_a_model_for_data_has_their_vocabulary_length_and_tasks():
+def test_a_model_for_data_has_their_vocabulary_length_tasks_and_grid():
     parts = {"truncation": LastCycles(1), "halting": CorrectnessHalting(), "width": 16, "prefix": 2}
     made = RecursiveModule.for_data(Numbers(num_tasks=5), refiner=SingleRefiner(mixer()), **parts)
-    assert made.recursion.sizes == Sizes(vocab=300, tokens=4, width=16, prefix=2, tasks=5)
+    assert made.recursion.sizes == Sizes(vocab=300, tokens=4, width=16, prefix=2, tasks=5, grid=(2, 2))
