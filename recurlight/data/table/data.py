@@ -56,7 +56,8 @@ class TableData(PuzzleData):
         path: The folder or file.
         alphabet: Symbols in the order of their tokens 1, 2, ...: a text of all characters, or a list of all
             integers; None for those of the training file, sorted.
-        grid_shape: Rows and columns of the canvas, `[1, L]` for texts; None for the largest question's.
+        grid_shape: Rows and columns of the canvas, `[1, L]` for texts; None for the largest question's. A
+            text or list of `rows * columns` is a grid written row by row, as Sudoku often is.
         num_val: Validation rows to draw where there is no file; None for a tenth of the training file's rows.
         num_test: Test rows to draw where there is no file; None for a tenth of the training file's rows.
         end_mark: Supervise the padding that ends an answer; otherwise a prediction is judged and shown in the
@@ -105,7 +106,8 @@ class TableData(PuzzleData):
             num_tasks=len(self.tasks),
             **settings,
         )
-        self.parts = {part: self._puzzles(*pair) for part, pair in grids.items()}
+        folded = {part: [grid.folded(self.grid_shape) for grid in pair] for part, pair in grids.items()}
+        self.parts = {part: self._puzzles(*pair) for part, pair in folded.items()}
         _check_ids(tables)
         _check_apart(tables, self.parts)
         for name, found in (("alphabet", self.vocabulary.spelled()), ("grid_shape", self.grid_shape)):
@@ -160,7 +162,8 @@ class TableData(PuzzleData):
         """The texts as they are, or grids with dots for their padding."""
         pad, gap = ("", "") if self.text else (".", " ")
         symbols = map(self.vocabulary.show, self.vocabulary.symbols.tolist())
-        return Looks(self.grid_shape, [pad, *symbols], gap)
+        canvas = self.grid_shape[0] if self.text else None  # a short text has no empty rows below
+        return Looks(self.grid_shape, [pad, *symbols], gap, canvas=canvas)
 
 
 def _tables(path: Path, alphabet: str | list[int] | None) -> dict[str, Table]:

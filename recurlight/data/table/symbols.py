@@ -28,6 +28,11 @@ class Grids(NamedTuple):
     shapes: NDArray[np.int64]
     """Rows and columns of each grid, `(n, 2)`."""
 
+    def folded(self, shape: Shape) -> Grids:
+        """Return texts and lists that are as long as the whole canvas as its rows, one after another."""
+        whole = (self.shapes == (1, shape[0] * shape[1])).all(axis=1, keepdims=True)
+        return self._replace(shapes=np.where(whole, shape, self.shapes))
+
     def end(self, canvas: NDArray[np.int32], shape: Shape, mark: int) -> None:
         """Write a mark into the cell after the first row and the cell below the first column, where they are.
 
@@ -64,6 +69,8 @@ class Grids(NamedTuple):
         skip = int(needed[0] == 1)  # texts and lists have one row
         cells, room = (" x ".join(map(str, sides[skip:])) for sides in (own, shape))
         reason = f"the {self.name} has {cells} cells, the grid {room}, by default the largest question's"
+        if own[0] == 1 < shape[0]:  # a text or list, and a canvas of several rows
+            reason += f" ({shape[0] * shape[1]} in one row would fill it row by row)"
         return self.table.error(row, f"{reason}: set data.grid_shape to {needed}")
 
 

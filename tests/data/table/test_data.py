@@ -103,6 +103,26 @@ def test_grids_of_integers_lie_at_the_top_left_of_the_largest(here):
     assert data.parts["train"].inputs.tolist()[:2] == [[2, 1, 0, 2, 2, 0], [3, 2, 2, 0, 0, 0]]
 
 
+def test_texts_as_long_as_the_canvas_are_its_rows(here):
+    """Breaks when a text of 2 x 3 characters is refused, laid out by columns, or takes a short one along."""
+    (here / "train.csv").write_text("question,answer\nabcdef,fedcba\nabc,cba\nb,dddddd\n")
+    data = TableData(".", grid_shape=(2, 3), num_val=0, num_test=0)
+    assert data.parts["train"].inputs.tolist() == [[1, 2, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0], [2, 0, 0, 0, 0, 0]]
+    assert data.parts["train"].labels.tolist()[::2] == [[6, 5, 4, 3, 2, 1], [4] * 6]
+    assert data.parts["train"].labels[1].tolist() == [3, 2, 1, 0, IGNORE, IGNORE]
+    assert [data.render(row) for row in data.parts["train"].inputs] == ["abc\ndef", "abc", "b"]
+
+
+def test_a_list_as_long_as_the_canvas_is_its_rows(here):
+    """Breaks when only texts may be written row by row."""
+    (here / "train.jsonl").write_text(
+        lines(pair([1, 2, 3, 4], [[4, 3], [2, 1]]), pair([[1, 1], [2, 2]], [1]))
+    )
+    data = TableData(".", grid_shape=(2, 2), num_val=0, num_test=0)
+    assert data.parts["train"].inputs.tolist() == [[1, 2, 3, 4], [1, 1, 2, 2]]
+    assert data.parts["train"].labels.tolist() == [[4, 3, 2, 1], [1, 0, 0, IGNORE]]
+
+
 def test_a_list_of_integers_is_an_alphabet_of_grids(here):
     """Breaks when integers that the training file lacks cannot be allowed."""
     (here / "train.jsonl").write_text(lines(pair([0, 1], [1, 0]), pair([1, 1], [1, 1])))

@@ -161,6 +161,12 @@ HELD_OUT = {
         {},
         "row 3: the question is also in train.csv, row 2; keep it in one of",
     ),
+    "text of no whole grid": (
+        "abcb,a",
+        {"grid_shape": (2, 3)},
+        "row 2: the question has 1 x 4 cells, the grid 2 x 3, by default the largest question's (6 in one "
+        "row would fill it row by row): set data.grid_shape to [2, 4]",
+    ),
     "smaller canvas": ("abcb,a", {"grid_shape": (1, 3)}, "row 2: the question has 4 cells, the grid 3"),
 }
 
