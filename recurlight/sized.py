@@ -49,8 +49,33 @@ class Sized(Recorded, nn.Module, ABC):
     Cells, codecs, halting heads and start vectors do not repeat the width or the number of positions:
     `Recursion` calls `bind` once on every `Sized` submodule. Weights are drawn from the generator that it
     passes, never from global random state.
+
+    A part that sets `masked` is told in `filled`, `(B, N)` bool, which positions of each row hold something,
+    see `Encoder.filled_positions`, while a segment refines, decodes and scores. Otherwise `filled` is None:
+    every position counts. What the part computes for padding is its own choice, as long as no filled position
+    depends on it. A refiner that runs its cells again in the backward pass, to save memory, must set `filled`
+    there itself.
+
+    Example:
+        >>> class Mean(Sized):
+        ...     masked = True
+        ...
+        ...     def build(self, sizes, generator):
+        ...         self.weight = nn.Parameter(torch.ones(sizes.width))
+        ...
+        ...     def forward(self, x):
+        ...         share = torch.ones_like(x[..., :1]) if self.filled is None else self.filled[..., None]
+        ...         mean = (x * share).sum(1, keepdim=True) / share.sum(1, keepdim=True)
+        ...         return x + self.weight * mean
+        >>> cell = Mean()
+        >>> cell.bind(Sizes(vocab=6, tokens=3, width=1), torch.Generator())
+        >>> cell.filled = torch.tensor([[True, True, False]])
+        >>> cell(torch.tensor([[[1.0], [3.0], [9.0]]])).flatten()
+        tensor([ 3.,  5., 11.], grad_fn=<ViewBackward0>)
     """
 
+    masked: bool = False
+    filled: Tensor | None = None
     sizes: Sizes | None = None
 
     @abstractmethod

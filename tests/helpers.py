@@ -26,12 +26,12 @@ def mixer(layers: int = 1) -> MixerCell:
     return MixerCell(layers, multiple=16)
 
 
-def attention(layers: int = 1) -> TransformerCell:
-    return TransformerCell(layers, heads=2, multiple=16)
+def attention(layers: int = 1, **settings) -> TransformerCell:
+    return TransformerCell(layers, heads=2, multiple=16, **settings)
 
 
-def convolution(layers: int = 1) -> ConvTransformerCell:
-    return ConvTransformerCell(layers, heads=2, multiple=16)
+def convolution(layers: int = 1, **settings) -> ConvTransformerCell:
+    return ConvTransformerCell(layers, heads=2, multiple=16, **settings)
 
 
 def bound(module: nn.Module, sizes: Sizes = SIZES, seed: int = 0) -> nn.Module:

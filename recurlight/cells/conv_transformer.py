@@ -15,9 +15,9 @@ from recurlight.cells.layers import (
     coordinates,
     grid_of,
     inner_multiple,
+    rms_norm,
     swiglu_width,
 )
-from recurlight.cells.transformer import TransformerBlock
 from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import linear
 from recurlight.spec.given import within
@@ -61,14 +61,18 @@ class ConvSwiGLU(nn.Module):
         self.bias = nn.Parameter(torch.empty(inner).uniform_(-bound, bound, generator=generator))
         self.down = linear(inner, width, generator)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, N, width)` to the same shape."""
+    def forward(self, x: Tensor, filled: Tensor | None = None) -> Tensor:
+        """Map `(B, N, width)` to the same shape; with `filled`, `(B, N)` bool, others are seen as zero."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         hidden = functional.silu(gate) * up
+        seen = hidden if filled is None else hidden.masked_fill(~filled[..., None], 0.0)
         if self.grid is None:
-            mixed = convolve(hidden, self.kernel, self.bias)
+            mixed = convolve(seen, self.kernel, self.bias)
         else:
-            mixed = convolve_grid(hidden, self.kernel, self.bias, self.grid)
+            mixed = convolve_grid(seen, self.kernel, self.bias, self.grid)
+        if filled is not None:  # padding sees itself, as every position does
+            own = self.kernel.to(x.dtype)[(len(self.kernel) // 2,) * (self.kernel.ndim - 1)]
+            mixed = mixed + (hidden - seen) * own
         result: Tensor = self.down(functional.silu(mixed))
         return result
 
@@ -129,6 +133,19 @@ def convolve_grid(x: Tensor, kernel: Tensor, bias: Tensor, grid: tuple[int, int]
     return torch.cat([alone, total.flatten(1, 2)], dim=1)
 
 
+class ConvBlock(nn.Module):
+    """One post-norm block: `x = rms(x + attention(x)); x = rms(x + conv_swiglu(x))`."""
+
+    def __init__(self, attention: Attention, feedforward: ConvSwiGLU) -> None:
+        super().__init__()
+        self.attention, self.feedforward = attention, feedforward
+
+    def forward(self, x: Tensor, filled: Tensor | None = None) -> Tensor:
+        """Map `(B, N, D)` to the same shape; see `Attention` and `ConvSwiGLU` for `filled`."""
+        x = rms_norm(x + self.attention(x, filled))
+        return rms_norm(x + self.feedforward(x, filled))
+
+
 class ConvTransformerCell(Sized):
     """Post-norm transformer whose feed-forward also mixes neighboring positions.
 
@@ -150,6 +167,7 @@ class ConvTransformerCell(Sized):
             `TransformerCell`.
         kernel_axes: 1 for a convolution along the sequence, as published; 2 for one of `kernel x kernel`
             cells of the data's grid, in which the prefix has no part; give it an odd kernel, as 3.
+        masked: Let attention and convolution see no padding, as in `TransformerCell`.
 
     Raises:
         IncompatibleComponents: The kernel covers no position, or a size leaves nothing to learn with; on
@@ -175,6 +193,7 @@ class ConvTransformerCell(Sized):
         kernel: int = 2,
         rotary_axes: Literal[1, 2] = 1,
         kernel_axes: Literal[1, 2] = 1,
+        masked: bool = False,
     ) -> None:
         super().__init__()
         if kernel < 1:
@@ -184,7 +203,7 @@ class ConvTransformerCell(Sized):
         within(type(self).__name__, "kernel_axes", kernel_axes, 1, 2)
         self.layers, self.heads, self.kernel = layers, heads, kernel
         self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
-        self.rotary_axes, self.kernel_axes = rotary_axes, kernel_axes
+        self.rotary_axes, self.kernel_axes, self.masked = rotary_axes, kernel_axes, masked
         self.blocks = nn.ModuleList()
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
@@ -195,11 +214,11 @@ class ConvTransformerCell(Sized):
         for _ in range(self.layers):
             attention = Attention(width, self.heads, places, self.rotary_base, generator)
             feedforward = ConvSwiGLU(width, self.expansion, multiple, self.kernel, generator, grid)
-            self.blocks.append(TransformerBlock(attention, feedforward))
+            self.blocks.append(ConvBlock(attention, feedforward))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, N, D)` to the same shape and dtype."""
         self.expect_states(x)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, self.filled)
         return x

@@ -220,13 +220,14 @@ class Attention(nn.Module):
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, N, D)` to the same shape."""
+    def forward(self, x: Tensor, filled: Tensor | None = None) -> Tensor:
+        """Map `(B, N, D)` to the same shape; with `filled`, `(B, N)` bool, nothing attends to the others."""
         q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
         if self.rotary_base is not None:
             cos, sin = self.tables(self.rotary_base, x.dtype, q.shape[-1])
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = functional.scaled_dot_product_attention(q, k, v)
+        mask = None if filled is None else filled[:, None, None]  # (B, 1, 1, N): of keys
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         result: Tensor = self.out(rearrange(mixed, "b h n d -> b n (h d)"))
         return result
 

@@ -17,13 +17,13 @@ __all__ = ["TransformerCell"]
 class TransformerBlock(nn.Module):
     """One post-norm block: `x = rms(x + attention(x)); x = rms(x + swiglu(x))`."""
 
-    def __init__(self, attention: Attention, feedforward: nn.Module) -> None:
+    def __init__(self, attention: Attention, feedforward: SwiGLU) -> None:
         super().__init__()
         self.attention, self.feedforward = attention, feedforward
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, N, D)` to the same shape."""
-        x = rms_norm(x + self.attention(x))
+    def forward(self, x: Tensor, filled: Tensor | None = None) -> Tensor:
+        """Map `(B, N, D)` to the same shape; see `Attention` for `filled`."""
+        x = rms_norm(x + self.attention(x, filled))
         return rms_norm(x + self.feedforward(x))
 
 
@@ -45,6 +45,9 @@ class TransformerCell(Sized):
             turning half of a head's channels, with the prefix on the diagonal before the first cell.
         multiple: Inner widths are rounded up to a multiple of this; None for 256, as published, and for 32 in
             models of width below 256.
+        masked: Let no position attend to padding, so that an answer does not change with how much of it there
+            is. What stands on padding is then read by no other position: leave it off where answers are
+            longer than questions. It may be slower, for the fastest attention takes no mask.
 
     Raises:
         IncompatibleComponents: A size leaves nothing to learn with; on `bind`, the tokens are no grid.
@@ -67,13 +70,14 @@ class TransformerCell(Sized):
         rotary_base: float | None = 10000.0,
         multiple: int | None = None,
         rotary_axes: Literal[1, 2] = 1,
+        masked: bool = False,
     ) -> None:
         super().__init__()
         check_cell(type(self).__name__, layers, heads, expansion, rotary_base, multiple)
         within(type(self).__name__, "rotary_axes", rotary_axes, 1, 2)
         self.layers, self.heads = layers, heads
         self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
-        self.rotary_axes = rotary_axes
+        self.rotary_axes, self.masked = rotary_axes, masked
         self.blocks = nn.ModuleList()
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
@@ -90,5 +94,5 @@ class TransformerCell(Sized):
         """Map `(B, N, D)` to the same shape and dtype."""
         self.expect_states(x)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, self.filled)
         return x

@@ -26,6 +26,20 @@ class Encoder(Sized):
     def forward(self, tokens: Tensor, task: Tensor) -> Tensor:
         """Map tokens `(B, L)` and tasks `(B,)`, both int64, to the injection `(B, N, D)`."""
 
+    def filled_positions(self, inputs: Tensor) -> Tensor:
+        """Tell parts that are `masked` which positions hold something, `(B, N)` bool.
+
+        The prefix does, and every token but padding, which is 0. Questions that are no tokens have none here;
+        override it where they have.
+
+        Args:
+            inputs: Tokens, `(B, L)` int64; questions of another kind are `(B, L, ...)`.
+        """
+        if self.sizes is None:
+            raise IncompatibleComponents(f"{type(self).__name__} is not built: compose it in a Recursion")
+        filled = torch.ones_like(inputs[..., 0], dtype=torch.bool) if inputs.ndim > 2 else inputs != 0
+        return functional.pad(filled, (self.sizes.prefix, 0), value=True)
+
 
 class Decoder(Sized):
     """Reads the answer out."""

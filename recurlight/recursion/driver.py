@@ -12,6 +12,7 @@ from recurlight.losses import SequenceLoss, exactly_right
 from recurlight.recursion.checks import at_least_one, check_batch, check_precision
 from recurlight.recursion.composition import Composition
 from recurlight.recursion.exploration import minimum_age
+from recurlight.recursion.padding import padding_told
 from recurlight.seeding import generators_kept
 from recurlight.slots import require_batch, require_carry, require_rows
 from recurlight.spec.given import checked, within
@@ -106,10 +107,12 @@ class Recursion(Composition):
         cycles = at_least_one("cycles", cycles, self.cycles)
         carry, injection = self._refilled(carry, fresh)
         before = carry.state.answer.detach()
-        state = self.truncation.run(self.refiner, carry.state, injection, cycles)
-        segment = Segment(before, state.answer, self.decoder(state.answer))
+        with padding_told(self, self.encoder, carry.batch.inputs):
+            state = self.truncation.run(self.refiner, carry.state, injection, cycles)
+            segment = Segment(before, state.answer, self.decoder(state.answer))
+            score = self.halting.score(segment)
         carry = carry._replace(state=state if through else slots.detach(state), age=carry.age + 1)
-        return carry, segment, self.halting.score(segment)
+        return carry, segment, score
 
     @checked
     def refill(self, carry: Carry, fresh: Batch) -> Carry:

@@ -28,13 +28,16 @@ def check_encoder(encoder: Encoder, sizes: Sizes) -> None:
         sizes: Sizes of the composition.
 
     Raises:
-        IncompatibleComponents: Not a finite `(B, N, D)` in the dtype of its weights comes out.
+        IncompatibleComponents: Not a finite `(B, N, D)` in the dtype of its weights comes out, or no
+            `(B, N)` bool of what is filled.
     """
     dtype = _dtype(encoder)
     tokens = torch.zeros(ROWS, sizes.tokens, dtype=torch.int64)
     with torch.no_grad():
         found = _tried(encoder, "forward", tokens, tokens[:, 0])
     _require(found, (ROWS, sizes.positions, sizes.width), dtype, encoder, "forward", "(B, N, D)")
+    filled = _tried(encoder, "filled_positions", tokens)
+    _require(filled, (ROWS, sizes.positions), torch.bool, encoder, "filled_positions", "(B, N)")
 
 
 def check_decoder(decoder: Decoder, sizes: Sizes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 
 import pytest
 import torch
@@ -21,7 +22,13 @@ from recurlight.types import Sizes
 CELLS = {MixerCell: mixer, TransformerCell: attention, ConvTransformerCell: convolution}
 
 
-@pytest.fixture(params=CELLS.values(), ids=[kind.__name__ for kind in CELLS])
+BUILT = {kind.__name__: build for kind, build in CELLS.items()} | {
+    "TransformerCell on a grid": partial(attention, rotary_axes=2),
+    "ConvTransformerCell on a grid": partial(convolution, rotary_axes=2, kernel_axes=2, kernel=3),
+}
+
+
+@pytest.fixture(params=BUILT.values(), ids=BUILT)
 def build(request):
     return request.param
 
@@ -40,6 +47,22 @@ def test_sizes_that_leave_nothing_to_learn_with_are_refused(kind, argument):
     ((name, value),) = argument.items()
     with pytest.raises(IncompatibleComponents, match=f"^{kind.__name__} got {name}={value}: give "):
         kind(**argument)
+
+
+@pytest.mark.parametrize("kind", [TransformerCell, ConvTransformerCell])
+def test_nothing_filled_depends_on_padding(kind):
+    """Breaks when a cell that is told what is filled looks at the rest, or changes what is whole."""
+    settings = {"rotary_axes": 2} | ({"kernel_axes": 2, "kernel": 3} if kind is ConvTransformerCell else {})
+    cell = bound(kind(2, heads=2, multiple=16, masked=True, **settings)).double()
+    x = torch.randn(3, SIZES.positions, SIZES.width, generator=seeded(), dtype=torch.float64)
+    filled = torch.rand(3, SIZES.positions, generator=seeded(1)) < 0.6
+    filled[2] = True
+    other = torch.where(filled[..., None], x, torch.randn(x.shape, generator=seeded(2), dtype=x.dtype))
+    whole = cell(x)
+    cell.filled = filled
+    torch.testing.assert_close(cell(x)[filled], cell(other)[filled], rtol=0, atol=1e-12)
+    torch.testing.assert_close(cell(x)[2], whole[2], rtol=0, atol=1e-12)
+    assert (cell(x) - whole)[:2].abs().amax((1, 2)).min() > 1e-3
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -84,7 +84,18 @@ class Averaged(SoftmaxCrossEntropy):
         return super().forward(logits, labels).mean()
 
 
+class Padded(TokenEncoder):
+    """Returns the tokens themselves."""
+
+    def filled_positions(self, inputs):
+        return inputs
+
+
 REFUSED = {
+    "encoder filled": (
+        lambda: compose(encoder=Padded()),
+        "filled_positions returns (2, 16) torch.int64 where (B, N) is (2, 16): return (B, N) torch.bool",
+    ),
     "encoder shape": (
         lambda: compose(encoder=encoder(lambda x: x[:, 1:])),
         "Odd.forward returns (2, 15, 16)",
