@@ -96,12 +96,18 @@ def require_same_optimizer(model: nn.Module, checkpoint: Mapping[str, Any]) -> N
         checkpoint: The whole checkpoint; one without such states, as of an import, fits any.
 
     Raises:
-        CheckpointMismatch: Naming both classes.
+        CheckpointMismatch: Naming both classes, or both divisions into groups.
     """
     if not checkpoint.get("optimizer_states"):
         return
     there, here = made_with(checkpoint), _settings(model)
-    for other in _others(there, here, ("optimizer", "scheduler")):
+    theirs, ours = (made.get("optimizer_groups") for made in (there, here))
+    if _division(theirs) != _division(ours):
+        raise CheckpointMismatch(
+            f"the checkpoint was trained with model.optimizer_groups {_called(theirs)} and this run has "
+            f"{_called(ours)}: leave their parts as they were, or begin another run"
+        )
+    for other in _others(there, here, ("optimizer", "optimizer_groups", "scheduler")):
         if other.of_class:
             raise CheckpointMismatch(
                 f"the checkpoint was trained with {other.key} {other.there} and this run has {other.here}, "
@@ -109,6 +115,11 @@ def require_same_optimizer(model: nn.Module, checkpoint: Mapping[str, Any]) -> N
             )
         if other.key.startswith("model.optimizer"):
             rank_zero_warn(f"{other}: a run that goes on keeps the checkpoint's")
+
+
+def _division(groups: Any) -> list[tuple[list[str], bool]]:
+    """Return into which groups parameters are divided, without the settings that these have."""
+    return [(list(group["parts"]), group.get("frozen", False)) for group in groups or ()]
 
 
 class _Other(NamedTuple):

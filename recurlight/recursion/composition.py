@@ -14,6 +14,7 @@ from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.numerics import floats
+from recurlight.optim.groups import freeze
 from recurlight.recursion.checks import (
     bind,
     buffers_kept,
@@ -50,6 +51,7 @@ class Composition(nn.Module):
         exploration: float = 0.1,
         seed: int = 0,
         feedback: AnswerFeedback | None = None,
+        frozen: list[str] | None = None,
     ) -> None:
         super().__init__()
         check_sizes(sizes)
@@ -61,6 +63,7 @@ class Composition(nn.Module):
         self.halting = halting
         self.feedback = feedback
         bind(self, sizes, seed)
+        freeze(self, frozen or ())  # before the checks: what is frozen may go without gradient
         check_precision(self)
         with generators_kept(), buffers_kept(self), torch.autocast("cpu", enabled=False):
             check_encoder(self.encoder, sizes)

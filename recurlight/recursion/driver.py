@@ -39,6 +39,8 @@ class Recursion(Composition):
         max_segments: Cap on the segments spent on one sample in training, at least 1.
         exploration: Probability that a slot must go on for a drawn number of segments, in [0, 1].
         seed: Seed of the weights and of the exploration.
+        feedback: Tells each segment a guess at the answer, see `Denoising`; None for nothing.
+        frozen: Parts whose weights get no gradient, as `recurlight.optim.chosen` names them; None for none.
 
     Raises:
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.

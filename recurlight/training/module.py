@@ -20,6 +20,7 @@ from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy
 from recurlight.metrics.evaluation import Evaluation
 from recurlight.optim import AdamATan2, make_optimizer, make_schedule
+from recurlight.optim.groups import frozen_parts
 from recurlight.recursion.checks import check_batch, check_evaluation, check_tasks
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.outputs import check_loss
@@ -78,6 +79,8 @@ class RecursiveModule(Evaluating):
         eval_segments: Segments in evaluation; null for `max_segments`.
         eval_adaptive: Let samples stop in evaluation when the halting policy says so.
         optimizer: Makes the optimizer from the parameters.
+        optimizer_groups: Parts that have settings of the optimizer for themselves, or are `frozen`; see
+            `recurlight.optim.make_optimizer`. Null for one group of all.
         scheduler: Makes the learning-rate schedule from the optimizer, stepped every step; null for constant.
         seed: Seed of the weights, of the exploration, and of the global generators, from which parts may
             draw, at each batch of training and evaluation; null for that of `seed_everything`, 0 where
@@ -124,6 +127,7 @@ class RecursiveModule(Evaluating):
         eval_segments: int | None = None,
         eval_adaptive: bool = False,
         optimizer: OptimizerCallable = AdamATan2,
+        optimizer_groups: list[dict[str, Any]] | None = None,
         scheduler: LRSchedulerCallable | None = None,
         seed: int | None = None,
         save_carry: bool = True,
@@ -133,11 +137,9 @@ class RecursiveModule(Evaluating):
         seed = seed_of(self, seed)
         sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks, grid_shape)
         self.supervision = supervision or OneSegment()
-        limits = cycles, max_segments, exploration, seed
-        feedback = self.supervision.feedback()
-        self.recursion = Recursion(
-            sizes, refiner, truncation, halting, encoder, decoder, *limits, feedback=feedback
-        )
+        parts, limits = (refiner, truncation, halting, encoder, decoder), (cycles, max_segments, exploration)
+        feedback, frozen = self.supervision.feedback(), frozen_parts(optimizer_groups)
+        self.recursion = Recursion(sizes, *parts, *limits, seed, feedback=feedback, frozen=frozen)
         self.loss = loss or StablemaxCrossEntropy()
         with generators_kept():
             check_loss(self.loss, sizes)
@@ -146,7 +148,7 @@ class RecursiveModule(Evaluating):
         self.halting_weight = halting_weight
         self._made = {"cycles": cycles, "max_segments": max_segments, "truncation": truncation}
         self.eval_cycles, self.eval_segments, self.eval_adaptive = eval_cycles, eval_segments, eval_adaptive
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer, self.optimizer_groups, self.scheduler = optimizer, optimizer_groups, scheduler
         self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
         self.run = Run(seed, save_carry)
         self.carries, self.progress = self.run.carries, self.run.progress
@@ -255,7 +257,7 @@ class RecursiveModule(Evaluating):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer, and a schedule that is stepped with it."""
-        optimizer = add_tables(make_optimizer(self.optimizer, self), self)
+        optimizer = add_tables(make_optimizer(self.optimizer, self, self.optimizer_groups), self)
         if self.scheduler is None:
             return optimizer
         scheduler = make_schedule(self.scheduler, optimizer, self)

@@ -173,6 +173,38 @@ def test_muon_takes_its_share_from_a_file_and_by_flags(monkeypatch, folder):
         assert model.description.unrecorded == {}
 
 
+GROUPED = """
+model:
+  optimizer_groups:
+    - {parts: [halting], lr: 1e-3, betas: [0.8, 0.9]}
+    - {parts: [decoder], frozen: true}
+"""
+
+
+def test_groups_of_parameters_come_from_a_file_and_with_the_checkpoint(monkeypatch, folder, capsys):
+    """Breaks when a number of a group stays text, or a checkpoint forgets what was frozen."""
+    (folder / "grouped.yaml").write_text(GROUPED)
+    arguments = ["fit", "--config", "tiny", "--config", "grouped.yaml"]
+    assert main(arguments) == 0
+    (last,) = map(str, Path("runs/tiny").rglob("last.ckpt"))
+    assert main([*arguments, "--ckpt_path", last, "--trainer.max_epochs", "2"]) == 0
+    other = ["--model.optimizer_groups", "[{parts: [decoder], frozen: true}]"]
+    text = failure(capsys, *arguments, "--ckpt_path", last, *other)
+    assert "leave their parts as they were, or begin another run" in text
+    text = failure(capsys, *arguments, "--model.optimizer_groups", "[{parts: [norms], lr: 1}]")
+    assert text.startswith("model.optimizer_groups: 'norms' names nothing of the model; there are")
+    made = built(monkeypatch, folder, *arguments).model
+    groups = made.configure_optimizers().param_groups
+    rates = {group["name"]: (group["lr"], group["betas"]) for group in groups}
+    assert rates == {"halting": (1e-3, (0.8, 0.9)), "others": (1e-4, (0.9, 0.95))}
+    again = built(monkeypatch, folder, "fit", "--ckpt_path", last).model
+    assert again.description == made.description
+    assert not again.recursion.decoder.head.weight.requires_grad
+    assert built(monkeypatch, folder, *arguments, *other).model.optimizer_groups == [
+        {"parts": ["decoder"], "frozen": True}
+    ]
+
+
 def test_classes_of_the_current_folder_can_be_named(folder, capsys):
     source = "from recurlight import FixedHalting\nclass Own(FixedHalting):\n    pass\n"
     (folder / "own_halting_module.py").write_text(source)

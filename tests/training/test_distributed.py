@@ -36,6 +36,7 @@ MODELS = {
     "trm": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "hrm": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(2), QLearningHalting(), 2, 4),
     "split": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
+    "frozen": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(1), CorrectnessHalting(), 2, 4),
     "deq": lambda: (SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), 6, 1),
     "ponder": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 2),
     "deep": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), EveryUpdate(), CorrectnessHalting(), 2, 4),
@@ -48,6 +49,10 @@ def made(name: str) -> RecursiveModule:
     settings = {"width": SIZES.width, "exploration": 0.5}
     settings["optimizer"] = split_sgd if name == "split" else plain_sgd
     sizes = {"cycles": cycles, "max_segments": segments, "supervision": RULES.get(name)}
+    if name == "frozen":
+        still = {"parts": ["encoder", "refiner.latent"], "frozen": True}
+        settings["optimizer_groups"] = [still, {"parts": ["halting"], "lr": 0.2}]
+        settings["optimizer"] = partial(torch.optim.SGD, lr=0.05)
     model = RecursiveModule(SIZES.vocab, SIZES.tokens, refiner, truncation, halting, **settings, **sizes)
     if list(model.recursion.halting.parameters()):
         opinionated(model.recursion, spread=0.5)

@@ -210,6 +210,39 @@ def test_another_optimizer_or_schedule_does_not_take_up_the_state(saved, setting
         fit(module=model(**settings), resume=saved, max_steps=2)
 
 
+HEAD = {"parts": ["halting"], "lr": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """The checkpoint of a run with a group of parameters."""
+    path = tmp_path_factory.mktemp("grouped") / "one.ckpt"
+    fit(module=model(optimizer_groups=[HEAD])).save_checkpoint(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "groups", [None, [HEAD | {"parts": ["decoder"]}], [HEAD, {"parts": ["decoder"], "frozen": True}]]
+)
+def test_other_groups_of_parameters_do_not_take_up_the_state(saved, grouped, groups):
+    """Breaks when a state is laid over groups of other weights, or the weights of frozen ones move again."""
+    shown = (
+        r"\[\{'parts': \['halting'\], 'lr': 0.0001\}\] and this run has (null|.*decoder.*): leave their parts"
+    )
+    with pytest.raises(CheckpointMismatch, match=f"with model.optimizer_groups {shown}"):
+        fit(module=model(optimizer_groups=groups), resume=grouped, max_steps=2)
+    with pytest.raises(CheckpointMismatch, match=r"with model.optimizer_groups null and this run has \["):
+        fit(module=model(optimizer=AdamATan2, optimizer_groups=[HEAD]), resume=saved, max_steps=2)
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_settings_of_a_group_that_a_resumed_optimizer_does_not_take_are_told(grouped):
+    other = model(optimizer_groups=[HEAD | {"lr": 1e-5}])
+    with pytest.warns(UserWarning, match=r"optimizer_groups is .*0.0001.* there and .*1e-05.*: .* keeps"):
+        fit(module=other, resume=grouped, max_steps=2)
+    assert other.optimizers().param_groups[0]["lr"] == 1e-4
+
+
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_settings_that_a_resumed_optimizer_does_not_take_are_told(saved):
     other = model(optimizer=partial(AdamATan2, lr=1e-5), scheduler=LinearWarmup)
