@@ -48,6 +48,8 @@ PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim"
 OWN = {
     "seed_everything": (int, 0, "seed of the model and of the data, unless they are given one"),
     "weights": (str | None, None, "checkpoint whose weights alone a new run of fit begins with"),
+    "weights_parts": (list[str] | None, None, "parts of the model that take weights of it, if not all do"),
+    "weights_widen": (list[str] | None, None, "parts of the model that may have more rows than in it"),
 }
 """Settings of a command beside those of the trainer's method: type, default, and what they are."""
 
@@ -129,7 +131,8 @@ class RecurlightCLI:
         command, path = self.request.subcommand, self.config.weights
         try:
             if self.request.weights:
-                _tell(f"--weights {path}: {take_weights(self.model, self.request.weights)}")
+                chosen = self.config.weights_parts, self.config.weights_widen
+                _tell(f"--weights {path}: {take_weights(self.model, self.request.weights, *chosen)}")
         except RecurlightError as error:
             raise CheckpointError(f"--weights {path}: {error}") from error
         if command != "fit" and self.config.ckpt_path in NOTHING:

@@ -11,7 +11,17 @@ from torch import nn
 from recurlight.codec.task_table import tables_of
 from recurlight.errors import IncompatibleComponents, suggestion
 
-__all__ = ["Group", "Groups", "chosen", "freeze", "frozen_parts", "partition", "read_groups"]
+__all__ = [
+    "Group",
+    "Groups",
+    "chosen",
+    "freeze",
+    "frozen_parts",
+    "matched",
+    "partition",
+    "read_groups",
+    "short",
+]
 
 SETTING = "model.optimizer_groups"
 
@@ -110,9 +120,32 @@ def chosen(model: nn.Module, parts: Sequence[str], setting: str = SETTING) -> di
         >>> list(chosen(model, ["encoder", "*.bias"])), list(chosen(model, ["*", "!halting"]))
         (['encoder.weight', 'encoder.bias', 'halting.bias'], ['encoder.weight', 'encoder.bias'])
     """
-    weights = {_short(name): weight for name, weight in model.named_parameters(remove_duplicate=False)}
-    tables = [_short(name) for name in tables_of(model)]
-    names = [*weights, *tables]
+    weights = {short(name): weight for name, weight in model.named_parameters(remove_duplicate=False)}
+    tables = [short(name) for name in tables_of(model)]
+    taken = matched([*weights, *tables], parts, setting)
+    for table in (table for table in tables if table in taken):
+        raise IncompatibleComponents(
+            f"{setting}: [{', '.join(parts)}] takes in {table}, which no optimizer trains: leave it out, "
+            f'"!{table}", and set lr and weight_decay of the table itself, lr to 0 to freeze it'
+        )
+    return {name: weight for name, weight in weights.items() if name in taken}
+
+
+def matched(names: Sequence[str], parts: Sequence[str], setting: str) -> set[str]:
+    """Find the names that a list of parts means; see `chosen`.
+
+    Args:
+        names: Dotted names of weights.
+        parts: At least one.
+        setting: Named in the messages.
+
+    Raises:
+        IncompatibleComponents: A part names nothing, or stands there twice.
+
+    Example:
+        >>> sorted(matched(["a.b", "a.c", "d"], ["a", "!*.c"], "parts"))
+        ['a.b']
+    """
     taken, out = set[str](), set[str]()
     for place, part in enumerate(parts):
         found = {name for name in names if _named(name, part.removeprefix("!"))}
@@ -120,18 +153,13 @@ def chosen(model: nn.Module, parts: Sequence[str], setting: str = SETTING) -> di
             wrong = "stands there twice" if found else f"names nothing of the model{_known(part, names)}"
             raise IncompatibleComponents(f"{setting}: {part!r} {wrong}")
         (out if part.startswith("!") else taken).update(found)
-    taken -= out
-    for table in (table for table in tables if table in taken):
-        raise IncompatibleComponents(
-            f"{setting}: [{', '.join(parts)}] takes in {table}, which no optimizer trains: leave it out, "
-            f'"!{table}", and set lr and weight_decay of the table itself, lr to 0 to freeze it'
-        )
-    if not taken:
+    if not taken - out:
         raise IncompatibleComponents(f"{setting}: [{', '.join(parts)}] names nothing but what it takes out")
-    return {name: weight for name, weight in weights.items() if name in taken}
+    return taken - out
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Return the name of a weight without the `recursion.` of `RecursiveModule`."""
     return name.removeprefix("recursion.")
 
 

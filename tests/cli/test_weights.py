@@ -85,6 +85,24 @@ def test_other_data_take_the_parts_that_fit_and_the_list_says_which(trained, fol
     assert torch.equal(ours["recursion.encoder.token"], fresh["recursion.encoder.token"])
 
 
+def test_flags_choose_the_parts_and_what_may_have_more_rows(trained, folder, monkeypatch, capsys):
+    """Fails when a list does not reach the weights, or the list printed tells nothing of it."""
+    choice = ["--weights_parts", "[encoder, refiner]", "--weights_widen", "[encoder.token]"]
+    frozen = ["--model.optimizer_groups", "[{parts: [encoder], frozen: true}]"]
+    arguments = ["fit", "--config", "tiny", "--weights", trained, "--data.digits", "5", *choice, *frozen]
+    model, source = built(monkeypatch, folder, *arguments).model, loaded(trained)["state_dict"]
+    lines = capsys.readouterr().out.splitlines()
+    ours = model.recursion.encoder.token
+    assert torch.equal(ours[:6], source["recursion.encoder.token"])
+    for line in (
+        "  taken     encoder.token in its first 6 rows",
+        "  left out  decoder.head.weight was not asked for",
+        "  left out  halting.head (2 weights) was not asked for",
+        "  frozen    encoder.token",
+    ):
+        assert line in lines
+
+
 def test_an_averaging_run_averages_from_there(trained, folder):
     """Fails when the averages begin with the initial weights."""
     steps = ["--trainer.max_steps", "1", *STILL]
@@ -97,6 +115,10 @@ def test_an_averaging_run_averages_from_there(trained, folder):
     [
         (["fit", "--ckpt_path", "a.ckpt", "--weights", "b.ckpt"], "goes on with one: drop one of them"),
         (["fit", "--config", "tiny", "--ckpt_path", "auto", "--weights", "b.ckpt"], "drop one of them"),
+        (
+            ["fit", "--config", "tiny", "--weights_parts", "[encoder]"],
+            "--weights_parts chooses among the weights of a checkpoint: add --weights FILE",
+        ),
         (["test", "--weights", "b.ckpt"], "--weights b.ckpt begins a training: test with --ckpt_path b.ckpt"),
         (["fit", "--config", "tiny", "--weights", "gone.ckpt"], "--weights gone.ckpt: there is no such file"),
         (

@@ -20,18 +20,21 @@ from recurlight import (
     warm_start,
 )
 from recurlight.checkpoints import files
-from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
+from recurlight.errors import CheckpointError, CheckpointMismatch, IncompatibleComponents, UntrustedCode
 from recurlight.training.warm_start import take_weights
 
 PREFIX = "recursion."
+BLOCK = "refiner.latent.blocks.0"
 
 
-def model(vocab=6, tokens=9, tasks=1, seed=0, cell=TransformerCell, table=None):
-    arguments = {"layers": 1, "multiple": 16} | ({"heads": 2} if cell is TransformerCell else {})
+def model(
+    vocab=6, tokens=9, tasks=1, seed=0, cell=TransformerCell, table=None, learned=False, width=16, multiple=16
+):
+    arguments = {"layers": 1, "multiple": multiple} | ({"heads": 2} if cell is TransformerCell else {})
     refiner = TwoLevelRefiner(cell(**arguments), latent_steps=1)
-    encoder = TokenEncoder(task_table=table)
+    encoder = TokenEncoder(learned, task_table=table)
     parts = (refiner, LastCycles(1), CorrectnessHalting(), tasks, encoder)
-    made = RecursiveModule(vocab, tokens, *parts, width=16, prefix=1, seed=seed)
+    made = RecursiveModule(vocab, tokens, *parts, width=width, prefix=1, seed=seed)
     with torch.no_grad():
         for weight in made.parameters():
             weight.add_(seed)
@@ -94,6 +97,89 @@ def test_a_table_that_resizes_takes_the_mean_of_its_rows():
         name = f"{PREFIX}encoder.task_table.rows"
         assert (found.means == {name: 3}) == resize
         assert (name in found.left_out) != resize
+
+
+def test_parts_alone_are_taken():
+    """Fails when what nobody asked for comes along, or buffers of a part stay behind."""
+    into, source = model(), model(seed=1)
+    before, content = checkpoint(into)["state_dict"], checkpoint(source)
+    found = take_weights(into, content, parts=["refiner", "!*.bias"])
+    for name, value in into.state_dict().items():
+        mine = name.startswith(f"{PREFIX}refiner.")
+        assert torch.equal(value, content["state_dict"][name] if mine else before[name])
+        assert (name in found.taken) == mine
+    assert "  left out  encoder.task was not asked for" in str(found).splitlines()
+    assert into.names == {}  # what tokens and tasks stand for is the encoder's
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (["refinr"], r"weights_parts: 'refinr' names nothing of the model; did you mean 'refiner'\?"),
+        (["refiner", "refiner"], "'refiner' stands there twice"),
+    ],
+)
+def test_parts_that_are_not_there_are_refused(parts, message):
+    with pytest.raises(IncompatibleComponents, match=message):
+        take_weights(model(), checkpoint(model()), parts)
+
+
+def test_more_tokens_tasks_and_positions_keep_the_rows_that_there_were():
+    """Fails when fresh rows are not the model's own, or common ones move."""
+    learned = {"cell": TransformerCell, "learned": True}
+    into, source = model(8, 16, 5, **learned), model(6, 9, 3, seed=1, **learned)
+    before, old = checkpoint(into)["state_dict"], source.state_dict()
+    found = take_weights(into, checkpoint(source), widen=["encoder", "decoder"])
+    rows = {"encoder.token": 6, "encoder.task": 3, "encoder.position": 10, "decoder.head.weight": 6}
+    assert {name.removeprefix(PREFIX): count for name, count in found.widened.items()} == rows
+    for name, value in into.state_dict().items():
+        count = rows.get(name.removeprefix(PREFIX), len(value))
+        assert torch.equal(value[:count], old[name])
+        assert torch.equal(value[count:], before[name][count:])
+        assert found.taken[name] == old[name].numel()
+    assert "  taken     encoder.task in its first 3 rows" in str(found).splitlines()
+    assert found.left_out == {}
+
+
+def test_a_sparse_table_is_widened_too():
+    source, into = (model(tasks=tasks, table=SparseTable(resize=True)) for tasks in (3, 5))
+    rows = torch.arange(48.0).view(3, 16)
+    source.recursion.encoder.task_table.rows.copy_(rows)
+    found = take_weights(into, checkpoint(source), widen=["encoder.task_table"])
+    assert torch.equal(into.recursion.encoder.task_table.rows, torch.cat([rows, torch.zeros(2, 16)]))
+    assert found.means == {}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "part"),
+    [
+        ({"vocab": 8}, {}, "encoder.token"),
+        ({"width": 8}, {}, "encoder.token"),
+        (
+            {"cell": MixerCell},
+            {"cell": MixerCell, "tokens": 30},
+            f"{BLOCK}.positions.gate_up.weight",
+        ),
+        ({"multiple": 8}, {"multiple": 32}, f"{BLOCK}.feedforward.gate_up.weight"),
+    ],
+)
+def test_what_cannot_be_widened_is_refused_before_anything_is_taken(there, here, part):
+    """Fails when rows are lost, or a block of a matrix without rows that mean something is copied."""
+    into, source = model(**here), model(seed=1, **there)
+    before = checkpoint(into)["state_dict"]
+    message = f'{part} is .* there and .* here, and only rows can be added, .* "!{part}" into weights_widen'
+    with pytest.raises(CheckpointMismatch, match=message):
+        take_weights(into, checkpoint(source), widen=["*"])
+    assert all(torch.equal(value, before[name]) for name, value in into.state_dict().items())
+
+
+def test_frozen_weights_are_listed_with_whether_they_were_taken():
+    into = module(optimizer_groups=[{"parts": ["decoder", "refiner"], "frozen": True}])
+    lines = str(take_weights(into, checkpoint(module()), parts=["refiner", "encoder"])).splitlines()
+    assert lines[-2:] == [
+        "  frozen    refiner.latent (4 weights)",
+        "  frozen    decoder.head.weight as it was drawn",
+    ]
 
 
 def test_nothing_that_fits_is_an_error_and_changes_nothing():
