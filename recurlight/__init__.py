@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     from recurlight.metrics import ExactByGroup, TaskMetric
     from recurlight.numerics import full_precision
     from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine, SplitOptimizer
-    from recurlight.recursion import Recursion
+    from recurlight.recursion import Recursion, load_recursion
+    from recurlight.recursion.export import export_segment, export_solve
     from recurlight.refiners import (
         Refiner,
         SingleRefiner,
@@ -177,7 +178,14 @@ _HOMES = {
         "LinearWarmupCosine",
         "SplitOptimizer",
     ),
-    "recursion": ("Recursion",),
+    "recursion": (
+        "Recursion",
+        "load_recursion",
+    ),
+    "recursion.export": (
+        "export_segment",
+        "export_solve",
+    ),
     "refiners": (
         "Refiner",
         "SingleRefiner",

@@ -135,7 +135,8 @@ def require_batch(batch: Any, sizes: Sizes, model: nn.Module) -> None:
         raise IncompatibleComponents(
             f"the batch is a {type(batch).__name__}: give a recurlight.Batch(inputs, labels, task)"
         )
-    rows = len(batch.inputs) if isinstance(batch.inputs, Tensor) and batch.inputs.ndim else 0
+    # not `len`, which would fix the number of rows in an exported program
+    rows = batch.inputs.shape[0] if isinstance(batch.inputs, Tensor) and batch.inputs.ndim else 0
     for name, shape in (("inputs", (rows, -1)), ("labels", (rows, -1)), ("task", (rows,))):
         require_indices(f"batch.{name}", getattr(batch, name), shape)
     if not rows:

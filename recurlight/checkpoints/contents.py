@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
-import lightning
 import torch
 
 import recurlight
@@ -48,7 +48,7 @@ def stamp() -> dict[str, Any]:
         "format": FORMAT,
         "recurlight": recurlight.__version__,
         "torch": str(torch.__version__),
-        "lightning": str(lightning.__version__),
+        "lightning": metadata.version("lightning"),
     }
 
 

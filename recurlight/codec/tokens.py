@@ -125,7 +125,7 @@ class TokenEncoder(Encoder):
         if self.sizes is None:
             raise IncompatibleComponents("TokenEncoder is not built: compose it in a Recursion, or call bind")
         require_indices("tokens", tokens, (-1, self.sizes.tokens))
-        require_indices("task", task, (len(tokens),))
+        require_indices("task", task, (tokens.shape[0],))
 
     def task_prefix(self, task: Tensor, width: int) -> Tensor:
         """Look up the tasks' vectors, padded and cut to `(B, P, D)`."""

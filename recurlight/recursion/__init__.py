@@ -3,5 +3,6 @@
 from recurlight.recursion.compile import compile_cells
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.exploration import minimum_age
+from recurlight.recursion.load import Loaded, load_recursion
 
-__all__ = ["Recursion", "compile_cells", "minimum_age"]
+__all__ = ["Loaded", "Recursion", "compile_cells", "load_recursion", "minimum_age"]

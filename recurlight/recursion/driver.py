@@ -78,7 +78,8 @@ class Recursion(Composition):
         """
         require_batch(batch, self.sizes, self)
         check_precision(self)
-        if batch.inputs.device.type == "cpu":  # elsewhere the answer would have to be waited for
+        # elsewhere the answer would have to be waited for, and a program has no answer
+        if batch.inputs.device.type == "cpu" and not torch.compiler.is_exporting():
             check_batch(batch, self.sizes)
         with generators_kept(batch.inputs.device):
             state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))

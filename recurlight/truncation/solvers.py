@@ -92,13 +92,14 @@ class FixedPointSolver(Recorded, ABC):
             )
         propose = self.proposer(z)
         best, residual = z, torch.full_like(z[:, 0], torch.inf)
+        looking = self.check_every and not torch.compiler.is_exporting()
         for step in range(max_steps):
             value = f(z)
             change = value - z
             now = relative_residual(change, value)
             better = (now < residual) & (residual > self.tolerance)
             best, residual = torch.where(better[:, None], z, best), torch.where(better, now, residual)
-            if self.check_every and step % self.check_every == 0 and bool((residual <= self.tolerance).all()):
+            if looking and step % self.check_every == 0 and bool((residual <= self.tolerance).all()):
                 break
             going = (residual > self.tolerance) & now.isfinite()
             z = torch.where(going[:, None], propose(z, change), best)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import trainer
 
 import recurlight
 from recurlight.__main__ import main
@@ -203,7 +204,17 @@ def test_the_api_pages_show_nothing_twice():
 
 def test_the_loop_without_lightning_learns():
     """Fails if the page leaves a name out, or if what it shows does not train."""
+    data = recurlight.SudokuData(size=4, num_train=8, num_val=4, num_test=4, batch_size=4)
+    parts = recurlight.TwoLevelRefiner(recurlight.MixerCell(1), latent_steps=1), recurlight.LastCycles(1)
+    settings = {"truncation": parts[1], "halting": recurlight.CorrectnessHalting(), "width": 8}
+    model = recurlight.RecursiveModule.for_data(data, refiner=parts[0], max_segments=2, **settings)
+    fit = trainer(max_steps=1, limit_val_batches=0)
+    fit.fit(model, data)
+    fit.save_checkpoint("last.ckpt")
     names = execute("api/recursion.md")
+    assert names["prediction"].segments.tolist() == [2] * len(names["questions"].task)
+    exported = names["recursion"].eval().solve(names["questions"], 1, adaptive=False).logits
+    torch.testing.assert_close(names["logits"], exported, rtol=0, atol=1e-5)
     first = names["recursion"].solve(names["questions"]).logits
     assert names["step"] == 99
     assert names["loss_of"](first, names["questions"].labels).mean() < 1.6  # ln 6 without training
