@@ -122,9 +122,9 @@ def read_weights(
         CheckpointError: It is no checkpoint, its model cannot be made, or no new training begins.
     """
     if path in NOTHING:
-        lone = next((name for name in ("weights_parts", "weights_widen") if user.get(name) not in NOTHING), None)
-        if lone:
-            raise CheckpointError(f"--{lone} chooses among the weights of a checkpoint: add --weights FILE")
+        for lone in ("weights_parts", "weights_widen"):
+            if user.get(lone) not in NOTHING:
+                raise CheckpointError(f"--{lone} chooses among weights of a checkpoint: add --weights FILE")
         return {}
     if subcommand != "fit":
         raise CheckpointError(f"--weights {path} begins a training: {subcommand} with --ckpt_path {path}")

@@ -117,6 +117,21 @@ class Recursion(Composition):
         carry = carry._replace(state=state if through else slots.detach(state), age=carry.age + 1)
         return carry, segment, score
 
+    def told(self, carry: Carry, segment: Segment, last: int) -> Carry:
+        """Move the guess that the next segment is told to what this one has read out; see `AnswerFeedback`.
+
+        Args:
+            carry: As returned by `segment`.
+            segment: What it computed.
+            last: Segments in all.
+
+        Returns:
+            The carry, as it was where there is no feedback.
+        """
+        if self.feedback is None:
+            return carry
+        return carry._replace(guess=self.feedback.towards(segment.logits, carry, last))
+
     @checked
     def refill(self, carry: Carry, fresh: Batch) -> Carry:
         """Give halted slots a fresh sample and their first state, as `segment` does before it begins.
@@ -275,8 +290,7 @@ class Recursion(Composition):
         last = at_least_one("max_segments", max_segments, self.max_segments)
         for _ in range(last):
             carry, segment, score = self.segment(carry, carry.batch, cycles)
-            if self.feedback is not None:
-                carry = carry._replace(guess=self.feedback.towards(segment.logits, carry, last))
+            carry = self.told(carry, segment, last)
             halted = self.halting.should_halt(score, carry.age)
             part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
             whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)

@@ -38,6 +38,7 @@ class _Solve(nn.Module):
         carry = self.recursion.start(Batch(tokens, tokens, task))
         for _ in range(self.segments):
             carry, segment, score = self.recursion.segment(carry, carry.batch, self.cycles)
+            carry = self.recursion.told(carry, segment, self.segments)
         halting = self.recursion.halting
         judged = {"halted": halting.should_halt(score, carry.age), "confidence": halting.confidence(score)}
         return {"logits": segment.logits, **judged}
@@ -122,6 +123,10 @@ def export_segment(recursion: Recursion, cycles: int | None = None) -> ExportedP
     Raises:
         IncompatibleComponents: `cycles` is below 1, or a part cannot be exported for any number of rows.
     """
+    if recursion.feedback is not None:
+        raise IncompatibleComponents(
+            "a segment that is told a guess cannot be exported alone: use export_solve for the whole model"
+        )
     tokens, task = _questions(recursion)
     carry = recursion.start(Batch(tokens, tokens, task))
     inputs = {"tokens": tokens, "task": task, "age": carry.age, "halted": carry.halted}

@@ -20,7 +20,7 @@ from recurlight.types import Sizes
 
 __all__ = ["Loaded", "load_recursion"]
 
-SETTINGS = {"vocab": "vocab_size", "tokens": "seq_len", "tasks": "num_tasks"}
+SETTINGS = {"vocab": "vocab_size", "tokens": "seq_len", "tasks": "num_tasks", "grid": "grid_shape"}
 """What checkpoints call sizes, where that is another word."""
 
 EVALUATION = {"eval_segments": "max_segments", "eval_adaptive": "adaptive", "eval_cycles": "cycles"}
@@ -95,7 +95,11 @@ def _made(checkpoint: dict[str, Any], settings: dict[str, Any], trust: Trust) ->
     given = {name: from_spec(settings[name], trust, types.get(name)) for name in known if name in settings}
     given["seed"] = given.get("seed") or 0
     given["frozen"] = frozen_parts(settings.get("optimizer_groups"))
+    if supervision := settings.get("supervision"):
+        given["feedback"] = from_spec(supervision, trust).feedback()
     sized = {name: settings[there] for name, there in sizes.items() if there in settings}
+    if grid := sized.get("grid"):
+        sized["grid"] = tuple(grid)
     return Recursion(Sizes(**sized), **given)
 
 
