@@ -32,7 +32,7 @@ from recurlight.cli.explain.types import settings
 from recurlight.cli.help import section, topic
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
-from recurlight.cli.trust import LIGHTNING, allowing
+from recurlight.cli.trust import LIGHTNING, allow
 from recurlight.data import PuzzleData
 from recurlight.errors import CheckpointError, RecurlightError
 from recurlight.spec.names import Setting
@@ -105,8 +105,9 @@ class RecurlightCLI:
         for name in LINKS:
             self.parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         # Another class would inherit the arguments of a default: optimizers are merged by `prepare` instead.
-        defaults = {"trainer.logger": self.request.logger, "model.optimizer": None}
-        self.parser.set_defaults(defaults | {"trainer.log_every_n_steps": 10})
+        logger = self.request.sources[0].content["trainer"]["logger"]
+        defaults = {"trainer.logger": logger, "trainer.log_every_n_steps": 10, "model.optimizer": None}
+        self.parser.set_defaults(defaults)
 
     def _seed(self) -> None:
         try:
@@ -171,8 +172,7 @@ def _tell_checkpoint(trainer: Trainer) -> None:
     callbacks = (c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
     paths = (callback.last_model_path or callback.best_model_path for callback in callbacks)
     if path := next(filter(None, paths), None):
-        relative = os.path.relpath(path)
-        path = path if relative.startswith("..") else relative
+        path = os.path.relpath(path)
         _tell(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}")
 
 
@@ -185,7 +185,7 @@ def checked(request: Request) -> dict[type, Path]:
     for part in PLUGGABLE:
         importlib.import_module(f"recurlight.{part}")
     elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in LINKS}
-    elsewhere |= {("trainer", "logger", name): "" for name in (request.logger or {}).get("init_args", ())}
+    elsewhere |= {("trainer", "logger", name): "" for name in ("save_dir", "name")}
     check = Check(Trust([*LIGHTNING, *request.packages]), elsewhere)
     method = settings(getattr(Trainer, request.subcommand))
     known = {"model": Setting(RecursiveModule), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
@@ -207,8 +207,8 @@ def run(subcommand: str, arguments: Sequence[str]) -> None:
         sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
     prepared = prepare(subcommand, arguments, recipes_dir())
     try:
-        with allowing(prepared.packages):
-            RecurlightCLI(prepared)
+        allow(prepared.packages)
+        RecurlightCLI(prepared)
     except SIGTERMException as error:  # one that came before the first step
         raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:

@@ -6,22 +6,9 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import (
-    BasePredictionWriter,
-    ModelCheckpoint,
-    OnExceptionCheckpoint,
-    ProgressBar,
-    TQDMProgressBar,
-)
+from lightning.pytorch import Callback, callbacks
 
-from recurlight.callbacks import (
-    PredictionWriter,
-    SaveOnFailure,
-    StopOnNonFinite,
-    StopOnSignal,
-    SubmissionWriter,
-)
+from recurlight import callbacks as ours
 from recurlight.cli.explain.check import UsageError
 from recurlight.cli.merge import several
 from recurlight.data import PuzzleData
@@ -44,22 +31,24 @@ def all_callbacks(trainer: Mapping[str, Any], subcommand: str, data: PuzzleData)
     def lacks(*kinds: type) -> bool:
         return not any(isinstance(callback, kinds) for callback in given)
 
-    if not lacks(OnExceptionCheckpoint):
+    if not lacks(callbacks.OnExceptionCheckpoint):
         raise UsageError(
             ("trainer", "callbacks"),
             "with OnExceptionCheckpoint the next run would go on from its file unasked, and delete it; "
             "leave it out: after an error fit saves failed.ckpt by itself",
         )
     fit = subcommand == "fit"
-    before: list[Callback] = [SaveOnFailure()] if fit else []
+    before: list[Callback] = [ours.SaveOnFailure()] if fit else []
     # after the user's, which may change weights
-    added: list[Callback] = [guard() for guard in (StopOnNonFinite, StopOnSignal) if fit and lacks(guard)]
+    guards = (ours.StopOnNonFinite, ours.StopOnSignal) if fit else ()
+    added: list[Callback] = [guard() for guard in guards if lacks(guard)]
     # any other callback that saves may do so in an emergency alone
-    if trainer["enable_checkpointing"] is not False and lacks(ModelCheckpoint):
-        added.append(ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
-    if trainer["enable_progress_bar"] is not False and lacks(ProgressBar):
-        added.append(TQDMProgressBar(refresh_rate=10))
-    if subcommand == "predict" and lacks(BasePredictionWriter, PredictionWriter, SubmissionWriter):
+    if trainer["enable_checkpointing"] is not False and lacks(callbacks.ModelCheckpoint):
+        added.append(callbacks.ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
+    if trainer["enable_progress_bar"] is not False and lacks(callbacks.ProgressBar):
+        added.append(callbacks.TQDMProgressBar(refresh_rate=10))
+    writers = (callbacks.BasePredictionWriter, ours.PredictionWriter, ours.SubmissionWriter)
+    if subcommand == "predict" and lacks(*writers):
         home, _, name = data.prediction_writer.rpartition(".")
         added.append(getattr(importlib.import_module(home), name)())
     return [*before, *given, *added]

@@ -142,12 +142,8 @@ def _content(file: Path) -> dict[str, Any]:
         advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
         raise CheckpointError(f"this is a folder; {advice}")
     if not file.is_file():
-        if str(file) == "best":
-            raise CheckpointError(
-                "only the program that trained knows which was best: name its file, or last"
-            )
-        near = map(str, file.parent.glob("*.ckpt"))
-        raise CheckpointError(f"there is no such file{suggestion(str(file), near)}")
+        near = suggestion(str(file), map(str, file.parent.glob("*.ckpt")))
+        raise CheckpointError(f"there is no such file{near or '; name the file of a checkpoint'}")
     content = files.read(file, mmap=True)
     if not isinstance(content, dict) or "state_dict" not in content:
         raise CheckpointError("no Lightning checkpoint, it has no 'state_dict'")

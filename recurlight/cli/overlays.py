@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recurlight.cli.config import ConfigError, read
+from recurlight.cli.config import ConfigError
 from recurlight.cli.merge import classes
 from recurlight.cli.recipes import recipe_names
 
@@ -37,25 +37,19 @@ def check_overlays(names: list[str], contents: list[dict[str, Any]], folder: Pat
                 f"--config {name} before --config {later[0]} is undone by it: "
                 f"write --config {later[0]} --config {name}"
             )
-        _check_data(name, _data(content), contents[:place], folder)
+        kind, trained = _data(content), next(filter(None, map(_data, reversed(contents[:place]))), None)
+        if kind and trained and kind != trained:
+            raise ConfigError(
+                f"--config {name} is for {kind}, and the recipe before it trains on {trained}: "
+                "for what there is for that see recurlight recipes list"
+            )
 
 
 def _is_whole(content: Mapping[str, Any]) -> bool:
-    return (content.get("model") or {}).keys() >= WHOLE
+    model = content.get("model")
+    return isinstance(model, dict) and model.keys() >= WHOLE
 
 
 def _data(content: Mapping[str, Any]) -> str | None:
     """Return the bare name of the class of a configuration's data."""
     return next(iter(classes(content.get("data"))), None)
-
-
-def _check_data(name: str, kind: str | None, before: list[dict[str, Any]], folder: Path) -> None:
-    given = next(filter(None, map(_data, reversed(before))), kind)
-    if kind in (None, given):
-        return
-    others = {other: read(folder / f"{other}.yaml") for other in recipe_names(folder)}
-    fitting = [other for other, rest in others.items() if _data(rest) == given and not _is_whole(rest)]
-    advice = (
-        f"use --config {fitting[0]}" if fitting else f"there is none for {given}, so make it small by flags"
-    )
-    raise ConfigError(f"--config {name} is for {kind}, and the recipe before it trains on {given}: {advice}")

@@ -65,8 +65,6 @@ def describe(path: Path) -> str:
 
 def _list(folder: Path) -> None:
     names = recipe_names(folder)
-    if not names:
-        raise RecipeError(f"there are no recipes in {folder}: reinstall recurlight")
     width = max(map(len, names))
     for name in names:
         sys.stdout.write(f"{name:{width}}  {describe(folder / f'{name}.yaml')}".rstrip() + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from recurlight.cli.checkpoint import (
     read_weights,
     run_config,
 )
-from recurlight.cli.config import ConfigError, read, split
+from recurlight.cli.config import read, split
 from recurlight.cli.merge import has_key, overlay
 from recurlight.cli.overlays import check_overlays
 from recurlight.cli.recipes import config_path
@@ -56,11 +57,6 @@ class Request(NamedTuple):
         # Quoted throughout, for what PyYAML takes for text, such as 1e3, jsonargparse may take for a number.
         return ["--config", yaml.safe_dump(self.config, default_style='"'), *self.asked]
 
-    @property
-    def logger(self) -> Any:
-        """The default of `trainer.logger`."""
-        return self.sources[0].content["trainer"]["logger"]
-
     def sets(self, path: Sequence[Any]) -> bool:
         """Return whether anything but a default sets a key, or something below it."""
         return any(has_key(content, path) for _, content in self.sources[1:])
@@ -90,15 +86,7 @@ def defaults(subcommand: str, name: str, root: Any) -> dict[str, Any]:
 
 
 def _merged(sources: Iterable[Source]) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    for name, content in sources:
-        for section in ("model", "trainer"):  # a later source would replace other things in silence
-            found = content.get(section, {})
-            if not isinstance(found, dict):
-                place = name or f"--{section}"
-                raise ConfigError(f"{place}: '{section}' must hold settings, found {found!r}")
-        config = overlay(config, content)
-    return config
+    return functools.reduce(overlay, (source.content for source in sources), {})
 
 
 def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
@@ -116,7 +104,8 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     sources = [*files, *(Source("", setting) for setting in given.settings)]
     user = _merged(sources)
     check_overlays(given.configs, [content for _, content in files], folder)
-    trainer = user.get("trainer", {})
+    trainer = user.get("trainer")
+    trainer = trainer if isinstance(trainer, dict) else {}  # anything else is refused by `Check`
     path, named = user.get("ckpt_path"), {section for _, content in files for section in content}
     start = user.get("weights")
     weights = read_weights(start, path, subcommand, user, whole="model" not in named)
@@ -133,6 +122,6 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     config = _merged(sources)
     # What flags name is allowed, also a class whose help is asked for.
     words = [*given.settings, *(word.rpartition("=")[2] for word in given.asked)]
-    classes = [*class_paths(words), *filter(is_own, class_paths(config))]
-    packages = [*given.trusted, *(path.partition(".")[0] for path in classes)]
+    allowed = [*class_paths(words), *filter(is_own, class_paths(config))]
+    packages = [*given.trusted, *(path.partition(".")[0] for path in allowed)]
     return Request(subcommand, given.asked, config, sources, checkpoint, weights, packages)

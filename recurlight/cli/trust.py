@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jsonargparse import set_parsing_settings
 
 from recurlight.checkpoints.trust import LIBRARIES
 
-__all__ = ["LIGHTNING", "allowing", "class_paths"]
+__all__ = ["LIGHTNING", "allow", "class_paths"]
 
 PARTS = ("callbacks", "loggers", "plugins", "profilers", "strategies")
 LIGHTNING = ("lightning.Callback", *(f"lightning.pytorch.{part}" for part in PARTS))
@@ -28,15 +27,9 @@ CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*LIBRARIES, *LIGHTNING])
 
 
-@contextmanager
-def allowing(packages: Iterable[str]) -> Iterator[None]:
-    """Let configurations name these packages too."""
-    allowed = sorted(set(packages) - {*LIBRARIES, *LIGHTNING})
-    set_parsing_settings(import_path_allowlist=allowed)
-    try:
-        yield
-    finally:
-        set_parsing_settings(import_path_denylist=allowed)
+def allow(packages: Iterable[str]) -> None:
+    """Let configurations name these packages too, until the process ends."""
+    set_parsing_settings(import_path_allowlist=sorted({*packages}))
 
 
 def class_paths(node: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 from recurlight.errors import Unrecordable
 
 __all__ = ["VARIADIC", "Setting", "hints", "import_path", "parameters", "products", "settings"]
-__all__ += ["takes_any", "takes_function"]
+__all__ += ["supplied", "takes_any", "takes_function"]
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -93,6 +93,17 @@ def products(hint: Any) -> tuple[type, ...]:
         made = get_args(parts[-1]) or parts[-1:]
         return tuple(kind for kind in made if isinstance(kind, type))
     return tuple(kind for part in parts for kind in products(part))
+
+
+def supplied(hint: Any) -> int | None:
+    """Return how many arguments a factory gets from its caller, by position; None where the type is silent.
+
+    Example:
+        >>> supplied(Callable[[list], dict] | None), supplied(Callable[..., dict])
+        (1, None)
+    """
+    calls = [get_args(part)[0] for part in (hint, *get_args(hint)) if products(part) and get_args(part)]
+    return next((len(call) for call in calls if isinstance(call, list)), None)
 
 
 def takes_function(hint: Any) -> bool:

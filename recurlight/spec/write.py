@@ -8,14 +8,14 @@ import numbers
 import sys
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from recurlight.errors import Unrecordable
 from recurlight.spec.modules import alike, sequential
-from recurlight.spec.names import hints, import_path, parameters, products, takes_function
+from recurlight.spec.names import hints, import_path, parameters, products, supplied, takes_function
 from recurlight.spec.read import from_spec
 from recurlight.spec.recorded import Recorded, arguments
 
@@ -173,9 +173,8 @@ def _taken_apart(factory: Any) -> tuple[Any, dict[str, Any]]:
 
 def _defaults(kind: type, hint: Any) -> dict[str, Any]:
     """Return the defaults of a class that is made later, but for those that the call may give by position."""
-    calls = [get_args(part)[0] for part in (hint, *get_args(hint)) if products(part) and get_args(part)]
-    positional = next((len(call) for call in calls if isinstance(call, list)), None)
-    known = list(parameters(kind).items())[positional:] if positional is not None else []
+    by_call = supplied(hint)
+    known = list(parameters(kind).items())[by_call:] if by_call is not None else []
     return {name: p.default for name, p in known if p.default is not p.empty}
 
 

@@ -330,7 +330,7 @@ def test_a_flag_without_value_and_a_word_that_is_no_flag(capsys):
             ["--model.optimizer", "AdamW", "--model.optimizer.lrr", "1"],
             "model.optimizer.lrr: AdamW has no setting",
         ),
-        (["--trainer", "3"], "--trainer: 'trainer' must hold settings, found '3'"),
+        (["--trainer", "3"], "trainer: expected Trainer, got '3'"),
         (["--model.width", "wide", "--print_config"], "model.width: expected a whole number, got 'wide'"),
     ],
 )

@@ -178,7 +178,7 @@ def test_a_damaged_text_names_the_file(composing, text):
             "mutant.yaml: model.truncation.counts: expected text, got 3",
         ),
         ("model: {vocab_size: 3}", "mutant.yaml: model.vocab_size: this follows from data.vocab_size: leave"),
-        ("model: 3", "mutant.yaml: 'model' must hold settings, found 3"),
+        ("model: 3", "mutant.yaml: model: expected RecursiveModule, got 3"),
         ("model: {inner: {width: 3}}", "model.inner: RecursiveModule has no setting 'inner'"),
         ("trainer: {max_steps: -5}", "trainer.max_steps: `max_steps` must be a non-negative integer or -1"),
         ("trainer: {devices: 0}", "trainer.devices: `Trainer(devices=0)` value is not a valid input"),

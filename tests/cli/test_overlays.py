@@ -14,10 +14,10 @@ def prepared(*names):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("trm_maze", "small"), "small is for SudokuData, .* trains on MazeData: use --config small_maze"),
-        (("trm_arc1", "small"), "use --config small_arc"),
-        (("trm_sudoku", "small_maze"), "use --config small$"),
-        (("trm_sort", "small_s5"), "use --config small_sort"),
+        (("trm_maze", "small"), "small is for SudokuData, .* trains on MazeData: .* recipes list$"),
+        (("trm_arc1", "small"), "small is for SudokuData, .* trains on ArcData: "),
+        (("trm_sudoku", "small_maze"), "small_maze is for MazeData, .* trains on SudokuData: "),
+        (("trm_sort", "small_s5"), "small_s5 is for PermutationData, .* trains on SortingData: "),
         (
             ("small", "trm_sudoku"),
             "small before --config trm_sudoku .*: write --config trm_sudoku --config small$",
@@ -32,7 +32,7 @@ def test_an_overlay_in_the_wrong_place_is_refused_with_the_right_one(names, mess
 
 def test_an_overlay_after_its_recipe_is_taken():
     assert prepared("trm_maze", "small_maze").config["data"]["init_args"]["size"] == 6
-    assert prepared("trm_sudoku", "small").logger["init_args"]["name"] == "trm_sudoku"
+    assert prepared("trm_sudoku", "small").config["trainer"]["logger"]["init_args"]["name"] == "trm_sudoku"
 
 
 def test_files_of_ones_own_mean_what_they_say(tmp_path, monkeypatch):
@@ -41,5 +41,5 @@ def test_files_of_ones_own_mean_what_they_say(tmp_path, monkeypatch):
     (tmp_path / "table.yaml").write_text("data: {class_path: TableData, init_args: {path: x.csv}}")
     assert prepared("mine.yaml", "trm_maze").config["data"]["class_path"] == "MazeData"
     assert prepared("trm_maze", "mine.yaml").config["data"] == "SudokuData"
-    with pytest.raises(ConfigError, match=r"for SudokuData, .* TableData: there is none for TableData"):
+    with pytest.raises(ConfigError, match=r"for SudokuData, .* TableData: for what there is"):
         prepared("trm_sudoku", "table.yaml", "small")

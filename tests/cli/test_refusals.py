@@ -41,7 +41,7 @@ FIT = ["fit", "--config", "tiny"]
             "checkpoints cannot be written to ",
             ["tiny.yaml is a file"],
         ),
-        (["--ckpt_path", "best"], "--ckpt_path best: ", ["name its file, or last"]),
+        (["--ckpt_path", "best"], "--ckpt_path best: ", ["no such file; name the file of a checkpoint"]),
         (["--model.width", "0"], "width is 0: set model.width to 1 or more", []),
         (["--model.width", "-3"], "width is -3: set model.width to 1 or more", []),
         (["--model.prefix", "-1"], "prefix is -1: set model.prefix to 0 or more", []),

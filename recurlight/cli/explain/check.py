@@ -18,7 +18,7 @@ from recurlight.cli.explain.types import REQUIRED, known
 from recurlight.cli.merge import SPEC, as_spec
 from recurlight.errors import RecurlightError
 from recurlight.spec.annotations import alternatives, contents, wanted
-from recurlight.spec.names import Setting, takes_function
+from recurlight.spec.names import Setting, supplied, takes_function
 
 __all__ = ["Check", "Path", "UsageError"]
 
@@ -117,20 +117,18 @@ class Check:
             UsageError: It is unknown, not of the bases, or one of its settings is wrong.
         """
         spec = as_spec(value)
-        for name in spec:
-            if name not in SPEC:
-                text = f"{name!r} stands beside class_path; its arguments belong under init_args"
-                raise UsageError(path, text)
+        if beside := [name for name in spec if name not in SPEC]:
+            text = f"{beside[0]!r} stands beside class_path; its arguments belong under init_args"
+            raise UsageError(path, text)
         given = spec.get("init_args")
         if not isinstance(given, dict | None):
             raise UsageError(path, f"init_args must hold settings, found {_shown(given)}")
-        supplied = max(map(types.supplied, alternatives(setting.hint)))
-        name = spec.get("class_path")
-        implied = None if supplied else _implied(bases[0], setting.default)
+        name, by_caller = spec.get("class_path"), supplied(setting.hint)
+        implied = None if by_caller else _implied(bases[0], setting.default)
         kind = implied if name is None else self._named(name, bases, path)
         if isinstance(kind, type):
             self.places.setdefault(kind, path)
-            self.settings(kind, dict([*types.settings(kind).items()][supplied:]), given or {}, path)
+            self.settings(kind, dict([*types.settings(kind).items()][by_caller:]), given or {}, path)
         elif name is None:
             raise UsageError((), f"missing: {'.'.join(path)}.class_path{known('', bases)}")
 

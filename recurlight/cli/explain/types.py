@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as abc
 import dataclasses
 import inspect
 import sys
@@ -20,7 +19,7 @@ from recurlight.spec import names
 from recurlight.spec.annotations import PLAIN, holds
 from recurlight.spec.names import Setting, products, takes_any
 
-__all__ = ["REQUIRED", "accepted", "bases", "fits", "known", "offer", "settings", "subclasses", "supplied"]
+__all__ = ["REQUIRED", "accepted", "bases", "fits", "known", "offer", "settings", "subclasses"]
 
 REQUIRED = inspect.Parameter.empty
 """Default of settings that have none."""
@@ -90,17 +89,6 @@ def fits(value: Any, hint: Any) -> bool:
     if hint in PLAIN:
         return type(value) is hint or (hint is float and type(value) is int)
     return not (bases(hint) or holds(hint))
-
-
-def supplied(hint: Any) -> int:
-    """Return how many arguments a factory gets from its caller.
-
-    Example:
-        >>> supplied(Callable[[list], dict]), supplied(dict)
-        (1, 0)
-    """
-    given = get_args(hint)[0] if products(hint) and get_origin(hint) is abc.Callable else ()
-    return len(given) if isinstance(given, list) else 0
 
 
 def subclasses(*kinds: type) -> Iterator[type]:
