@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 import recurlight
-from recurlight.cli.help import page, topic
+from recurlight.cli.help import PAGE, topic
 from recurlight.errors import Interrupted, RecurlightError, suggestion
 
 __all__ = ["main"]
@@ -61,8 +61,6 @@ QUIET_IN_EVALUATION = (
 
 def _quiet(command: str) -> None:
     """Silence warnings that no user can act on; here only, never in the library."""
-    # lightning 2.6 calls jsonargparse in ways that jsonargparse deprecates
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for message in QUIET if command == "fit" else QUIET + QUIET_IN_EVALUATION:
         warnings.filterwarnings("ignore", message)
     # Lightning advertises other products through its log.
@@ -79,14 +77,18 @@ def _dispatch(arguments: list[str]) -> None:
         case ["recipes", *rest]:
             from recurlight.cli.recipes import run as recipes
 
-            recipes(rest)
+            try:
+                recipes(rest)
+                sys.stdout.flush()
+            except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         case ["import", *rest]:
             _quiet("import")
             from recurlight.cli.importing import run as import_published
 
             import_published(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":
-            sys.stdout.write(page(command, RUNS[command]))
+            sys.stdout.write(PAGE.format(command=command, about=RUNS[command]))
         case [command, *rest] if command in RUNS:
             _quiet(command)
             from recurlight.cli.app import run

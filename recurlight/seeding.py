@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from recurlight.errors import Unrecordable
+from recurlight.errors import IncompatibleComponents, Unrecordable
 from recurlight.spec.recorded import Recorded, arguments, settle
 
 __all__ = ["generators_kept", "seed_batch", "seed_of", "seeded_evaluation"]
@@ -107,6 +107,9 @@ def seed_of(made: Recorded, seed: int | None) -> int:
         made: The model or data module.
         seed: As its constructor got it.
 
+    Raises:
+        IncompatibleComponents: The common seed, which the environment holds, is no number.
+
     Example:
         >>> from lightning import seed_everything
         >>> from recurlight import SudokuData
@@ -116,8 +119,13 @@ def seed_of(made: Recorded, seed: int | None) -> int:
         >>> _ = seed_everything(0, verbose=False)
     """
     seed = _not_passed_on(made) if seed is None else seed
-    common = int(os.environ.get("PL_GLOBAL_SEED", "0"))  # where `seed_everything` keeps it
-    return settle(made, "seed", common, otherwise=0) if seed is None else seed
+    if seed is not None:
+        return seed
+    common = os.environ.get("PL_GLOBAL_SEED", "0")  # where `seed_everything` keeps it
+    if not common.isdecimal():
+        raise IncompatibleComponents(f"PL_GLOBAL_SEED is {common!r}: set it to a whole number, 0 or more")
+    settled: int = settle(made, "seed", int(common), otherwise=0)
+    return settled
 
 
 def _not_passed_on(made: Recorded) -> int | None:

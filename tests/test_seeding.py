@@ -12,6 +12,7 @@ from lightning import seed_everything
 
 from recurlight import (
     FixedHalting,
+    IncompatibleComponents,
     LastCycles,
     MazeData,
     PuzzleData,
@@ -108,6 +109,13 @@ def made(kind=RecursiveModule, **settings):
 
 def test_the_seed_is_0_where_nothing_sets_one():
     assert (made().recursion.seed, SudokuData().seed, describe(made()).arguments["seed"]) == (0, 0, 0)
+
+
+def test_a_common_seed_that_is_no_number_is_named(monkeypatch):
+    """Fails if it ends in an error of `int`, which names no variable."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "abc")
+    with pytest.raises(IncompatibleComponents, match="PL_GLOBAL_SEED is 'abc': set it to a whole number"):
+        SudokuData()
 
 
 def test_the_global_seed_is_that_of_the_model(seed_one):

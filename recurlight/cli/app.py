@@ -77,7 +77,9 @@ class RecurlightCLI:
             sys.stdout.write(section(self.parser.format_help(), asked))
             raise SystemExit(0)
         try:
-            self.config = self.parser.parse_args(request.arguments())
+            # Quoted, for what PyYAML takes for text, such as 1e3, jsonargparse may take for a number.
+            quoted = yaml.safe_dump(request.config, default_style='"')
+            self.config = self.parser.parse_args(["--config", quoted, *request.asked])
             self._seed()
             self.instantiate_classes()
             self._begin()
@@ -161,10 +163,8 @@ class RecurlightCLI:
         _tell_checkpoint(self.trainer)
 
 
-@rank_zero_only
-def _tell(text: str) -> None:
-    """Print a text once; the trainer's own printing goes through a progress bar, closed by now."""
-    sys.stdout.write(f"{text}\n")
+_tell = rank_zero_only(print)
+"""Prints a text once; the trainer's own printing goes through a progress bar, closed by then."""
 
 
 def _tell_checkpoint(trainer: Trainer) -> None:

@@ -137,7 +137,7 @@ def read_weights(
 
 def _content(file: Path) -> dict[str, Any]:
     if file.is_dir():
-        inside = (found for found in file.rglob("*.ckpt") if found.is_file())
+        inside = filter(Path.is_file, file.rglob("*.ckpt"))
         newest = max(inside, key=lambda found: found.stat().st_mtime, default=None)
         advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
         raise CheckpointError(f"this is a folder; {advice}")

@@ -14,6 +14,9 @@ from recurlight.errors import RecurlightError
 
 __all__ = ["Arguments", "ConfigError", "nested", "plain", "read", "split"]
 
+parse = get_loader("yaml")
+"""Parses YAML exactly as jsonargparse does: `1e-3` is a number."""
+
 CONFIG = "a YAML file or a recipe (see: recurlight recipes list)"
 ASK = ("-h", "--help", "--print_config")
 NEEDS = {"--config": CONFIG, "-c": CONFIG, "--trust": "a package whose classes files may name"}
@@ -54,6 +57,7 @@ def split(arguments: Sequence[str]) -> Arguments:
         if not name.startswith("--") and name not in ("-c", "-h"):
             raise ConfigError(f"'{word}' is not expected here: settings are written --key value")
         asks = name in ASK or name.endswith(".help")
+        # A value may begin with one dash, such as -1, and no setting does.
         if not equals and name != "--print_config" and words and not words[0].startswith("--"):
             value = words.pop(0)
         if asks:
@@ -79,11 +83,6 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     """
     first, dot, rest = key.partition(".")
     return {first: nested(rest, value) if dot else value}
-
-
-def parse(text: str) -> Any:
-    """Parse YAML exactly as jsonargparse does (`1e-3` is a number)."""
-    return get_loader("yaml")(text)
 
 
 def plain(value: Any) -> Any:

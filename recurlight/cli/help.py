@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from recurlight.errors import RecurlightError, suggestion
 
-__all__ = ["TOPICS", "page", "section", "topic"]
+__all__ = ["PAGE", "section", "topic"]
 
 TOPICS = ("model", "data", "trainer", "all")
 
@@ -32,8 +32,6 @@ Settings come from the checkpoint, then the configurations in their order, then 
   --seed_everything N    seed of the model and of the data, unless they are given one
   --print_config         print all settings as YAML and stop
   --trust PACKAGE        let files name classes of another package
-
-recipes: recurlight recipes list
 """
 
 
@@ -50,11 +48,6 @@ def topic(words: Sequence[str]) -> str | None:
             following = words[index + 1] if index + 1 < len(words) else ""
             return value or ("" if following.startswith("-") else following)
     return None
-
-
-def page(command: str, about: str) -> str:
-    """Return the short help of a command."""
-    return PAGE.format(command=command, about=about)
 
 
 def section(text: str, asked: str) -> str:

@@ -15,10 +15,6 @@ from recurlight.interop.settings import FAMILIES, SETTINGS
 __all__ = ["ImportUsageError", "run"]
 
 
-NO_DATA = "none"
-"""What `--data` says where no data section is to be kept."""
-
-
 class ImportUsageError(RecurlightError):
     """The command line of `recurlight import` cannot be carried out."""
 
@@ -73,7 +69,7 @@ def _data(given: str | None, config: dict[str, Any]) -> dict[str, Any] | None:
 
     if given is None:
         return known_data(config)
-    if given == NO_DATA:
+    if given == "none":
         return None
     data = read(config_path(given, recipes_dir(), flag="--data")).get("data")
     spec = as_spec(data) if isinstance(data, (str, dict)) else {}
@@ -94,8 +90,6 @@ def run(arguments: Sequence[str]) -> None:
         settings.pop(key) for key in ("file", "family", "output", "config", "data", "weights")
     )
     target = Path(output or f"{Path(file).stem}.ckpt")
-    if target.is_dir():
-        raise ImportUsageError(f"--output {target} is a folder: name a file in it, {target}/model.ckpt")
     require_free(target, "name another file with --output")
     from recurlight.checkpoints import files
     from recurlight.checkpoints.contents import data_settings

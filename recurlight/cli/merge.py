@@ -73,6 +73,7 @@ def overlay(under: Any, over: Any) -> Any:
     if not isinstance(under, dict) and not isinstance(over, dict):
         return over
     old, new = _class_of(under), _class_of(over)
+    # Arguments of a class that a default names may stand below `init_args` in one source, bare in another.
     spelled = isinstance(under, dict) and isinstance(over, dict) and "init_args" in {*under, *over}
     if isinstance(under, list) and under and not new:
         return [*under[:-1], overlay(under[-1], over)]

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from recurlight.checkpoints.trust import is_own
 from recurlight.cli.checkpoint import (
     KEYWORDS,
@@ -51,11 +49,6 @@ class Request(NamedTuple):
     """The checkpoint whose weights a new run begins with; empty if there is none."""
     packages: list[str]
     """Packages beyond recurlight, torch and Lightning whose classes may be named."""
-
-    def arguments(self) -> list[str]:
-        """Return the command line that jsonargparse parses."""
-        # Quoted throughout, for what PyYAML takes for text, such as 1e3, jsonargparse may take for a number.
-        return ["--config", yaml.safe_dump(self.config, default_style='"'), *self.asked]
 
     def sets(self, path: Sequence[Any]) -> bool:
         """Return whether anything but a default sets a key, or something below it."""

@@ -26,6 +26,19 @@ def test_help_version_and_recipes_do_without_torch():
     assert "recurlight fit --config NAME" in done.stdout
 
 
+def test_a_reader_may_go_before_all_recipes_are_listed():
+    """Fails if `recurlight recipes list | head -3` ends in a traceback."""
+    end, begin = os.pipe()
+    os.close(end)
+    command = [sys.executable, "-m", "recurlight", "recipes", "list"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, env=environment, stdout=begin, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(begin)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_process_reports_in_one_line_with_status_2(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY)
     done = process("-m", "recurlight", "fit", "--config", "tiny.yaml", "--model.widht", "3", cwd=tmp_path)

@@ -127,7 +127,7 @@ def test_configurations_that_contradict_are_named(folder, capsys, changes, part)
         (TRM_ATTENTION, ["--config", "gone.yaml"], "gone.yaml cannot be read"),
         (TRM_ATTENTION, ["--data", "tinny"], "--data tinny is neither a file nor a recipe"),
         (TRM_ATTENTION, ["--weights", "averaged"], "holds no averages"),
-        (TRM_ATTENTION, ["--output", "."], "is a folder: name a file in it"),
+        (TRM_ATTENTION, ["--output", "."], ". exists already: name another file with --output"),
         (TRM_ATTENTION, ["--output", "gone/a.ckpt"], "the folder gone does not exist"),
         (TRM_ATTENTION, ["--output", "recipes/tiny.yaml"], "exists already"),
     ],

@@ -34,6 +34,7 @@ def blame(
     if isinstance(error, ArgumentError):
         return _unparsed(str(error))
     frames = _frames(error)
+    # jsonargparse wraps what a constructor raises; the cause knows what happened, both together know where.
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
         frames = [*_frames(error), *frames]

@@ -76,6 +76,7 @@ class Check:
             UsageError: One is unknown, or of the wrong type.
         """
         title = made if isinstance(made, str) else made.__name__
+        # jsonargparse reads source to resolve `**settings`, which is slow: it is asked for odd names alone.
         for name, value in given.items():
             where = (*path, name)
             if self.elsewhere.get(where):
@@ -97,11 +98,12 @@ class Check:
         options += [NoneType] if setting.default is None else []
         if isinstance(parsed, str) and "." in parsed and takes_function(setting.hint) and str not in options:
             self._imported(parsed, path)  # a function's module is imported as a class's is
+        # Flags and quoted values are text until their type is known, so either reading will do.
         if any(types.fits(reading, option) for reading in (value, parsed) for option in options):
             return
         # A number that may be a tensor too is written as a number.
         bases = [] if {int, float} & {*options} else [b for option in options for b in types.bases(option)]
-        held = next(filter(None.__ne__, (contents(parsed, option) for option in options)), None)
+        held = next((h for option in options if (h := contents(parsed, option)) is not None), None)
         if bases and isinstance(parsed, (str, dict)):
             self.part(parsed, bases, setting, path)
         elif held is None:
@@ -141,7 +143,7 @@ class Check:
             found = [*{kind for kind in types.subclasses(*bases) if kind.__name__ == name}]
         if not found:
             raise UsageError(path, f"{name!r} is not a known {base}{known(str(name), bases)}")
-        if len(found) > 1 or not isinstance(found[0], type):
+        if len(found) > 1 or not isinstance(found[0], type):  # two of one name, or a function that makes one
             return None
         if not issubclass(found[0], tuple(bases)):
             raise UsageError(path, f"{name} is no {base}{known('', bases)}")

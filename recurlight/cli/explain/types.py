@@ -69,9 +69,7 @@ def bases(hint: Any) -> list[type]:
     Classes of Python itself, such as paths and numbers, are written as text; protocols are not judged here.
     """
     kinds = (kind for kind in products(hint) or [get_origin(hint) or hint] if isinstance(kind, type))
-    named = (
-        kind for kind in kinds if not issubclass(kind, (Enum, tuple, dict)) and Protocol not in kind.__mro__
-    )
+    named = (kind for kind in kinds if not issubclass(kind, Enum) and Protocol not in kind.__mro__)
     return [kind for kind in named if kind.__module__.partition(".")[0] not in sys.stdlib_module_names]
 
 
