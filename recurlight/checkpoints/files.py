@@ -12,7 +12,6 @@ import os
 import pickle
 import secrets
 import shutil
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +23,6 @@ from torch.utils.serialization import config
 from recurlight.errors import CheckpointError, UntrustedCode
 
 __all__ = ["flaw", "newest_good", "read", "verify", "write"]
-
-PART = ".recurlight-part"
-
-ABANDONED = 3600
-"""Seconds after which a half-written file that has not grown is one of a killed run."""
 
 FOLDER = 0x10
 
@@ -50,10 +44,9 @@ def write(content: dict[str, Any], path: str | Path) -> None:
     with config.patch("save.compute_crc32", True):  # type: ignore[attr-defined]
         torch.save(content, archive)
     body = archive.getbuffer()
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART}")
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")  # another may write this name, too
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
         try:
             with part.open("xb") as file:
                 file.write(body)
@@ -65,14 +58,6 @@ def write(content: dict[str, Any], path: str | Path) -> None:
         _sync(target.parent)
     except OSError as error:
         raise CheckpointError(_unwritten(target, len(body), error)) from error
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs have left half written; one that is still writing lets its file grow."""
-    for part in folder.glob(f".*{PART}"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > ABANDONED:
-                part.unlink()
 
 
 def _sync(folder: Path) -> None:

@@ -274,16 +274,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         write(content(), tmp_path / "file" / "a.ckpt")
 
 
-def test_what_a_killed_run_has_left_is_swept_and_what_is_being_written_is_not(tmp_path):
-    """Mutation: sweep every half-written file, or none."""
-    old, other = (tmp_path / f".a.ckpt.{name}{files.PART}" for name in ("old", "other"))
-    for part in (old, other):
-        part.write_text("half")
-    os.utime(old, (1e9, 1e9))
-    saved(tmp_path, "a", 0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([other.name, "a.ckpt"])
-
-
 def test_the_newest_good_file_is_found(tmp_path):
     """Mutation: take the newest by name, or without checking it."""
     oldest, older = saved(tmp_path, "z", 1, age=9), saved(tmp_path, "b", 2, age=6)
