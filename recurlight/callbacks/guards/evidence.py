@@ -11,20 +11,13 @@ from torch import Tensor, nn
 
 from recurlight.codec.task_table import tables_of
 
-__all__ = ["Evidence", "Part", "gradients", "silence"]
+__all__ = ["Evidence", "gradients", "silence"]
 
 SHOWN = 3
 
-
-class Part(NamedTuple):
-    """Magnitudes that are non-finite where and only where some values are, on the device."""
-
-    noun: str
-    """What they are of, such as "the loss"."""
-    places: Sequence[object]
-    """Names of the magnitudes."""
-    sizes: Tensor
-    """The largest magnitude in each place."""
+Part = tuple[str, Sequence[object], Tensor]
+"""What is looked at, such as "the loss", the names of its places, and the largest magnitude in each, on the
+device: not finite where and only where a value is not."""
 
 
 class Evidence(NamedTuple):
@@ -51,16 +44,16 @@ class Evidence(NamedTuple):
             grads: Gradients to look at, by the name of the parameter.
             carries: Magnitudes of the carried states, by field and slot; see `Carries.magnitudes`.
         """
-        parts = [Part("the loss", [""] * len(losses), torch.stack(list(losses)))]
-        parts += [Part(f"{name} of the carry in slot ", range(len(size)), size) for name, size in carries]
+        parts: list[Part] = [("the loss", [""] * len(losses), torch.stack(list(losses)))]
+        parts += [(f"{name} of the carry in slot ", range(len(size)), size) for name, size in carries]
         if grads:
             norms = torch._foreach_norm(list(grads.values()), torch.inf)
-            parts.append(Part("the gradient of ", list(grads), torch.stack([norm.float() for norm in norms])))
+            parts.append(("the gradient of ", list(grads), torch.stack([norm.float() for norm in norms])))
         return cls(step, parts)
 
     def flaw(self) -> Tensor:
         """Return 1 when anything is non-finite and 0 otherwise, int32 on the device."""
-        return (~torch.cat([part.sizes.isfinite() for part in self.parts]).all()).int()
+        return (~torch.cat([sizes.isfinite() for _, _, sizes in self.parts]).all()).int()
 
     def findings(self) -> list[str]:
         """Say which tensors are non-finite; this waits for the device."""

@@ -40,19 +40,14 @@ class StopOnNonFinite(Callback):
         >>> trainer = Trainer(callbacks=[StopOnNonFinite()], accelerator="cpu", logger=False)
     """
 
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.evidence: list[Evidence] = []
-        self.agreement = Agreement()
-        self.scaled = False
-        self.flawed = ""
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, whatever an earlier run met."""
         precision = trainer.precision_plugin
         self.scaled = isinstance(precision, MixedPrecision) and precision.scaler is not None
-        self.losses, self.evidence, self.flawed = [], [], ""
+        self.losses: list[Tensor] = []
+        self.evidence: list[Evidence] = []
         self.agreement = Agreement()
+        self.flawed = ""
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Remember the loss of a micro-batch."""
