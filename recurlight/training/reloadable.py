@@ -10,17 +10,7 @@ from typing import Any, Self
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 
-from recurlight.checkpoints.contents import (
-    DATA,
-    MODEL,
-    STAMP,
-    data_made_with,
-    data_settings,
-    made_with,
-    require_readable,
-    stamp,
-    unrecorded,
-)
+from recurlight.checkpoints import contents
 from recurlight.checkpoints.io import DurableCheckpointIO, verify_source
 from recurlight.checkpoints.trust import Trust
 from recurlight.errors import CheckpointMismatch, Unrecordable, UntrustedCode
@@ -62,7 +52,8 @@ class Reloadable(Recorded, LightningModule):
         return {}
 
     _trained_on: dict[str, Any] | None = None
-    """How the data of the last training, or of the checkpoint's, were made; None where nothing tells."""
+    """How the data of the last training, or of the checkpoint's, were made; empty where they do not tell, and
+    None where nothing is known of them."""
 
     def setup(self, stage: str) -> None:
         """Show the loggers how the model was made."""
@@ -71,18 +62,19 @@ class Reloadable(Recorded, LightningModule):
 
     def _note_data(self) -> None:
         """Keep how the data were made that it is trained on from now."""
-        self._trained_on = _data_settings(attached_module(self.trainer))
+        self._trained_on = _how_made(attached_module(self.trainer))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write how the model and its data were made, and by which versions."""
         checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_NAME, None)
         made, now = self.description, describe(self, self.changed())
         self._warn(now)
-        checkpoint[MODEL] = made.arguments | now.arguments
-        unrecorded = {name: why for name, why in made.unrecorded.items() if name not in now.arguments}
-        checkpoint[STAMP] = stamp() | {"model": _path(type(self)), "unrecorded": unrecorded | now.unrecorded}
-        noted = self._trained_on
-        checkpoint |= _data_settings(attached_module(self.trainer)) if noted is None else noted
+        checkpoint[contents.MODEL] = made.arguments | now.arguments
+        lost = made.unrecorded | now.unrecorded
+        unrecorded = {name: why for name, why in lost.items() if name not in now.arguments}
+        checkpoint[contents.STAMP] = contents.stamp() | {"model": _path(type(self)), "unrecorded": unrecorded}
+        data = _how_made(attached_module(self.trainer)) if self._trained_on is None else self._trained_on
+        checkpoint |= contents.data_settings(data) if data else {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a damaged checkpoint, and one of a newer format.
@@ -92,23 +84,22 @@ class Reloadable(Recorded, LightningModule):
             CheckpointMismatch: It is of a newer format; with the versions.
         """
         verify_source(self)
-        require_readable(checkpoint)
+        contents.require_readable(checkpoint)
         self.note_origin(checkpoint)
 
     def note_origin(self, checkpoint: Mapping[str, Any]) -> None:
         """Keep how the data of a checkpoint's training were made, to compare others with them."""
-        self._trained_on = {DATA: checkpoint[DATA]} if DATA in checkpoint else None
+        self._trained_on = contents.data_made_with(checkpoint)
 
     def _compare_data(self) -> None:
         """Warn of data that hold out other puzzles than those of training did; see `PuzzleData.split_by`."""
-        there, data = data_made_with(self._trained_on or {}), attached_data(self.trainer)
-        here = data_made_with(_data_settings(data)) if data and there else None
-        if data is None or there is None or here is None or there["class_path"] != here["class_path"]:
+        there, data = self._trained_on, attached_data(self.trainer)
+        here = _how_made(data) if there else {}
+        if data is None or not there or not here or there["class_path"] != here["class_path"]:
             return
-        then, now = there["init_args"], here["init_args"]
+        then, now = (made.get("init_args", {}) for made in (there, here))
         both = [name for name in data.split_by if name in then and name in now]
-        other = [name for name in both if then[name] != now[name]]
-        if other:
+        if other := [name for name in both if then[name] != now[name]]:
             were, are = (", ".join(f"{name}={made[name]}" for name in other) for made in (then, now))
             rank_zero_warn(
                 f"the model was trained on {type(data).__name__} with {were}, and these have {are}: what was "
@@ -142,9 +133,7 @@ class Reloadable(Recorded, LightningModule):
             UntrustedCode: The file holds Python objects, or names code that it may not import.
             CheckpointMismatch: It is of a newer version, or does not fit this one.
         """
-        checkpoint: Any = DurableCheckpointIO().load_checkpoint(
-            checkpoint_path, map_location, weights_only=True
-        )
+        checkpoint = DurableCheckpointIO().load_checkpoint(checkpoint_path, map_location, weights_only=True)
         try:
             model: Self = _make(cls, checkpoint, Trust(trust), changes)
         except (CheckpointMismatch, UntrustedCode) as error:
@@ -152,16 +141,15 @@ class Reloadable(Recorded, LightningModule):
         model.on_load_checkpoint(checkpoint)
         weights = checkpoint["state_dict"]
         model.load_state_dict(weights, strict=model.strict_loading if strict is None else strict)
-        device = next((weight.device for weight in weights.values()), None)
-        return model if device is None else model.to(device)
+        return model.to(next((weight.device for weight in weights.values()), "cpu"))
 
 
-def _data_settings(data: LightningDataModule | None) -> dict[str, Any]:
-    """Return how the data were made, as Lightning keeps it; empty where they do not tell."""
+def _how_made(data: LightningDataModule | None) -> dict[str, Any]:
+    """Return how data were made, as a configuration says it; empty where they do not tell."""
     if not isinstance(data, Recorded):
         return {}
     try:
-        return data_settings(to_spec(data))
+        return dict(to_spec(data))
     except Unrecordable as error:
         rank_zero_warn(f"{type(data).__name__}: checkpoints will not hold the settings of the data ({error})")
         return {}
@@ -177,12 +165,12 @@ def _path(kind: type) -> str:
 
 def _make(kind: type[Any], checkpoint: dict[str, Any], trust: Trust, changes: dict[str, Any]) -> Any:
     """Call the constructor with the checkpoint's arguments and the changes."""
-    require_readable(checkpoint)
-    missing = {name: why for name, why in unrecorded(checkpoint).items() if name not in changes}
+    contents.require_readable(checkpoint)
+    missing = {name: why for name, why in contents.unrecorded(checkpoint).items() if name not in changes}
     if missing:
         name, why = next(iter(missing.items()))
         raise CheckpointMismatch(f"{name} could not be written into it ({why}): pass {name}=...")
-    given = {name: value for name, value in made_with(checkpoint).items() if name not in changes}
+    given = {name: value for name, value in contents.made_with(checkpoint).items() if name not in changes}
     require_arguments(kind.__name__, kind, given)
     types = hints(kind)
     return kind(**{name: from_spec(spec, trust, types.get(name)) for name, spec in given.items()}, **changes)

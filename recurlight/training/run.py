@@ -42,12 +42,11 @@ class Run(Callback):
         self.seed, self.save_carry = seed, save_carry
         self.carries, self.progress = Carries(), Progress()
         self._step: int | None = None  # optimizer steps taken when the newest batch began
-        self._ended = False
-        self._trainer = 0  # the `id` of the one that trained last; itself, it would be copied with the model
+        self._ended = 0  # the `id` of the trainer that did; itself, it would be copied with the model
 
     def ended_in(self, trainer: Trainer) -> bool:
         """Return whether the weights are those with which this trainer ended, as far as training goes."""
-        return self._ended and self._trainer == id(trainer)
+        return self._ended == id(trainer)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -57,18 +56,16 @@ class Run(Callback):
         they may have been trained further since, or be those of another model.
         """
         if stage == "fit":
-            self.carries.clear()
-            self.carries.loaded = {}
+            self.carries.loaded = {}  # those of its steps the module clears when it begins to train
             self.progress.load_state_dict(Progress().state_dict())
-            self._step, self._ended = None, False
+            self._step, self._ended = None, 0
         else:
             for callback in _averages(trainer):
                 callback._average_model = None
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note who trains, and tell schedules of accumulation the epoch."""
-        self._trainer = id(trainer)
+        """Tell schedules of accumulation the epoch."""
         for scheduler in _schedulers(trainer):  # Lightning tells them of an epoch only where it begins
             scheduler.on_train_epoch_start(trainer)
 
@@ -80,8 +77,8 @@ class Run(Callback):
         seed_batch(self.seed, trainer.fit_loop.total_batch_idx, trainer.global_rank, pl_module.device)
 
     @override
-    def on_train_end(self, *_: Any) -> None:
-        self._ended = True
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._ended = id(trainer)
 
     @override
     def on_save_checkpoint(
