@@ -68,14 +68,12 @@ def _installed(place: str) -> bool:
 def refusal(path: str) -> str:
     """Say why a name is refused and how to allow it."""
     package = path.partition(".")[0]
-    if not all(part.isidentifier() for part in path.split(".")):
-        return f"{path!r} is no path of a class"
     if package == "__main__":
         return (
             f"'{path}' was defined in the script that wrote the checkpoint; move it to a module of its own, "
             "such as mine.py, and load the checkpoint in the folder of that file"
         )
-    if package not in sys.modules and importlib.util.find_spec(package) is None:
+    if package not in sys.modules and not _places(package):
         return f"there is no module '{package}' for {path}, neither installed nor in the current folder"
     return (
         f"'{path}' was not imported, for a file must not choose which code runs: "
