@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers import batch, loader, mixer, module, trainer
 from resuming import Everywhere, Fitted, deviations, disturb, model
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from recurlight import slots, supervision
 from recurlight.__main__ import main
@@ -84,6 +85,30 @@ def test_every_weight_gets_a_gradient_in_every_step(case):
         carry = learnt.carry
         assert all(gradient.isfinite().all() for gradient in gradients)
         assert sum(gradient.abs().sum() > 0 for gradient in gradients) == len(gradients)
+
+
+class Waits(TorchDispatchMode):
+    """Counts what an accelerator would be waited for: numbers read back, and shapes that depend on values."""
+
+    KINDS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select)
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation.overloadpacket in self.KINDS
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_step_waits_for_nothing(case):
+    """Fails if slots that have halted are left out of the computation, which asks the device for them."""
+    rule, truncation = case
+    recursion = composed(truncation)
+    carry, fresh = busy(rule, recursion), batch(ROWS, seed=9)
+    with Waits() as watch:
+        step(rule, recursion, carry, fresh)
+    assert watch.count == 0
 
 
 def test_it_survives_copy_and_pickle_and_can_be_typed_back(case):
