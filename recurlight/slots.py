@@ -87,11 +87,13 @@ def repeat(tree: T, times: int) -> T:
 def bucket(rows: int) -> int:
     """Round a number of rows up to a power of two, so that compiled cells see few shapes.
 
+    It is 2 at least, since a compiled cell has a graph of its own for an axis of length 1.
+
     Example:
         >>> [bucket(rows) for rows in (1, 3, 4, 5)]
-        [1, 4, 4, 8]
+        [2, 4, 4, 8]
     """
-    return 1 << (rows - 1).bit_length()
+    return max(2, 1 << (rows - 1).bit_length())
 
 
 def pad(rows: Tensor, length: int) -> Tensor:
