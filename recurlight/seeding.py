@@ -19,20 +19,19 @@ __all__ = ["generators_kept", "seed_batch", "seed_of", "seeded_evaluation"]
 _CPU = torch.device("cpu")
 
 
-def seed_batch(seed: int, batch: int, rank: int = 0, device: torch.device = _CPU) -> None:
-    """Seed the global generators of Python, numpy and torch for one batch.
+def seed_batch(seed: int, batch: int, device: torch.device = _CPU) -> None:
+    """Seed the global generators of Python, numpy and torch for one batch, alike on every rank.
 
-    `state = hash(seed, batch, rank)`
+    `state = hash(seed, batch)`
 
-    recurlight itself draws nothing from them; this is for the cells, refiners, losses and callbacks of users,
-    such as dropout, whose draws then depend neither on what ran before (a validation, another process) nor on
-    where the run was interrupted.
+    They are for cells, refiners, windows, losses and callbacks that draw, by `recurlight.draw` or otherwise.
+    What these draw then depends neither on what ran before (a validation, another process) nor on where the
+    run was interrupted.
 
     Args:
         seed: Seed of the run.
         batch: Number of the training batch in the run, counting micro-batches; those of evaluation are
             counted from -1 downwards.
-        rank: Number of the process: ranks draw apart.
         device: Accelerator whose generator is seeded beside that of the CPU.
 
     Example:
@@ -42,7 +41,8 @@ def seed_batch(seed: int, batch: int, rank: int = 0, device: torch.device = _CPU
         >>> torch.equal(first, torch.rand(2))
         True
     """
-    digest = hashlib.blake2b(f"{seed} {batch} {rank}".encode(), digest_size=8).digest()
+    text = f"{seed} {batch} 0"  # of one rank, where older versions had a seed for each
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     number = int.from_bytes(digest, "little")
     random.seed(number)
     np.random.seed(number % 2**32)  # noqa: NPY002  # the generator that users' code draws from
@@ -80,19 +80,18 @@ def generators_kept(device: torch.device = _CPU) -> Iterator[None]:
 
 
 @contextmanager
-def seeded_evaluation(seed: int, batch: int, rank: int = 0, device: torch.device = _CPU) -> Iterator[None]:
+def seeded_evaluation(seed: int, batch: int, device: torch.device = _CPU) -> Iterator[None]:
     """Seed the global generators for one batch of an evaluation, and give them back as they were.
 
     Evaluations of the same weights then draw the same, and what comes after does not depend on them.
 
     Args:
-        seed: Seed of the run.
+        seed: Seed of the evaluation.
         batch: Number of the batch in the split.
-        rank: Number of the process.
         device: Accelerator whose generator is seeded beside that of the CPU.
     """
     with generators_kept(device):
-        seed_batch(seed, -1 - batch, rank, device)
+        seed_batch(seed, -1 - batch, device)
         yield
 
 

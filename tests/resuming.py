@@ -12,8 +12,10 @@ import torch
 from helpers import mixer, opinionated
 from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging
 from lightning.pytorch.loggers.logger import DummyLogger
+from noisy import DrawnWindow
 from torch import Tensor, nn
 
+from recurlight import draw
 from recurlight.data import PuzzleData
 from recurlight.data.base import Splits
 from recurlight.data.puzzles import Puzzles
@@ -21,7 +23,6 @@ from recurlight.halting import CorrectnessHalting
 from recurlight.optim import AdamATan2, LinearWarmup
 from recurlight.refiners import TwoLevelRefiner, TwoLevelState
 from recurlight.training.module import RecursiveModule
-from recurlight.truncation import LastCycles
 
 EPOCH, BATCH = 6, 8
 
@@ -52,13 +53,14 @@ AMID = ["01-batch", "02-batch", "05-batch", "09-batch", "11-batch", "21-batch"]
 class Shifts(PuzzleData):
     """The answer is the question moved by one; augmentation moves both."""
 
-    def __init__(self, **settings) -> None:
+    def __init__(self, test: int = 5, **settings) -> None:
         base = {"batch_size": BATCH, "epoch_samples": EPOCH * BATCH}
         super().__init__(vocab_size=6, grid_shape=(4, 4), **(base | settings))
+        self.test = test
 
     def load(self) -> Splits:
-        draw = np.random.default_rng(0)
-        parts = (draw.integers(1, 6, size=(rows, 16)) for rows in (20, 5, 5))
+        numbers = np.random.default_rng(0)
+        parts = (numbers.integers(1, 6, size=(rows, 16)) for rows in (20, 5, self.test))
         return Splits(*(Puzzles(part, np.roll(part, 1, 1), np.zeros(len(part), np.int64)) for part in parts))
 
     def augmentation(self):
@@ -75,7 +77,7 @@ def moved(puzzles: Puzzles, keys) -> Puzzles:
 
 
 class Unsteady(nn.Module):
-    """A user's cell that draws from every global generator, in training and in evaluation."""
+    """A user's cell that draws from every global generator, by the rule and past it, in evaluation too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +85,7 @@ class Unsteady(nn.Module):
 
     def forward(self, state: Tensor) -> Tensor:
         scale = 1 + 0.01 * random.random() + 0.01 * np.random.random()  # noqa: NPY002
-        return self.cell(nn.functional.dropout(state * scale, 0.1, training=True))
+        return self.cell(nn.functional.dropout(draw.dropout(state * scale, 0.1), 0.1, training=True))
 
 
 class Restless(TwoLevelRefiner):
@@ -92,10 +94,10 @@ class Restless(TwoLevelRefiner):
     stationary = False
 
     def initial_state(self, injection: Tensor) -> TwoLevelState:
-        return TwoLevelState(*(torch.randn_like(injection) for _ in range(2)))
+        return TwoLevelState(*(draw.normal(injection) for _ in range(2)))
 
     def update(self, state: TwoLevelState, injection: Tensor, level: str) -> TwoLevelState:
-        return super().update(state, injection + 0.01 * torch.randn_like(injection), level)
+        return super().update(state, injection + 0.01 * draw.normal(injection), level)
 
 
 def model(**settings) -> RecursiveModule:
@@ -106,7 +108,7 @@ def model(**settings) -> RecursiveModule:
         "scheduler": partial(LinearWarmup, warmup=12),
     }
     refiner = Restless(settings.pop("cell", None) or Unsteady(), latent_steps=1)
-    truncation = settings.pop("truncation", LastCycles(1))
+    truncation = settings.pop("truncation", None) or DrawnWindow()
     made = RecursiveModule(
         refiner=refiner, truncation=truncation, halting=CorrectnessHalting(), **(sizes | base | settings)
     )

@@ -81,7 +81,7 @@ def file(tmp_path_factory) -> None:
     FILE.write_text("question,answer\n" + "".join(f"{n}a,{n}b\n" for n in range(10)))
 
 
-SEEDED = ("seed",)
+SEEDED = ("seed", "eval_seed")
 
 MADE: dict[str, Table] = {
     **{name: Table(getattr(callbacks, name)) for name in callbacks.__all__ if name != "compile_cells"},

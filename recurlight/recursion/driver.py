@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
-from recurlight import slots
+from recurlight import draw, slots
 from recurlight.losses import SequenceLoss, exactly_right
 from recurlight.recursion.checks import at_least_one, check_batch, check_precision
 from recurlight.recursion.composition import Composition
@@ -186,7 +187,8 @@ class Recursion(Composition):
             step: Number of the training step, from which the exploration is drawn.
             halting_weight: Weight of the halting loss.
             rank: This process's number.
-            ranks: Number of processes.
+            ranks: Number of processes; parts that draw by `recurlight.draw` ask the process group where it
+                is 1.
 
         Example:
             >>> from recurlight import CorrectnessHalting, LastCycles, MixerCell, Sizes, SoftmaxCrossEntropy
@@ -203,10 +205,12 @@ class Recursion(Composition):
             ...     loss.backward()
             ...     optimizer.step()
         """
-        carry, segment, score = self.segment(carry, fresh)
-        judged = self.judge(carry, segment, score, loss)
-        total = judged.total(halting_weight).mean()
-        return Learnt(self.halt(carry, score.detach(), step, rank, ranks), total, segment, judged.correct)
+        with draw.as_rank(rank, ranks) if ranks > 1 else nullcontext():
+            carry, segment, score = self.segment(carry, fresh)
+            judged = self.judge(carry, segment, score, loss)
+            total = judged.total(halting_weight).mean()
+            carry = self.halt(carry, score.detach(), step, rank, ranks)
+        return Learnt(carry, total, segment, judged.correct)
 
     @checked
     def judge(self, carry: Carry, segment: Segment, score: Tensor, loss: SequenceLoss) -> Judged:
@@ -273,8 +277,9 @@ class Recursion(Composition):
             batch: Questions, `(B, ...)`.
             max_segments: Segments to run; None for the model's own cap.
             adaptive: Rows whose policy says halt keep their answer and leave the batch, which saves their
-                compute; the iteration ends when no row is left. Otherwise all rows run all segments, as
-                published, and `halted` only tells what the policy says.
+                compute; the iteration ends when no row is left. The others draw by `recurlight.draw` as if
+                nobody had left. Otherwise all rows run all segments, as published, and `halted` only tells
+                what the policy says.
             cycles: Cycles in a segment; None for the model's own.
 
         Yields:
@@ -285,14 +290,15 @@ class Recursion(Composition):
         """
         carry = self.start(batch)
         rows = torch.arange(len(carry.age), device=carry.age.device)
-        live = len(rows)  # the rows after these are padding
+        live = count = len(rows)  # the rows after the live ones are padding
         whole: Prediction | None = None
         last = at_least_one("max_segments", max_segments, self.max_segments)
         for _ in range(last):
-            carry, segment, score = self.segment(carry, carry.batch, cycles)
+            with draw.of_batch(count, rows=rows):
+                carry, segment, score = self.segment(carry, carry.batch, cycles)
+                halted = self.halting.should_halt(score, carry.age)
+                part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
             carry = self.told(carry, segment, last)
-            halted = self.halting.should_halt(score, carry.age)
-            part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
             whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)
             yield whole
             if adaptive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+from recurlight import draw
 from recurlight.codec.task_table import forget_tasks, tasks_at_mean
 from recurlight.losses import SequenceLoss
 from recurlight.metrics.evaluation import Evaluation, Measured
@@ -38,6 +39,7 @@ class Evaluating(Reloadable):
     eval_cycles: int | None
     eval_segments: int | None
     eval_adaptive: bool
+    eval_seed: int
     run: Run
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class Evaluating(Reloadable):
         self.loaded = Weights()
         self.names: dict[str, str] = {}
         self.other_tasks = False
+        self._eval_slots = 0  # of a global batch of evaluation; 0 where the data do not tell
 
     def _apart(self) -> bool:
         """Tell whether the numbers of tasks are for the model; data that do not tell have them for it."""
@@ -86,13 +89,16 @@ class Evaluating(Reloadable):
 
     @contextmanager
     def _evaluating(self, batch: Batch, batch_idx: int) -> Iterator[None]:
-        """Check the first batch; let parts draw as a function of seed and batch, and leave training alone."""
+        """Check the first batch; let parts draw as a function of seed and place, and leave training alone."""
         if batch_idx == 0:
             require_batch(batch, self.recursion.sizes, self)
             check_batch(batch, self.recursion.sizes, self._apart())
             self._check_names()
+            data = attached_data(self.trainer)
+            self._eval_slots = data.eval_batch_size if data else 0
         tasks = tasks_at_mean(self.recursion) if self.other_tasks else nullcontext()
-        with tasks, seeded_evaluation(self.run.seed, batch_idx, self.global_rank, self.device):
+        slots = draw.of_batch(len(batch.task), self._eval_slots)
+        with tasks, slots, seeded_evaluation(self.eval_seed, batch_idx, self.device):
             yield
 
     def on_validation_epoch_start(self) -> None:
@@ -138,6 +144,7 @@ class Evaluating(Reloadable):
             trained=self.run.ended_in(self.trainer),
             cycles=self.eval_cycles or self.recursion.cycles,
             adaptive=self.eval_adaptive,
+            eval_seed=self.eval_seed,
         )
 
     def summary_is_stale(self) -> bool:

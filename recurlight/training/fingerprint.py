@@ -73,7 +73,7 @@ class Fingerprint:
         data: Hash of the split's puzzles, see `data_digest`; None for data that is no `PuzzleData`.
         size: Puzzles in the split, in as many variants as evaluation asks; None likewise.
         puzzles: Puzzles that were counted.
-        seeds: Seed of the model and of the data.
+        seeds: Seed of the model, of the evaluation where it is another, and of the data.
         segments: Mean number of segments that a puzzle was given.
         cycles: Cycles in a segment.
         schedule: Updates in a cycle.
@@ -129,6 +129,7 @@ def fingerprint(
     trained: bool,
     cycles: int,
     adaptive: bool,
+    eval_seed: int,
 ) -> Fingerprint:
     """Describe an evaluation.
 
@@ -141,6 +142,7 @@ def fingerprint(
         trained: Whether the weights are those with which this trainer's last training ended.
         cycles: Cycles in a segment of the evaluation.
         adaptive: Whether puzzles stopped when the halting policy said so.
+        eval_seed: Seed of what the parts drew.
     """
     data = attached_data(trainer)
     puzzles = getattr(data.splits, measured.split) if data else None
@@ -151,7 +153,7 @@ def fingerprint(
         data=data_digest(puzzles) if puzzles else None,
         size=_asked(data, measured.split),
         puzzles=measured.puzzles,
-        seeds={"model": recursion.seed} | ({"data": data.seed} if data else {}),
+        seeds=_seeds(recursion.seed, eval_seed, data),
         segments=measured.figures["segments"],
         cycles=cycles,
         schedule=schedule,
@@ -176,6 +178,12 @@ def _spelled(supervision: Supervision) -> str:
     return (
         f"{type(supervision).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
     )
+
+
+def _seeds(model: int, evaluation: int, data: PuzzleData | None) -> dict[str, int]:
+    """Return every seed on which figures depend, by name."""
+    other = {} if evaluation == model else {"eval": evaluation}
+    return {"model": model} | other | ({"data": data.seed} if data else {})
 
 
 def _asked(data: PuzzleData | None, split: str) -> int | None:

@@ -82,9 +82,9 @@ class RecursiveModule(Evaluating):
         optimizer_groups: Parts that have settings of the optimizer for themselves, or are `frozen`; see
             `recurlight.optim.make_optimizer`. Null for one group of all.
         scheduler: Makes the learning-rate schedule from the optimizer, stepped every step; null for constant.
-        seed: Seed of the weights, of the exploration, and of the global generators, from which parts may
-            draw, at each batch of training and evaluation; null for that of `seed_everything`, 0 where
-            nothing set it.
+        seed: Seed of the weights, of the exploration, and of what parts draw at each batch; null for that of
+            `seed_everything`, 0 where nothing set it.
+        eval_seed: Seed of what parts draw in evaluation; null for `seed`.
         save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
             exactly; otherwise a resumed run begins with fresh samples.
 
@@ -130,6 +130,7 @@ class RecursiveModule(Evaluating):
         optimizer_groups: list[dict[str, Any]] | None = None,
         scheduler: LRSchedulerCallable | None = None,
         seed: int | None = None,
+        eval_seed: int | None = None,
         save_carry: bool = True,
     ) -> None:
         super().__init__()
@@ -148,6 +149,7 @@ class RecursiveModule(Evaluating):
         self.halting_weight = halting_weight
         self._made = {"cycles": cycles, "max_segments": max_segments, "truncation": truncation}
         self.eval_cycles, self.eval_segments, self.eval_adaptive = eval_cycles, eval_segments, eval_adaptive
+        self.eval_seed = seed if eval_seed is None else eval_seed
         self.optimizer, self.optimizer_groups, self.scheduler = optimizer, optimizer_groups, scheduler
         self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
         self.run = Run(seed, save_carry)

@@ -74,7 +74,7 @@ class Run(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self._step = trainer.global_step
-        seed_batch(self.seed, trainer.fit_loop.total_batch_idx, trainer.global_rank, pl_module.device)
+        seed_batch(self.seed, trainer.fit_loop.total_batch_idx, pl_module.device)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

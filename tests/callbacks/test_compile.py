@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from recurlight import draw
 from recurlight.callbacks import CompileCells, compile_cells
 from recurlight.errors import RecurlightError
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
@@ -127,8 +128,21 @@ def test_a_run_with_averaged_weights_is_the_eager_run(tmp_path):
     module(refiner=TwoLevelRefiner(mixer(), latent_steps=2)).load_state_dict(resaved)
 
 
+class Shaken(nn.Module):
+    """A cell that draws in every way, in evaluation too."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell, self.drop = cell, draw.Dropout(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cell(self.drop(x + 0.1 * draw.normal(x)))
+
+
 @pytest.mark.parametrize(
-    ("cells", "precision"), [((mixer(),), "32-true"), ((mixer(), mixer()), "bf16-mixed")], ids=["one", "two"]
+    ("cells", "precision"),
+    [((mixer(),), "32-true"), ((mixer(), mixer()), "bf16-mixed"), ((Shaken(mixer()),), "32-true")],
+    ids=["one", "two", "drawing"],
 )
 def test_a_whole_run_takes_a_handful_of_graphs(tmp_path, cells, precision):
     """Fails if adaptive evaluation did not round its rows up, or if every stage compiled anew."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import batch, opinionated, single, trm
+from helpers import SIZES, batch, opinionated, single, trm
+from noisy import noisy
 from torch import Tensor
 
 from recurlight import slots
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, Halting, QLearningHalting
+from recurlight.recursion import Recursion
+from recurlight.seeding import seeded_evaluation
+from recurlight.truncation import LastCycles
 from recurlight.types import Prediction
 
 ROWS, SEGMENTS = 11, 6
@@ -41,6 +45,21 @@ def test_adaptive_rows_stop_where_their_policy_first_says_so(halting):
     found = model.solve(questions, SEGMENTS, adaptive=True)
     assert found.segments.tolist() == segments.tolist()
     assert found.halted.tolist() == said.tolist()
+    torch.testing.assert_close(found.logits, logits, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_rows_that_go_on_draw_as_if_nobody_had_left(training):
+    """Fails if rows are numbered anew once others have left, or if the padding rows draw for themselves."""
+    halting = CorrectnessHalting()
+    model = Recursion(SIZES, noisy(), LastCycles(1), halting, cycles=2, max_segments=SEGMENTS).double()
+    opinionated(model, spread=0.5).train(training)
+    with seeded_evaluation(0, 0):
+        segments, logits, _ = stopped(model, batch(ROWS))
+    assert len(segments.unique()) >= 3
+    with seeded_evaluation(0, 0):
+        found = model.solve(batch(ROWS), SEGMENTS, adaptive=True)
+    assert found.segments.tolist() == segments.tolist()
     torch.testing.assert_close(found.logits, logits, rtol=0, atol=1e-8)
 
 

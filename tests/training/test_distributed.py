@@ -9,12 +9,14 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from helpers import SIZES, attention, batch, loader, mixer, opinionated
+from noisy import DrawnWindow, noisy
 from ranks import run_two
+from resuming import Shifts
 
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.optim import SplitOptimizer
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
-from recurlight.supervision import DeepSupervision, PonderLoss
+from recurlight.supervision import DeepSupervision, Denoising, PonderLoss, WinnerTakesAll
 from recurlight.training.module import RecursiveModule
 from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles, LastUpdates
 from recurlight.types import Batch
@@ -40,13 +42,21 @@ MODELS = {
     "deq": lambda: (SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), 6, 1),
     "ponder": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 2),
     "deep": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), EveryUpdate(), CorrectnessHalting(), 2, 4),
+    "noisy": lambda: (noisy(), DrawnWindow(), CorrectnessHalting(), 2, 4),
+    "winner": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 4),
+    "denoising": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 4),
 }
-RULES = {"deep": DeepSupervision(2, through=True), "ponder": PonderLoss(through=False)}
+RULES = {
+    "deep": DeepSupervision(2, through=True),
+    "ponder": PonderLoss(through=False),
+    "winner": WinnerTakesAll(2),
+    "denoising": Denoising(),
+}
 
 
 def made(name: str) -> RecursiveModule:
     refiner, truncation, halting, cycles, segments = MODELS[name]()
-    settings = {"width": SIZES.width, "exploration": 0.5}
+    settings = {"width": SIZES.width, "exploration": 0.5, "eval_adaptive": True, "eval_seed": 7}
     settings["optimizer"] = split_sgd if name == "split" else plain_sgd
     sizes = {"cycles": cycles, "max_segments": segments, "supervision": RULES.get(name)}
     if name == "frozen":
@@ -85,20 +95,32 @@ class Record(pl.Callback):
         torch.save(found, f"{self.path}.{trainer.world_size}.{trainer.global_rank}")
 
 
-def fit(name: str, path: Path, devices: int) -> None:
-    trainer = pl.Trainer(
+def trainer(devices: int, *callbacks: pl.Callback) -> pl.Trainer:
+    return pl.Trainer(
         accelerator="cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         max_steps=STEPS,
         logger=False,
         use_distributed_sampler=False,
-        callbacks=[Record(f"{path}/{name}")],
+        callbacks=list(callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
     )
-    trainer.fit(made(name), Questions())
+
+
+def fit(name: str, path: Path, devices: int) -> None:
+    trainer(devices, Record(f"{path}/{name}")).fit(made(name), Questions())
+
+
+def ask(path: Path, devices: int) -> None:
+    """Answer eight questions in batches of five with a model that draws, and keep them with the logits."""
+    data, run = Shifts(batch_size=4, eval_batch_size=5, test=8), trainer(devices)
+    answers = run.predict(made("noisy"), data)
+    questions = [batch.inputs for batch in data.predict_dataloader()]
+    found = torch.cat(questions), torch.cat([answer.logits for answer in answers])
+    torch.save(found, f"{path}/answers.{devices}.{run.global_rank}")
 
 
 def fit_all(path: Path) -> None:
@@ -106,6 +128,7 @@ def fit_all(path: Path) -> None:
     torch.set_num_threads(1)
     for name in MODELS:
         fit(name, path, 2)
+    ask(path, 2)
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +164,16 @@ def test_the_ranks_stay_bit_equal(runs):
     _, _, left, right = runs
     assert len(left["weights"]) == STEPS
     assert all(torch.equal(a, b) for a, b in zip(left["weights"], right["weights"], strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_a_held_out_sample_draws_by_its_place_in_the_split(two_ranks, tmp_path):
+    """Fails if evaluation draws by rows of a rank: of five questions one has two, the other three."""
+    ask(tmp_path, 1)
+    questions, logits = torch.load(f"{tmp_path}/answers.1.0")
+    parts = [torch.load(f"{two_ranks}/answers.2.{rank}") for rank in range(2)]
+    place = {tuple(question.tolist()): number for number, question in enumerate(questions)}
+    assert len(place) == 8
+    for (asked, found), rows in zip(parts, ([0, 1, 5, 6], [2, 3, 4, 7]), strict=True):
+        assert [place[tuple(question.tolist())] for question in asked] == rows
+        torch.testing.assert_close(found, logits[rows], rtol=0, atol=1e-10)

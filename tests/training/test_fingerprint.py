@@ -38,6 +38,7 @@ def model(**settings) -> RecursiveModule:
 def mark(made: RecursiveModule) -> Fingerprint:
     settings = {"cycles": made.eval_cycles or made.recursion.cycles, "adaptive": made.eval_adaptive}
     settings |= {"trained": made.run.ended_in(made.trainer), "supervision": made.supervision}
+    settings |= {"eval_seed": made.eval_seed}
     return fingerprint(made.trainer, made.recursion, made.measured, made.loaded, **settings)
 
 
@@ -77,6 +78,15 @@ def test_what_an_evaluation_was():
     assert (found.adaptive, found.precision) == (False, "32-true")
     assert (found.recurlight, found.torch) == (recurlight.__version__, torch.__version__)
     assert (found.weights, found.step, found.checkpoint) == ("given", None, None)
+
+
+def test_another_seed_of_evaluation_is_told():
+    """Fails if figures of other draws pass for the same measurement, or equal seeds for another."""
+    for seed, told in ((None, {"model": 3}), (3, {"model": 3}), (5, {"model": 3, "eval": 5})):
+        made = model(seed=3, eval_seed=seed)
+        trainer().validate(made, data(seed=7), verbose=False)
+        assert mark(made).seeds == told | {"data": 7}
+        assert ("seeds: model 3, eval 5, data 7;" in str(mark(made))) == (seed == 5)
 
 
 def test_updates_of_adaptive_evaluation_are_those_that_were_run():

@@ -6,12 +6,14 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from helpers import batch, loader, mixer, module, trainer
+from noisy import noisy
 
 from recurlight import slots
 from recurlight.checkpoints.weights import require_same_weights
 from recurlight.errors import CheckpointMismatch, IncompatibleComponents
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.refiners import TwoLevelRefiner
+from recurlight.training.module import RecursiveModule
 from recurlight.types import Batch, Sizes
 
 ROWS = 6
@@ -47,18 +49,6 @@ def test_figures_are_those_of_all_rows_together(stage):
     assert found[f"{name}/segments"] == 3
 
 
-class Jittery(TwoLevelRefiner):
-    """Draws its start and the noise of every update."""
-
-    stationary = False
-
-    def initial_state(self, injection):
-        return super().initial_state(injection + torch.randn_like(injection))
-
-    def update(self, state, injection, level):
-        return super().update(state, injection + torch.randn_like(injection), level)
-
-
 def evaluated(made, ambient: int) -> tuple:
     """Everything that evaluation says, from global generators that are somewhere."""
     torch.manual_seed(ambient)
@@ -71,9 +61,9 @@ def evaluated(made, ambient: int) -> tuple:
 def test_a_refiner_that_draws_is_evaluated_repeatably():
     """Fails if evaluation draws from wherever the generators happen to be, or moves them on."""
     with torch.random.fork_rng(devices=[]):
-        made = module(refiner=Jittery(mixer(), latent_steps=2))
+        made = module(refiner=noisy())
         (figures, answers), again = evaluated(made, 1), evaluated(made, 2)
-        other = module(refiner=Jittery(mixer(), latent_steps=2), seed=1)
+        other = module(refiner=noisy(), seed=1)
         other.load_state_dict(made.state_dict())
         drawn = evaluated(other, 1)[1]
     assert figures == again[0]
@@ -81,10 +71,29 @@ def test_a_refiner_that_draws_is_evaluated_repeatably():
     assert not torch.equal(answers, drawn)
 
 
+def test_evaluation_has_a_seed_of_its_own(tmp_path):
+    """Fails if `eval_seed` is not used, is lost in a checkpoint, or reaches weights or training."""
+    made, other = module(refiner=noisy()), module(refiner=noisy(), eval_seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(made.parameters(), other.parameters(), strict=True))
+    with torch.random.fork_rng(devices=[]):
+        answers = [evaluated(model, 1)[1] for model in (made, other, made, other)]
+        same = evaluated(module(refiner=noisy(), eval_seed=0), 1)[1]
+        trained = [trainer(max_steps=2), trainer(max_steps=2)]
+        for run, model in zip(trained, (made, other), strict=True):
+            run.fit(model, loader([batch(4)] * 2))
+        assert all(torch.equal(a, b) for a, b in zip(made.parameters(), other.parameters(), strict=True))
+        trained[1].save_checkpoint(tmp_path / "x.ckpt")
+        assert RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt").eval_seed == 1
+    assert not torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[0], answers[2])
+    assert torch.equal(answers[1], answers[3])
+    assert torch.equal(answers[0], same)
+
+
 def test_making_and_evaluating_a_model_leaves_the_generators_alone():
     """Fails if checks of the composition, slots that are thrown away, or an evaluation move them on."""
     before = torch.get_rng_state()
-    made = module(refiner=Jittery(mixer(), latent_steps=2))
+    made = module(refiner=noisy())
     made.recursion.start(BATCHES[0])
     made.validation_step(BATCHES[0], 1)  # 0 also asks the trainer for the data
     made.predict_step(BATCHES[0], 1)
