@@ -25,6 +25,7 @@ from recurlight.testing.task import (
     reloaded,
     require_no_memory,
     require_repeatable,
+    require_slots,
     resumed,
     rows_apart,
     train,
@@ -52,6 +53,7 @@ def check_halting(
     | `loss` | `(B,)`, finite, also for huge answers and for ones that do not move |
     | `gradients` | every weight gets a gradient in every training step |
     | `randomness` | a step is the same again under the same seed of the global generators |
+    | `slots` | what a row draws is the same on two ranks, and when other rows have left |
     | `checkpoint` | a new one with the saved weights scores the same |
     | `resume` | training that is resumed goes on bit for bit |
     | `copy` | a deep copy scores the same |
@@ -149,22 +151,28 @@ def _require_same_decision(policy: Halting, score: Tensor, halts: Tensor) -> Non
     )
 
 
+Case = tuple[Segment, Outcome, Tensor]
+"""What a policy is asked: a segment, its outcome, and ages."""
+
+
+def _judged(policy: Halting, case: Case) -> Tensor:
+    """Score, decide and learn, as one batch of evaluation that is seeded; `(B, K + 2)`."""
+    seed_batch(0, -1)
+    score = policy.score(case[0])
+    halts, each = policy.should_halt(score, case[2]), policy.loss(score, case[1])
+    return torch.cat([score, halts[:, None].to(score.dtype), each[:, None]], dim=1)
+
+
+def _case(recursion: Recursion, ages: Tensor, seed: int = 0) -> Case:
+    segment = _segment(recursion, seed)
+    return segment, _outcome(recursion.halting.score(segment)), ages
+
+
 def _rows(make: Make) -> None:
     recursion = make().double()
-    policy = recursion.halting
-
-    def judged(case: tuple[Segment, Outcome, Tensor]) -> Tensor:
-        seed_batch(0, -1)
-        score = policy.score(case[0])
-        halts, each = policy.should_halt(score, case[2]), policy.loss(score, case[1])
-        return torch.cat([score, halts[:, None].to(score.dtype), each[:, None]], dim=1)
-
-    whole, other = (
-        (segment, _outcome(policy.score(segment)), ages)
-        for segment, ages in ((_segment(recursion), AGES), (_segment(recursion, seed=1), AGES.flip(0)))
-    )
+    whole, other = _case(recursion, AGES), _case(recursion, AGES.flip(0), seed=1)
     expect(
-        rows_apart(judged, whole, other),
+        rows_apart(partial(_judged, recursion.halting), whole, other),
         "rows change when other rows are left out or hold something else: "
         "score, decide and learn for each row alone",
     )
@@ -204,6 +212,11 @@ def _gradients(make: Make) -> None:
 
 def _randomness(make: Make) -> None:
     require_repeatable(make(), questions(TINY, ROWS))
+
+
+def _slots(make: Make) -> None:
+    recursion = make().double()
+    require_slots(partial(_judged, recursion.halting), _case(recursion, AGES))
 
 
 def _checkpoint(make: Make) -> None:
@@ -258,6 +271,7 @@ _CHECKS = {
     "loss": _loss,
     "gradients": _gradients,
     "randomness": _randomness,
+    "slots": _slots,
     "checkpoint": _checkpoint,
     "resume": _resume,
     "copy": _copy,

@@ -26,6 +26,7 @@ from recurlight.testing.task import (
     reloaded,
     require_no_memory,
     require_repeatable,
+    require_slots,
     resumed,
     rows_apart,
 )
@@ -51,6 +52,7 @@ def check_refiner(
     | `rows` | no row changes when other rows are left out |
     | `stationary` | the cycle is the same map every time, or `stationary = False` |
     | `randomness` | a step is the same again under the same seed of the global generators |
+    | `slots` | what a row draws is the same on two ranks, and when other rows have left |
     | `gradients` | every weight gets a finite gradient |
     | `bfloat16` | so it does under autocast, and each update and its gradients are about the same |
     | `checkpoint` | a new one with the saved weights gives the same answer |
@@ -119,6 +121,11 @@ def _stationary(make: Make) -> None:
 def _randomness(make: Make) -> None:
     recursion = make()
     require_repeatable(recursion, questions(recursion.sizes))
+
+
+def _slots(make: Make) -> None:
+    recursion = make().double()
+    require_slots(lambda asked: answer(recursion, asked, 1).answer, questions(recursion.sizes))
 
 
 def _gradients(make: Make) -> None:
@@ -237,6 +244,7 @@ CHECKS = {  # of any composition, so that the checks of cells and codecs share t
     "rows": _rows,
     "stationary": _stationary,
     "randomness": _randomness,
+    "slots": _slots,
     "gradients": _gradients,
     "bfloat16": _bfloat16,
     "checkpoint": _checkpoint,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_unflatten
 from torch.utils._pytree import tree_structure as structure
 
-from recurlight import slots
+from recurlight import draw, slots
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.seeding import generators_kept, seed_batch
@@ -35,6 +35,7 @@ __all__ = [
     "require_drawn_by_seed",
     "require_no_memory",
     "require_repeatable",
+    "require_slots",
     "resumed",
     "rows_apart",
     "train",
@@ -185,8 +186,35 @@ def require_repeatable(recursion: Recursion, batch: Batch) -> None:
     answers = [answer(recursion.eval(), batch).logits for _ in range(2)]
     expect(
         same and torch.equal(*answers),
-        "the same step under the same seed gives something else: keep no count, and draw from the global "
-        "generators (torch.rand_like, dropout), which recurlight seeds before every batch, not from your own",
+        "the same step under the same seed gives something else: keep no count, and draw by recurlight.draw, "
+        "whose generators are seeded before every batch, not from your own",
+    )
+
+
+def require_slots(run: Callable[[T], Tensor], whole: T, tolerance: float = 1e-9) -> None:
+    """Insist that what is drawn belongs to slots of the global batch.
+
+    Args:
+        run: Maps a tree of `(B, ...)` tensors to `(B, ...)`; it seeds the generators itself.
+        whole: An even number of rows, at least four.
+        tolerance: Relative difference that is rounding.
+
+    Raises:
+        ContractError: Two ranks with half of the rows each, or rows that go on alone, draw other numbers.
+    """
+    if not draws(lambda: run(whole)):
+        return
+    rows, some = len(tree_leaves(whole)[0]), torch.tensor([2, 1])
+    expected, halves = run(whole), []
+    for rank, half in enumerate(torch.arange(rows).chunk(2)):
+        with draw.as_rank(rank, 2):
+            halves.append(run(slots.take(half, whole)))
+    with draw.of_batch(rows, rows=some):
+        alone = run(slots.take(some, whole))
+    expect(
+        close(torch.cat(halves), expected, tolerance) and close(alone, expected[some], tolerance),
+        "a row draws other numbers on two ranks, or when others have left: draw by recurlight.draw, "
+        "draw.normal(x) in place of torch.randn_like(x), draw.Dropout in place of torch.nn.Dropout",
     )
 
 
@@ -240,7 +268,7 @@ def require_no_memory(part: object, run: Callable[[], object]) -> None:
     expect(
         not changed,
         f"{', '.join(changed)} changes from run to run, and no checkpoint holds it: compute it from the step "
-        "in a callback, make it a buffer, or draw from the global generators, which recurlight seeds before "
+        "in a callback, make it a buffer, or draw by recurlight.draw, whose generators are seeded before "
         "every batch",
     )
 

@@ -17,7 +17,7 @@ from recurlight.recursion.driver import Recursion
 from recurlight.refiners import Refiner, TwoLevelRefiner
 from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
-from recurlight.testing.task import TINY, questions, require_no_memory, resumed, rows_apart
+from recurlight.testing.task import TINY, questions, require_no_memory, require_slots, resumed, rows_apart
 from recurlight.truncation.base import GradientTruncation
 
 __all__ = ["check_truncation"]
@@ -40,6 +40,7 @@ def check_truncation(
     | `value` | the state after a segment does not depend on whether gradient is recorded |
     | `state` | type, shapes and dtypes of the state stay, also under bfloat16 |
     | `rows` | no row changes when other rows are left out |
+    | `slots` | what is drawn, a window or noise, is the same on two ranks, and when other rows have left |
     | `gradients` | every weight and the question get a finite gradient |
     | `budget` | no more updates are made than the cycles have |
     | `memory` | neither a segment nor its gradients depend on the segments before; nothing counts them |
@@ -170,6 +171,18 @@ def _rows(policy: GradientTruncation, make: Make, cycles: int) -> None:
     expect(apart, "rows change when other rows are left out or hold something else: treat each row alone")
 
 
+def _slots(policy: GradientTruncation, make: Make, cycles: int) -> None:
+    bench = _Bench(policy, make, cycles)
+
+    def learnt(tree: tuple[Any, Tensor]) -> Tensor:
+        bench.start, question = tree[0], tree[1].clone().requires_grad_()
+        answer = bench.run(policy, question).answer
+        (gradient,) = torch.autograd.grad(answer.square().sum(), question, materialize_grads=True)
+        return torch.cat([answer.detach(), gradient], dim=1)
+
+    require_slots(learnt, (bench.start, bench.question), 1e-7)
+
+
 def _gradients(policy: GradientTruncation, make: Make, cycles: int) -> None:
     bench = _Bench(policy, make, cycles)
     question = bench.question.clone().requires_grad_()
@@ -200,8 +213,8 @@ def _memory(policy: GradientTruncation, make: Make, cycles: int) -> None:
     for _ in range(3):
         expect(
             _equal(bench.learnt(policy), first),
-            "a segment or its gradient depends on the ones before: keep nothing between runs, and draw from "
-            "the global generators, which recurlight seeds before every batch",
+            "a segment or its gradient depends on the ones before: keep nothing between runs, and draw by "
+            "recurlight.draw, whose generators are seeded before every batch",
         )
     require_no_memory(policy, lambda: bench.learnt(policy))
 
@@ -234,6 +247,7 @@ _CHECKS = {
     "value": _value,
     "state": _state,
     "rows": _rows,
+    "slots": _slots,
     "gradients": _gradients,
     "budget": _budget,
     "memory": _memory,

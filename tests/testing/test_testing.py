@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recurlight import halting, refiners, truncation
+from recurlight import draw, halting, refiners, truncation
 from recurlight.cells import MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
 from recurlight.refiners import (
@@ -49,10 +49,12 @@ def test_our_refiners_pass(kind):
     assert set(findings.values()) == {None}
 
 
-def test_cells_are_compiled():
-    """Fails if the check of compilation is stricter than the contract."""
+@pytest.mark.parametrize("name", ["plain", "dropout"])
+def test_cells_are_compiled(name):
+    """Fails if the check of compilation is stricter than the contract, or what draws cannot pass it."""
     wanted = dict.fromkeys(CHECKS - {"composes", "compile"}, "not now")
-    assert check_refiner(lambda: SingleRefiner(cell()), exclude=wanted) == {"composes": None, "compile": None}
+    build = RIGHT[name] if name in RIGHT else lambda: SingleRefiner(cell())
+    assert check_refiner(build, exclude=wanted) == {"composes": None, "compile": None}
 
 
 POLICIES = {LastPerLevel: LastPerLevel({"latent": 3, "answer": 2}), PhantomGradient: PhantomGradient(2)}
@@ -84,11 +86,8 @@ class Alternating(SingleRefiner):
         return SingleState(self.cell(state.answer + self.sign * injection))
 
 
-class Random(SingleRefiner):
+class Dropping(SingleRefiner):
     stationary = False
-
-    def update(self, state, injection, level):
-        return SingleState(self.cell(nn.functional.dropout(state.answer, 0.1, self.training) + injection))
 
 
 class Noisy(TwoLevelRefiner):
@@ -97,12 +96,29 @@ class Noisy(TwoLevelRefiner):
     stationary = False
 
     def initial_state(self, injection):
-        return TwoLevelState(*(torch.randn_like(injection) for _ in range(2)))
+        return TwoLevelState(*(draw.normal(injection) for _ in range(2)))
 
     def update(self, state, injection, level):
-        after = super().update(state, injection + 0.01 * torch.randn_like(injection), level)
+        after = super().update(state, injection + 0.01 * draw.normal(injection), level)
         damped = 0.05 * getattr(state, level) + 0.95 * getattr(after, level)
         return after._replace(**{level: damped})
+
+
+class Foreign(SingleRefiner):
+    stationary = False
+
+    def update(self, state, injection, level):
+        return SingleState(self.cell(state.answer + injection + 0.1 * torch.randn_like(injection)))
+
+
+class Blind(SingleRefiner):
+    """Draws right on two ranks, but by the place of a row among those that are left."""
+
+    stationary = False
+
+    def update(self, state, injection, level):
+        with draw.of_batch(len(injection)):
+            return SingleState(self.cell(state.answer + injection + 0.1 * draw.normal(injection)))
 
 
 class Private(SingleRefiner):
@@ -219,6 +235,9 @@ REFINERS: dict[str, Callable[[], Refiner]] = {
     "rows": lambda: Centred(cell()),
     "stationary": lambda: Alternating(cell()),
     "randomness": lambda: Private(cell()),
+    "slots": lambda: Foreign(cell()),
+    "slots ": lambda: Blind(cell()),
+    "slots  ": lambda: Dropping(nn.Sequential(nn.Dropout(0.1), cell())),
     "gradients": lambda: Unused(cell()),
     "gradients ": lambda: Infinite(cell()),
     "bfloat16": lambda: Flipped(cell()),
@@ -248,7 +267,7 @@ RIGHT: dict[str, Callable[[], Refiner]] = {
     "TRM": lambda: TwoLevelRefiner(MixerCell(multiple=32), latent_steps=6),
     "HRM": lambda: TwoLevelRefiner(attention(), attention(), latent_steps=2),
     "three cells": Three,
-    "dropout": lambda: Random(cell()),
+    "dropout": lambda: Dropping(nn.Sequential(draw.Dropout(0.1), cell())),
     "noise and random start": lambda: Noisy(cell(), latent_steps=2),
 }
 
@@ -339,9 +358,27 @@ class Late(Counted):
         return (False,) * (total - 9) + (self.runs > 10_000,) * 4 + (True,) * 5
 
 
-class Drawn(Counted):
+class Drawn(EveryUpdate):
     def mask(self, schedule, cycles):
-        return self._last(None, len(schedule) * cycles)
+        total = len(schedule) * cycles
+        length = draw.number(5, total + 1)
+        return (False,) * (total - length) + (True,) * length
+
+
+class Shaken(EveryUpdate):
+    def run(self, refiner, state, injection, cycles):
+        return super().run(refiner, state, injection + 0.1 * torch.randn_like(injection), cycles)
+
+
+class Crowded(EveryUpdate):
+    """Its window depends on how many rows there are."""
+
+    def run(self, refiner, state, injection, cycles):
+        torch.rand(len(injection), 3)
+        return super().run(refiner, state, injection, cycles)
+
+    def mask(self, schedule, cycles):
+        return Drawn().mask(schedule, cycles)
 
 
 class Turning(EveryUpdate):
@@ -355,6 +392,8 @@ TRUNCATIONS: dict[str, GradientTruncation] = {
     "value": Impatient(),
     "state": Widening(),
     "rows": Mixing(),
+    "slots": Shaken(),
+    "slots ": Crowded(),
     "gradients": Detaching(),
     "budget": Generous(),
     "memory": Warm(),
@@ -374,8 +413,8 @@ def test_a_broken_truncation_is_found(name):
     assert "\n" not in found
 
 
-def test_a_truncation_may_draw_from_the_global_generators():
-    """Fails if a window that recurlight seeds before every batch cannot pass."""
+def test_a_window_may_be_drawn():
+    """Fails if a window whose length is drawn for the whole batch cannot pass."""
     assert set(check_truncation(Drawn()).values()) == {None}
 
 
@@ -415,19 +454,27 @@ class Idle(CorrectnessHalting):
 
 
 class Drawing(FixedHalting):
+    def should_halt(self, score, age):
+        return draw.uniform(age) < 0.5
+
+    def loss(self, score, outcome):
+        return draw.uniform(outcome.correct).to(score.dtype)
+
+
+class Gambling(FixedHalting):
     draw = None
 
     def should_halt(self, score, age):
         return torch.rand(len(age), generator=self.draw) < 0.5
 
-    def loss(self, score, outcome):
-        return torch.rand(len(score), generator=self.draw, dtype=score.dtype)
 
-
-class Secretive(Drawing):
+class Secretive(Gambling):
     def __init__(self):
         super().__init__()
         self.draw = torch.Generator().manual_seed(0)
+
+    def loss(self, score, outcome):
+        return torch.rand(len(score), generator=self.draw, dtype=score.dtype)
 
 
 class Scheduled(CorrectnessHalting):
@@ -482,6 +529,7 @@ HALTING: dict[str, Callable[[], Halting]] = {
     "loss": Exploding,
     "gradients": Idle,
     "randomness": Trained,
+    "slots": Gambling,
     "checkpoint": Hidden,
     "resume": Secretive,
     "resume ": Scheduled,
@@ -499,8 +547,8 @@ def test_a_broken_halting_policy_is_found(name):
     assert "\n" not in found
 
 
-def test_a_halting_policy_may_draw_from_the_global_generators():
-    """Fails if a policy that recurlight seeds before every batch cannot pass."""
+def test_a_halting_policy_may_draw():
+    """Fails if a policy that draws by the rule cannot pass."""
     assert set(check_halting(Drawing).values()) == {None}
 
 
