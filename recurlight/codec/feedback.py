@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recurlight import draw
 from recurlight.numerics import to_compute_dtype, truncated_normal
 from recurlight.spec.given import within
 from recurlight.types import IGNORE, Batch, Carry, Sized, Sizes
@@ -55,7 +56,8 @@ class AnswerFeedback(Sized):
 
     def first(self, batch: Batch) -> Tensor:
         """Draw the noise at which guesses begin, `(B, L, V)` float32 or float64."""
-        return self.noise * torch.randn(*batch.inputs.shape, self.vocab).to(self.weight)
+        place = self.weight.new_zeros(*batch.inputs.shape, self.vocab)
+        return self.noise * draw.normal(place)
 
     def towards(self, logits: Tensor, carry: Carry, last: int) -> Tensor:
         """Move the guess of a carry to what its segment has read out.

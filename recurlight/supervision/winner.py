@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recurlight import slots
+from recurlight import draw, slots
 from recurlight.losses import SequenceLoss
 from recurlight.recursion.driver import Recursion
 from recurlight.spec.given import within
@@ -84,7 +84,7 @@ class WinnerTakesAll(Supervision):
     def _shaken(self, state: State) -> State:
         """Add noise to the levels in which chains may differ."""
         leaves = {
-            name: leaf + self.spread * torch.randn_like(leaf)
+            name: leaf + self.spread * draw.normal(leaf)
             for name, leaf in state._asdict().items()  # type: ignore[attr-defined]
             if leaf.is_floating_point() and (name != "answer" or len(state) == 1)  # type: ignore[arg-type]
         }

@@ -8,7 +8,7 @@ import torch
 from helpers import SIZES, batch, mixer, opinionated
 from torch import Tensor
 
-from recurlight import supervision
+from recurlight import draw, supervision
 from recurlight.halting import CorrectnessHalting, Halting
 from recurlight.losses import SoftmaxCrossEntropy
 from recurlight.recursion import Recursion
@@ -63,7 +63,10 @@ def step(
 ) -> tuple[Learnt, list[Tensor]]:
     """Take one step; return what it leaves, and the gradient of each weight."""
     recursion.zero_grad()
-    learnt = rule.step(recursion, carry, fresh, LOSS, turn or Turn(step=0))
+    turn = turn or Turn(step=0)
+    torch.manual_seed(turn.step)
+    with draw.as_rank(turn.rank, turn.ranks):
+        learnt = rule.step(recursion, carry, fresh, LOSS, turn)
     learnt.loss.backward()
     return learnt, [weight.grad.clone() for weight in recursion.parameters()]
 

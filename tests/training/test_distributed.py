@@ -44,7 +44,13 @@ MODELS = {
     "deep": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), EveryUpdate(), CorrectnessHalting(), 2, 4),
     "noisy": lambda: (noisy(), DrawnWindow(), CorrectnessHalting(), 2, 4),
     "winner": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 4),
-    "denoising": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 4),
+    "denoising": lambda: (
+        TwoLevelRefiner(mixer(), latent_steps=1),
+        LastCycles(1),
+        CorrectnessHalting(),
+        2,
+        4,
+    ),
 }
 RULES = {
     "deep": DeepSupervision(2, through=True),
