@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.types import Batch, Carry, Sizes
@@ -19,6 +19,7 @@ __all__ = [
     "bucket",
     "choose",
     "detach",
+    "leaves",
     "pad",
     "repeat",
     "require_batch",
@@ -65,6 +66,11 @@ def detach(tree: T) -> T:
     """Cut every tensor of a tree from the graph."""
     cut: T = _mapped(lambda leaf: leaf.detach(), tree)
     return cut
+
+
+def leaves(tree: Any) -> list[Tensor]:
+    """Return the tensors of a tree, in order."""
+    return [leaf for leaf in tree_leaves(tree) if leaf is not None]
 
 
 def take(rows: Tensor, tree: T) -> T:

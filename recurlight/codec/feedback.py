@@ -78,7 +78,7 @@ class AnswerFeedback(Sized):
         """
         labels, guess = carry.batch.labels, carry.guess
         assert guess is not None
-        right = functional.one_hot(labels.clamp(min=0), self.vocab).to(guess)
+        right = torch.zeros_like(guess).scatter_(-1, labels.clamp(min=0).unsqueeze(-1), 1.0)
         return self._moved(carry, torch.where((labels == IGNORE).unsqueeze(-1), guess, right), last)
 
     def _moved(self, carry: Carry, target: Tensor, last: int) -> Tensor:

@@ -18,10 +18,10 @@ from recurlight.data.checks import checked, first_unanswered
 from recurlight.data.loader import AdvancingSteps, RepeatedSteps, ResumableLoader, StepSampler
 from recurlight.data.puzzles import Augmentation, Puzzles, Splits, Variants
 from recurlight.data.stream import EvaluationBatches, Share, TrainingBatches
+from recurlight.draw.seeding import seed_of
 from recurlight.errors import CheckpointMismatch, DataError, RecurlightError
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Drawable
-from recurlight.seeding import seed_of
 from recurlight.spec import Recorded, from_spec
 from recurlight.types import Batch
 

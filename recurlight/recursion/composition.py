@@ -11,6 +11,7 @@ from torch import nn
 
 from recurlight.codec.feedback import AnswerFeedback
 from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
+from recurlight.draw.seeding import generators_kept
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.numerics import floats
@@ -25,7 +26,6 @@ from recurlight.recursion.checks import (
 )
 from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting
 from recurlight.refiners.base import Refiner
-from recurlight.seeding import generators_kept
 from recurlight.spec.given import checked
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.reach import check_question

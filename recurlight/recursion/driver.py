@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from recurlight import draw, slots
+from recurlight.draw.seeding import generators_kept
 from recurlight.losses import SequenceLoss, exactly_right
 from recurlight.recursion.checks import at_least_one, check_batch, check_precision
 from recurlight.recursion.composition import Composition
 from recurlight.recursion.exploration import minimum_age
 from recurlight.recursion.padding import padding_told
-from recurlight.seeding import generators_kept
 from recurlight.slots import require_batch, require_carry, require_rows
 from recurlight.spec.given import checked, within
 from recurlight.types import Batch, Carry, Judged, Learnt, Outcome, Prediction, Segment

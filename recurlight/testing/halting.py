@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from recurlight.cells import MixerCell
+from recurlight.draw.seeding import seed_batch
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import TwoLevelRefiner
-from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import (
     TINY,

@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from recurlight.draw.seeding import seed_batch
 from recurlight.losses import SequenceLoss
 from recurlight.recursion import outputs
-from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import TINY, rows_apart
 from recurlight.types import IGNORE, Sizes

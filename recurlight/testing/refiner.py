@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurlight.draw.seeding import seed_batch
 from recurlight.halting import CorrectnessHalting
 from recurlight.recursion.compile import compile_cells
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners.base import Refiner
-from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import (
     TINY,

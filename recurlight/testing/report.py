@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from recurlight.draw.seeding import generators_kept
 from recurlight.errors import RecurlightError, suggestion
-from recurlight.seeding import generators_kept
 
 __all__ = ["Check", "ContractError", "Findings", "expect", "run"]
 

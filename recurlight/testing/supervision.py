@@ -8,18 +8,18 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from recurlight import slots
+from recurlight import draw, slots
 from recurlight.cells import MixerCell
+from recurlight.codec.feedback import AnswerFeedback
+from recurlight.draw.seeding import seed_batch
 from recurlight.halting import CorrectnessHalting
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import TwoLevelRefiner
-from recurlight.seeding import seed_batch
 from recurlight.supervision import Supervision, Turn
 from recurlight.testing.report import Findings, expect, run
-from recurlight.testing.task import TINY, close, draws, questions, require_no_memory, resumed
+from recurlight.testing.task import TINY, close, questions, require_no_memory, resumed
 from recurlight.truncation import EveryUpdate
 from recurlight.types import Batch, Carry, Learnt
 
@@ -66,14 +66,14 @@ def check_supervision(
         >>> from recurlight import DeepSupervision
         >>> check_supervision(lambda: DeepSupervision(2))["rows"]
     """
-    make = partial(_Bench, build, compose or _tiny)
+    make = partial(_Bench, build, compose)
     checks = {name: partial(check, make) for name, check in _CHECKS.items()}
     return run("the supervision", checks, exclude, raises)
 
 
-def _tiny() -> Recursion:
+def _tiny(feedback: AnswerFeedback | None) -> Recursion:
     parts = TwoLevelRefiner(MixerCell(1, multiple=32), latent_steps=1), EveryUpdate(), CorrectnessHalting()
-    made = Recursion(TINY, *parts, cycles=2, max_segments=CAP, exploration=0.5)
+    made = Recursion(TINY, *parts, cycles=2, max_segments=CAP, exploration=0.5, feedback=feedback)
     generator = torch.Generator().manual_seed(1)
     for weight in parts[2].parameters():  # a head that starts at zero would score every row the same
         weight.data = torch.randn(weight.shape, generator=generator) * 0.5
@@ -85,11 +85,12 @@ class _Bench:
 
     Args:
         build: Makes the supervision.
-        compose: Makes the composition.
+        compose: Makes the composition; None for a tiny one.
     """
 
-    def __init__(self, build: Callable[[], Supervision], compose: Callable[[], Recursion]) -> None:
-        self.rule, self.recursion, self.loss = build(), compose().double(), StablemaxCrossEntropy()
+    def __init__(self, build: Callable[[], Supervision], compose: Callable[[], Recursion] | None) -> None:
+        self.rule, self.loss = build(), StablemaxCrossEntropy()
+        self.recursion = (compose() if compose else _tiny(self.rule.feedback())).double()
         self.rows = self.rule.rows_per_slot()
         self.recursion.require(partial(self.rule.check, loss=self.loss))
 
@@ -99,7 +100,8 @@ class _Bench:
     def step(self, carry: Carry, fresh: Batch, number: int = 0, rank: int = 0, ranks: int = 1) -> Learnt:
         """Take one step, under the seed of its batch."""
         seed_batch(0, number)
-        return self.rule.step(self.recursion, carry, fresh, self.loss, Turn(number, 0.5, rank, ranks))
+        with draw.as_rank(rank, ranks):
+            return self.rule.step(self.recursion, carry, fresh, self.loss, Turn(number, 0.5, rank, ranks))
 
     def busy(self, seed: int = 0) -> Carry:
         """Return a carry after two steps."""
@@ -127,10 +129,10 @@ def _carry(make: Make) -> None:
     bench = make()
     before = bench.busy()
     learnt = bench.step(before, bench.questions(seed=9))
-    kinds = [[(leaf.shape, leaf.dtype) for leaf in tree_leaves(carry)] for carry in (before, learnt.carry)]
+    kinds = [[(leaf.shape, leaf.dtype) for leaf in slots.leaves(carry)] for carry in (before, learnt.carry)]
     expect(kinds[0] == kinds[1], f"the carry changes from {kinds[0]} to {kinds[1]}: keep shapes and dtypes")
     expect(
-        not any(leaf.requires_grad for leaf in tree_leaves(learnt.carry)),
+        not any(leaf.requires_grad for leaf in slots.leaves(learnt.carry)),
         "the carry has gradient, so that the next step would reach back into this one: return "
         "slots.detach(carry)",
     )
@@ -179,7 +181,7 @@ def _rows(make: Make) -> None:
     rows = half.repeat_interleave(bench.rows)
     kept = all(
         close(a[rows].double(), b[rows].double())
-        for a, b in zip(tree_leaves(steps[0].carry), tree_leaves(steps[2].carry), strict=True)
+        for a, b in zip(slots.leaves(steps[0].carry), slots.leaves(steps[2].carry), strict=True)
     )
     expect(kept, "the carry of a slot depends on the other slots: treat each slot alone")
 
@@ -197,8 +199,6 @@ def _exchanged(
 def _ranks(make: Make) -> None:
     bench = make()
     carry, fresh = bench.busy(), bench.questions(seed=9)
-    if draws(lambda: bench.rule.step(bench.recursion, carry, fresh, bench.loss, Turn(5))):
-        return  # ranks draw apart, which only a run on several ranks can put together
     whole, parts = bench.step(carry, fresh, 5), []
     for rank, share in enumerate(torch.arange(ROWS).reshape(2, -1)):
         rows = (share[:, None] * bench.rows + torch.arange(bench.rows)).flatten()
@@ -211,7 +211,7 @@ def _ranks(make: Make) -> None:
     expect(
         same and torch.equal(torch.cat([part.carry.halted for part in parts]), whole.carry.halted),
         "two ranks do not take the step of one process: take the mean over all slots, those that wait "
-        "counting as zero, and hand turn.rank and turn.ranks to Recursion.halt",
+        "counting as zero, hand turn.rank and turn.ranks to Recursion.halt, and draw by recurlight.draw",
     )
 
 

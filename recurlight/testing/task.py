@@ -15,9 +15,9 @@ from torch.utils._pytree import tree_leaves, tree_unflatten
 from torch.utils._pytree import tree_structure as structure
 
 from recurlight import draw, slots
+from recurlight.draw.seeding import generators_kept, seed_batch
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
-from recurlight.seeding import generators_kept, seed_batch
 from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.testing.report import expect
 from recurlight.types import Batch, Carry, Segment, Sized, Sizes

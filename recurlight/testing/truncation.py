@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from recurlight.cells import MixerCell
+from recurlight.draw.seeding import seed_batch
 from recurlight.halting import FixedHalting
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import Refiner, TwoLevelRefiner
-from recurlight.seeding import seed_batch
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import TINY, questions, require_no_memory, require_slots, resumed, rows_apart
 from recurlight.truncation.base import GradientTruncation

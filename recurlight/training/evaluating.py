@@ -7,11 +7,11 @@ from contextlib import contextmanager, nullcontext
 
 from recurlight import draw
 from recurlight.codec.task_table import forget_tasks, tasks_at_mean
+from recurlight.draw.seeding import seeded_evaluation
 from recurlight.losses import SequenceLoss
 from recurlight.metrics.evaluation import Evaluation, Measured
 from recurlight.recursion.checks import check_batch
 from recurlight.recursion.driver import Recursion
-from recurlight.seeding import seeded_evaluation
 from recurlight.slots import require_batch
 from recurlight.supervision import Supervision
 from recurlight.training.attached import attached_data

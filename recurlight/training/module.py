@@ -16,6 +16,7 @@ from recurlight.checkpoints.weights import require_fitting
 from recurlight.codec import add_tables, forget_gradients
 from recurlight.codec.tokens import Decoder, Encoder
 from recurlight.data.base import PuzzleData
+from recurlight.draw.seeding import generators_kept, seed_of
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss, StablemaxCrossEntropy
 from recurlight.metrics.evaluation import Evaluation
@@ -25,7 +26,6 @@ from recurlight.recursion.checks import check_batch, check_evaluation, check_tas
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.outputs import check_loss
 from recurlight.refiners.base import Refiner
-from recurlight.seeding import generators_kept, seed_of
 from recurlight.slots import require_batch
 from recurlight.spec.given import within
 from recurlight.supervision import OneSegment, Supervision, Turn

@@ -16,9 +16,9 @@ from typing_extensions import override
 
 from recurlight.checkpoints.contents import made_with
 from recurlight.checkpoints.weights import require_same_optimizer
+from recurlight.draw.seeding import seed_batch
 from recurlight.errors import CheckpointMismatch
 from recurlight.ranks import world_size
-from recurlight.seeding import seed_batch
 from recurlight.training.carries import Carries
 from recurlight.training.progress import Progress
 

@@ -11,12 +11,12 @@ from noisy import DrawnWindow, noisy
 from torch import Tensor
 
 from recurlight import slots
+from recurlight.draw.seeding import generators_kept, seed_batch
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
 from recurlight.losses import SoftmaxCrossEntropy
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
-from recurlight.seeding import generators_kept, seed_batch
 from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles, LastUpdates, PhantomGradient
 
 

@@ -9,10 +9,10 @@ from noisy import noisy
 from torch import Tensor
 
 from recurlight import slots
+from recurlight.draw.seeding import seeded_evaluation
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, Halting, QLearningHalting
 from recurlight.recursion import Recursion
-from recurlight.seeding import seeded_evaluation
 from recurlight.truncation import LastCycles
 from recurlight.types import Prediction
 

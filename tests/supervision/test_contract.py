@@ -65,7 +65,9 @@ def test_two_ranks_equal_one_process(case):
     whole, gradients = step(rule, recursion, carry, fresh, Turn(5))
     parts = []
     for rank, rows in enumerate(torch.arange(ROWS).split(ROWS // 2)):
-        share = slots.take(rows, (carry, fresh))
+        many = rule.rows_per_slot()
+        theirs = (rows[:, None] * many + torch.arange(many)).flatten()
+        share = slots.take(theirs, carry), slots.take(rows, fresh)
         parts.append(step(rule, recursion, *share, Turn(5, rank=rank, ranks=2)))
     (one, ones), (two, twos) = parts
     torch.testing.assert_close((one.loss + two.loss) / 2, whole.loss, rtol=0, atol=1e-10)
@@ -105,7 +107,7 @@ class Waits(TorchDispatchMode):
 def test_a_step_waits_for_nothing(case):
     """Fails if slots that have halted are left out of the computation, which asks the device for them."""
     rule, truncation = case
-    recursion = composed(truncation)
+    recursion = composed(truncation, feedback=rule.feedback())
     carry, fresh = busy(rule, recursion), batch(ROWS, seed=9)
     with Waits() as watch:
         step(rule, recursion, carry, fresh)

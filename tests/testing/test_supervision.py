@@ -7,12 +7,20 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from recurlight import slots
+from recurlight import draw, slots
 from recurlight.cells import MixerCell
 from recurlight.halting import FixedHalting
 from recurlight.recursion import Recursion
 from recurlight.refiners import SingleRefiner
-from recurlight.supervision import DeepSupervision, ExpectedLoss, OneSegment, PonderLoss, Supervision
+from recurlight.supervision import (
+    DeepSupervision,
+    Denoising,
+    ExpectedLoss,
+    OneSegment,
+    PonderLoss,
+    Supervision,
+    WinnerTakesAll,
+)
 from recurlight.testing import check_supervision
 from recurlight.truncation import EveryUpdate
 from recurlight.types import Learnt, Sizes
@@ -23,6 +31,8 @@ OURS = {
     "through": lambda: DeepSupervision(2, through=True),
     "expected": lambda: ExpectedLoss(entropy=0.1),
     "ponder": PonderLoss,
+    "winner": lambda: WinnerTakesAll(2),
+    "denoising": Denoising,
 }
 
 
@@ -50,7 +60,7 @@ def test_a_right_one_passes_also_with_noise():
 
     class Noisy(Single):
         def mean(self, judged, turn):
-            return (judged.total(turn.halting_weight) * torch.rand_like(judged.loss)).mean()
+            return (judged.total(turn.halting_weight) * draw.uniform(judged.loss)).mean()
 
     for kind in (Single, Noisy):
         assert set(check_supervision(kind, exclude={"copy": "it is local"}).values()) == {None}

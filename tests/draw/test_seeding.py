@@ -22,7 +22,7 @@ from recurlight import (
     SudokuData,
 )
 from recurlight.checkpoints.trust import Trust
-from recurlight.seeding import generators_kept, seed_batch, seeded_evaluation
+from recurlight.draw.seeding import generators_kept, seed_batch, seeded_evaluation
 from recurlight.spec import describe, from_spec, to_spec
 
 
