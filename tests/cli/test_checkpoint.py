@@ -33,9 +33,8 @@ def program(path, **settings):
     data = SudokuData(
         size=4, num_train=8, num_val=4, num_test=4, batch_size=4, epoch_samples=8, eval_batch_size=None
     )
-    model = RecursiveModule(
-        data.vocab_size,
-        data.seq_len,
+    model = RecursiveModule.for_data(
+        data,
         **{
             "refiner": TwoLevelRefiner(MixerCell(), latent_steps=1),
             "truncation": LastCycles(1),
