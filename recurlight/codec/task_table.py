@@ -25,10 +25,6 @@ class _Store:
     def __init__(self, rows: Tensor | None = None) -> None:
         self.rows = torch.empty(0, 0) if rows is None else rows
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Arrive in a spawned process, which must not write to the memory of the others."""
-        self.rows = state["rows"].clone() if state["rows"].is_shared() else state["rows"]
-
 
 class SparseTable(Recorded, nn.Module):
     """Trained vectors, zero at first, whose gradient exists for the rows in use alone.
