@@ -1,6 +1,6 @@
 """Encoders and decoders, and the vectors that tell tasks apart."""
 
-from recurlight.codec.task_descent import add_tables, check_schedule, forget_gradients, sparse_sign_sgd_
+from recurlight.codec.task_descent import add_tables, forget_gradients, sparse_sign_sgd_
 from recurlight.codec.task_table import SparseTable
 from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
 
@@ -11,7 +11,6 @@ __all__ = [
     "TokenDecoder",
     "TokenEncoder",
     "add_tables",
-    "check_schedule",
     "forget_gradients",
     "sparse_sign_sgd_",
 ]

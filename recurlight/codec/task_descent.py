@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recurlight.codec.task_table import SparseTable, tables_of
-from recurlight.errors import IncompatibleComponents
 from recurlight.ranks import gather
 
-__all__ = ["add_tables", "check_schedule", "forget_gradients", "sparse_sign_sgd_"]
+__all__ = ["add_tables", "forget_gradients", "sparse_sign_sgd_"]
 
 
 @torch.no_grad()
@@ -75,29 +74,6 @@ def add_tables(optimizer: Optimizer, model: nn.Module) -> Optimizer:
     if tables:
         optimizer.register_step_post_hook(partial(_step, tables))
     return optimizer
-
-
-def check_schedule(optimizer: Optimizer, model: nn.Module, schedule: object) -> None:
-    """Refuse a schedule that gives the model's tables the learning rate of its parameters.
-
-    Args:
-        optimizer: With the tables' groups, see `add_tables`.
-        model: Whose tables they are.
-        schedule: Made for the optimizer, and not stepped yet.
-
-    Raises:
-        IncompatibleComponents: It sets rates instead of scaling those that it finds, as `OneCycleLR` does.
-    """
-    tables = tables_of(model)
-    rates = [group.get("initial_lr") for group in optimizer.param_groups if "table" not in group]
-    for group in optimizer.param_groups:
-        table = tables.get(group.get("table", ""))
-        rate = group.get("initial_lr")
-        if table is not None and rate is not None and rate != table.lr and rate in rates:
-            raise IncompatibleComponents(
-                f"{type(schedule).__name__} sets the learning rate of {group['table']} too, "
-                f"which has its own, {table.lr:g}: use a schedule that scales, such as LinearWarmupCosine"
-            )
 
 
 def forget_gradients(model: nn.Module) -> None:

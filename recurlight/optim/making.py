@@ -12,7 +12,6 @@ from torch import nn
 from torch.optim import LBFGS, Muon, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler
 
-from recurlight.codec.task_descent import check_schedule
 from recurlight.errors import IncompatibleComponents, RecurlightError
 from recurlight.optim.groups import Groups
 from recurlight.optim.split import Parameters, SplitOptimizer
@@ -86,7 +85,6 @@ def make_schedule(
     before = [dict(group) for group in optimizer.param_groups]
     with _refusals("model.scheduler"):
         schedule = factory(optimizer)
-    check_schedule(optimizer, model, schedule)
     pairs = combinations(zip(before, optimizer.param_groups, strict=True), 2)
     if any(map(_levelled, pairs)):
         rates = ", ".join(str(group["lr"]) for group in before)
