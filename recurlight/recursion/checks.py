@@ -14,6 +14,7 @@ from recurlight.codec.task_table import tables_of
 from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import floats
 from recurlight.refiners.base import Refiner
+from recurlight.spec.given import within
 from recurlight.types import Batch, Sized, Sizes
 
 __all__ = [
@@ -104,18 +105,9 @@ def check_limits(cycles: int, max_segments: int, exploration: float, lookahead: 
     Raises:
         IncompatibleComponents: With the setting to change.
     """
-    if cycles < 1:
-        raise IncompatibleComponents(
-            f"a segment needs at least one cycle, not {cycles}: set model.cycles to 1 or more"
-        )
-    if max_segments < 1:
-        raise IncompatibleComponents(
-            f"a sample needs at least one segment, not {max_segments}: set model.max_segments to 1 or more"
-        )
-    if not 0 <= exploration <= 1:
-        raise IncompatibleComponents(
-            f"exploration is a probability, not {exploration}: set model.exploration between 0 and 1"
-        )
+    within("Recursion", "cycles", cycles, 1)
+    within("Recursion", "max_segments", max_segments, 1)
+    within("Recursion", "exploration", exploration, 0, 1)
     if lookahead and max_segments == 1:
         raise IncompatibleComponents(
             "a halting policy with look-ahead has nothing to look at when there is one segment: "
@@ -129,9 +121,9 @@ def at_least_one(name: str, value: int | None, default: int) -> int:
     Raises:
         IncompatibleComponents: It would run nothing.
     """
-    if value is not None and value < 1:
-        raise IncompatibleComponents(f"{name} is {value}: give 1 or more, or None for the model's own")
-    return default if value is None else value
+    value = default if value is None else value
+    within("Recursion", name, value, 1)
+    return value
 
 
 def check_evaluation(**settings: int | None) -> None:
@@ -141,14 +133,12 @@ def check_evaluation(**settings: int | None) -> None:
         IncompatibleComponents: With the setting to change.
     """
     for name, value in settings.items():
-        if value is not None and value < 1:
-            raise IncompatibleComponents(
-                f"{name} is {value}: set model.{name} to 1 or more, or to null for the value of training"
-            )
+        if value is not None:
+            within("RecursiveModule", name, value, 1)
 
 
 def check_tasks(tasks: int, sizes: Sizes) -> None:
-    """Insist that each of so many tasks has a vector of its own, where there is a prefix to hold it.
+    """Refuse more tasks than there are vectors for, where there is a prefix to hold them.
 
     Raises:
         IncompatibleComponents: The model was made for fewer.
@@ -161,7 +151,7 @@ def check_tasks(tasks: int, sizes: Sizes) -> None:
 
 
 def check_batch(batch: Batch, sizes: Sizes, apart: bool = True) -> None:
-    """Insist that a batch has the sizes that the model was made for.
+    """Refuse a batch of other sizes than those that the model was made for.
 
     Args:
         batch: Any of the data.
@@ -234,7 +224,7 @@ def _fields(state: Any, name: str) -> dict[str, Tensor]:
 
 
 def _check_fields(fields: dict[str, Tensor], injection: Tensor, name: str) -> None:
-    """Require batch-first tensors, and on an answer like the injection."""
+    """Refuse fields that are no batch-first tensors, and an answer unlike the injection."""
     for field, leaf in fields.items():
         found = f"{tuple(leaf.shape)} {leaf.dtype}" if isinstance(leaf, Tensor) else type(leaf).__name__
         if not isinstance(leaf, Tensor) or leaf.shape[:1] != injection.shape[:1]:

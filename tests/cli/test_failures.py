@@ -106,4 +106,4 @@ def test_a_wrong_start_is_explained(capsys, arguments, message):
 
 def test_evaluation_that_would_run_nothing(capsys):
     message = failure(capsys, "fit", "--config", "tiny", "--model.eval_cycles", "0")
-    assert "eval_cycles is 0: set model.eval_cycles to 1 or more" in message
+    assert "RecursiveModule got eval_cycles=0: give 1 or more" in message

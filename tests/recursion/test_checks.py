@@ -47,21 +47,21 @@ REFUSED = {
         "Vast cannot be made for width 16 and 16 positions (not enough memory)",
         "change model.width or its own settings",
     ),
-    "cycles": (lambda: compose(cycles=0), "at least one cycle, not 0", "set model.cycles to 1 or more"),
+    "cycles": (lambda: compose(cycles=0), "Recursion got cycles=0", "give 1 or more"),
     "max_segments": (
         lambda: compose(max_segments=0),
-        "at least one segment, not 0",
-        "set model.max_segments to 1 or more",
+        "Recursion got max_segments=0",
+        "give 1 or more",
     ),
     "exploration above 1": (
         lambda: compose(exploration=1.1),
-        "exploration is a probability, not 1.1",
-        "set model.exploration between 0 and 1",
+        "Recursion got exploration=1.1",
+        "give 0 or more and at most 1",
     ),
     "exploration below 0": (
         lambda: compose(exploration=-0.1),
-        "exploration is a probability, not -0.1",
-        "set model.exploration between 0 and 1",
+        "Recursion got exploration=-0.1",
+        "give 0 or more and at most 1",
     ),
     "exploration nan": (
         lambda: compose(exploration=float("nan")),

@@ -138,8 +138,8 @@ def test_what_is_not_named_is_kept_and_weights_are_not_drawn_anew():
 @pytest.mark.parametrize(
     ("make", "change", "message"),
     [
-        (trm, {"cycles": 0}, "set model.cycles to 1 or more"),
-        (trm, {"max_segments": 0}, "set model.max_segments to 1 or more"),
+        (trm, {"cycles": 0}, "Recursion got cycles=0: give 1 or more"),
+        (trm, {"max_segments": 0}, "Recursion got max_segments=0: give 1 or more"),
         (trm, {"truncation": LastUpdates(1)}, "leaves the cell of level|leaves the encoder untrained"),
         (trm, {"truncation": LastCycles(3)}, "LastCycles"),
         (lambda: trm(QLearningHalting()), {"max_segments": 1}, "look-ahead"),

@@ -172,5 +172,5 @@ def test_nothing_is_recorded():
 @pytest.mark.parametrize("numbers", [{"cycles": 0}, {"max_segments": 0}, {"cycles": -1}])
 def test_running_nothing_is_refused_by_name(numbers):
     """Fails if 0 is taken for "not given", which would run the model's own number without a word."""
-    with pytest.raises(IncompatibleComponents, match=f"{next(iter(numbers))} is .*give 1 or more"):
+    with pytest.raises(IncompatibleComponents, match=f"{next(iter(numbers))}=.*give 1 or more"):
         single().solve(batch(2), **numbers)
