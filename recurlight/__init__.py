@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
     from recurlight.checkpoints import DurableCheckpointIO
-    from recurlight.codec import Decoder, Encoder, SparseTable, TokenDecoder, TokenEncoder
+    from recurlight.codec import (
+        ContinuousDecoder,
+        ContinuousEncoder,
+        Decoder,
+        Encoder,
+        PositionedEncoder,
+        SparseTable,
+        TokenDecoder,
+        TokenEncoder,
+    )
     from recurlight.data import (
         AdditionData,
         ArcData,
@@ -53,7 +62,7 @@ if TYPE_CHECKING:
         QLearningHalting,
     )
     from recurlight.interop import import_published
-    from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
+    from recurlight.losses import MeanSquaredError, SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
     from recurlight.metrics import ExactByGroup, TaskMetric
     from recurlight.numerics import full_precision
     from recurlight.optim import AdamATan2, LinearWarmup, LinearWarmupCosine, SplitOptimizer
@@ -116,8 +125,11 @@ _HOMES = {
     ),
     "checkpoints": ("DurableCheckpointIO",),
     "codec": (
+        "ContinuousDecoder",
+        "ContinuousEncoder",
         "Decoder",
         "Encoder",
+        "PositionedEncoder",
         "SparseTable",
         "TokenDecoder",
         "TokenEncoder",
@@ -163,6 +175,7 @@ _HOMES = {
     ),
     "interop": ("import_published",),
     "losses": (
+        "MeanSquaredError",
         "SequenceLoss",
         "SoftmaxCrossEntropy",
         "StablemaxCrossEntropy",

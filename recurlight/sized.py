@@ -18,12 +18,14 @@ class Sizes(NamedTuple):
     """The sizes that a composition shares.
 
     Attributes:
-        vocab: Vocabulary `V`.
+        vocab: Vocabulary `V` of questions and answers; 0 where neither are tokens.
         tokens: Tokens of a sample, `L`.
         width: Width `D`.
         prefix: Task-prefix positions `P`.
         tasks: Number of tasks in the data.
         grid: Rows and columns that the tokens are, row by row; None where nothing tells.
+        features: Numbers `F` at each position of a question; 0 where questions are tokens.
+        targets: Numbers `G` at each position of an answer; 0 where answers are tokens.
 
     Example:
         >>> Sizes(vocab=11, tokens=81, width=512, prefix=16).positions
@@ -36,6 +38,8 @@ class Sizes(NamedTuple):
     prefix: int = 0
     tasks: int = 1
     grid: tuple[int, int] | None = None
+    features: int = 0
+    targets: int = 0
 
     @property
     def positions(self) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "repeat",
     "require_batch",
     "require_carry",
+    "require_cells",
     "require_indices",
     "require_rows",
     "scatter",
@@ -129,7 +130,7 @@ def scatter(rows: Tensor, values: T, into: T) -> T:
 
 
 def require_batch(batch: Any, sizes: Sizes, model: nn.Module) -> None:
-    """Require a `Batch` that the model can take; what the tokens are is not looked at.
+    """Require a `Batch` that the model can take; what the tokens or numbers are is not looked at.
 
     Args:
         batch: What was given.
@@ -145,14 +146,25 @@ def require_batch(batch: Any, sizes: Sizes, model: nn.Module) -> None:
         )
     # not `len`, which would fix the number of rows in an exported program
     rows = batch.inputs.shape[0] if isinstance(batch.inputs, Tensor) and batch.inputs.ndim else 0
-    for name, shape in (("inputs", (rows, -1)), ("labels", (rows, -1)), ("task", (rows,))):
-        require_indices(f"batch.{name}", getattr(batch, name), shape)
+    for name, setting, numbers in (
+        ("inputs", "features", sizes.features),
+        ("labels", "targets", sizes.targets),
+    ):
+        found = getattr(batch, name)
+        other = isinstance(found, Tensor) and found.is_floating_point() != bool(numbers)
+        if other and found.ndim == (2 if numbers else 3):
+            raise IncompatibleComponents(
+                f"batch.{name} is {tuple(found.shape)} {found.dtype} and the model has {setting}={numbers}: "
+                f"pass the data module's {setting} to the model, 0 for tokens (B, L)"
+            )
+        require_cells(f"batch.{name}", found, (rows, -1), numbers)
+    require_indices("batch.task", batch.task, (rows,))
     if not rows:
         raise IncompatibleComponents("the batch has no rows: give one sample or more")
-    if batch.labels.shape != batch.inputs.shape:
+    if batch.labels.shape[:2] != batch.inputs.shape[:2]:
         raise IncompatibleComponents(
             f"batch.labels is {tuple(batch.labels.shape)} and batch.inputs {tuple(batch.inputs.shape)}: "
-            "give a label for each token, IGNORE where there is none"
+            "give a label for each token, IGNORE (of numbers NaN) where there is none"
         )
     if batch.inputs.shape[1] != sizes.tokens:
         raise IncompatibleComponents(
@@ -178,6 +190,29 @@ def require_indices(name: str, found: Any, shape: tuple[int, ...]) -> None:
         raise IncompatibleComponents(f"{name} is a {type(found).__name__}: give a tensor {wanted}")
     fits = found.ndim == len(shape) and all(w in (-1, n) for w, n in zip(shape, found.shape, strict=True))
     if found.dtype != torch.int64 or not fits:
+        raise IncompatibleComponents(f"{name} is {tuple(found.shape)} {found.dtype}: give {wanted}")
+
+
+def require_cells(name: str, found: Any, shape: tuple[int, int], numbers: int) -> None:
+    """Require tokens, or so many float32 or float64 numbers at each position.
+
+    Args:
+        name: What to call them.
+        found: What was given.
+        shape: Rows and positions, where -1 stands for any size.
+        numbers: Numbers at each position; 0 for tokens, `(B, L)` int64.
+
+    Raises:
+        IncompatibleComponents: With the name and what to give.
+    """
+    if not numbers:
+        require_indices(name, found, shape)
+        return
+    wanted = f"(B, L, {numbers}) float32"
+    if not isinstance(found, Tensor):
+        raise IncompatibleComponents(f"{name} is a {type(found).__name__}: give a tensor {wanted}")
+    fits = found.ndim == 3 and all(w in (-1, n) for w, n in zip((*shape, numbers), found.shape, strict=True))
+    if found.dtype not in (torch.float32, torch.float64) or not fits:
         raise IncompatibleComponents(f"{name} is {tuple(found.shape)} {found.dtype}: give {wanted}")
 
 

@@ -8,6 +8,7 @@
 | `N` | positions, `P + L` |
 | `D` | width |
 | `V` | vocabulary |
+| `F`, `G` | numbers at a position of a question and of an answer, where these are no tokens |
 | `K` | halting scores, defined by the halting policy |
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from recurlight.sized import Sized, Sizes
@@ -32,10 +34,12 @@ __all__ = [
     "Sizes",
     "State",
     "StateT",
+    "supervised",
+    "unsupervised",
 ]
 
 IGNORE = -100
-"""Label of a position that is not supervised."""
+"""Label of a token that is not supervised; among labels that are numbers, NaN says the same."""
 
 
 class State(Protocol):
@@ -50,12 +54,40 @@ class State(Protocol):
 StateT = TypeVar("StateT", bound=State)
 
 
+def supervised(labels: Tensor) -> Tensor:
+    """Tell where labels count: tokens that are not `IGNORE`, numbers that are not NaN.
+
+    Args:
+        labels: `(B, L)` int64 or `(B, L, G)` float.
+
+    Returns:
+        Bool of the same shape.
+
+    Example:
+        >>> supervised(torch.tensor([[3, IGNORE]])), supervised(torch.tensor([[[0.5], [torch.nan]]]))
+        (tensor([[ True, False]]), tensor([[[ True],
+             [False]]]))
+    """
+    return ~labels.isnan() if labels.is_floating_point() else labels != IGNORE
+
+
+def unsupervised(labels: Tensor) -> Tensor:
+    """Return labels like these of which none counts.
+
+    Example:
+        >>> unsupervised(torch.tensor([[3, 1]])), unsupervised(torch.tensor([[[0.5]]]))
+        (tensor([[-100, -100]]), tensor([[[nan]]]))
+    """
+    return torch.full_like(labels, torch.nan if labels.is_floating_point() else IGNORE)
+
+
 class Batch(NamedTuple):
-    """One sample for each slot.
+    """One sample for each slot; questions and answers are tokens or numbers, each by itself.
 
     Attributes:
-        inputs: Question tokens, `(B, L)` int64.
-        labels: Answer tokens, `(B, L)` int64, `IGNORE` where not supervised.
+        inputs: Question tokens, `(B, L)` int64, or numbers, `(B, L, F)` float32.
+        labels: Answer tokens, `(B, L)` int64, `IGNORE` where not supervised; or numbers, `(B, L, G)` float32,
+            NaN where not supervised.
         task: Task of each sample, `(B,)` int64, 0 when the data has one task.
     """
 
@@ -64,9 +96,9 @@ class Batch(NamedTuple):
     task: Tensor
 
     def asked(self) -> Tensor:
-        """Return which rows ask something, `(B,)` bool; those that only fill a batch up have no token at all.
+        """Return which rows ask something, `(B,)` bool; those that only fill a batch up are 0 all over.
 
-        A row may be asked without a supervised token: then its answer is not known.
+        A row may be asked without a supervised label: then its answer is not known.
 
         Example:
             >>> import torch
@@ -75,7 +107,17 @@ class Batch(NamedTuple):
             >>> Batch(questions, labels, torch.zeros(3)).asked()
             tensor([ True,  True, False])
         """
-        return (self.labels != IGNORE).any(dim=1) | (self.inputs != 0).any(dim=1)
+        return self.answered() | (self.inputs != 0).flatten(1).any(dim=1)
+
+    def answered(self) -> Tensor:
+        """Return which rows have a supervised label, `(B,)` bool: all that metrics count.
+
+        Example:
+            >>> labels = torch.tensor([[[0.5], [torch.nan]], [[torch.nan], [torch.nan]]])
+            >>> Batch(torch.zeros(2, 2, 1), labels, torch.zeros(2)).answered()
+            tensor([ True, False])
+        """
+        return supervised(self.labels).flatten(1).any(dim=1)
 
 
 class Segment(NamedTuple):
@@ -84,7 +126,8 @@ class Segment(NamedTuple):
     Attributes:
         before: Answer on entry, `(B, N, D)`, without gradient.
         answer: Answer on exit, `(B, N, D)`, with gradient in training.
-        logits: Read-out of the answer, `(B, L, V)` float32 (float64 for a float64 model).
+        logits: Read-out of the answer, `(B, L, V)` float32 (float64 for a float64 model); numbers `(B, L, G)`
+            where answers are no tokens.
     """
 
     before: Tensor
@@ -96,7 +139,7 @@ class Outcome(NamedTuple):
     """What a halting loss may learn from.
 
     Attributes:
-        correct: Whether every supervised token is right, `(B,)` bool.
+        correct: Whether the answer is right, as the loss says, `(B,)` bool.
         last: Whether the slot has reached the cap on segments, `(B,)` bool.
         next_score: Scores after one more segment, `(B, K)`, only for policies with `needs_lookahead`.
     """
@@ -162,7 +205,7 @@ class Prediction(NamedTuple):
     """Where each row stopped.
 
     Attributes:
-        logits: Read-out at the segment where the row stopped, `(B, L, V)` float32.
+        logits: Read-out at the segment where the row stopped, `(B, L, V)` float32, or numbers `(B, L, G)`.
         segments: Segments spent, `(B,)` int32.
         halted: Whether the policy stopped the row, `(B,)` bool; False where the cap did.
         confidence: The policy's probability that the answer is right, `(B,)` float32; 0 where it does

@@ -16,6 +16,7 @@ from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles
 from recurlight.types import Batch, Segment, Sized, Sizes
 
 SIZES = Sizes(vocab=6, tokens=16, width=16)
+NUMBERS = Sizes(vocab=0, tokens=16, width=16, features=2, targets=1)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -47,6 +48,14 @@ def batch(rows: int = 4, seed: int = 0, sizes: Sizes = SIZES) -> Batch:
     """Random questions; the answer turns every token into the next, so that it can be learnt."""
     inputs = torch.randint(1, sizes.vocab, (rows, sizes.tokens), generator=seeded(seed))
     labels = inputs.roll(1, dims=1)
+    return Batch(inputs, labels, torch.arange(rows) % sizes.tasks)
+
+
+def numbers(rows: int = 4, seed: int = 0, sizes: Sizes = NUMBERS) -> Batch:
+    """Random fields; the answer is the mean of a position and the next, not supervised at the last four."""
+    inputs = torch.randn(rows, sizes.tokens, sizes.features, generator=seeded(seed))
+    labels = ((inputs + inputs.roll(-1, dims=1)) / 2)[:, :, : sizes.targets].clone()
+    labels[:, -4:] = torch.nan
     return Batch(inputs, labels, torch.arange(rows) % sizes.tasks)
 
 

@@ -89,6 +89,8 @@ MADE: dict[str, Table] = {
     "ConvTransformerCell": Table(recurlight.ConvTransformerCell),
     "MixerCell": Table(recurlight.MixerCell),
     "TransformerCell": Table(recurlight.TransformerCell),
+    "ContinuousEncoder": Table(recurlight.ContinuousEncoder),
+    "ContinuousDecoder": Table(recurlight.ContinuousDecoder),
     "TokenEncoder": Table(recurlight.TokenEncoder),
     "TokenDecoder": Table(recurlight.TokenDecoder),
     "AdditionData": Table(recurlight.AdditionData, signed=SEEDED),
@@ -130,6 +132,7 @@ MADE: dict[str, Table] = {
     "import_published": Table(
         recurlight.import_published, {"path": lambda: "nowhere", "family": lambda: "trm"}
     ),
+    "MeanSquaredError": Table(recurlight.MeanSquaredError),
     "SoftmaxCrossEntropy": Table(recurlight.SoftmaxCrossEntropy),
     "StablemaxCrossEntropy": Table(recurlight.StablemaxCrossEntropy),
     "RecursiveModule": Table(
@@ -191,7 +194,7 @@ NOT_MADE: dict[str, str] = {
     **dict.fromkeys(
         ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
-    **dict.fromkeys(("GradientTruncation", "GradientWindow", "Recorded"), BASE),
+    **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded"), BASE),
     **dict.fromkeys(("HaltingDistribution", "Supervision"), BASE),
     **{
         name: ERROR

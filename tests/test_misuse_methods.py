@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import SIZES, batch, bound, loader, mixer, module, segment_of, trainer, trm
+from helpers import SIZES, batch, bound, loader, mixer, module, numbers, segment_of, trainer, trm
 from odd_refiners import compose
 from torch import nn
 
@@ -44,6 +44,7 @@ from recurlight import (
 
 FOUR = batch(4)
 STATES = torch.zeros(4, 16, 16)
+FIELDS = numbers(4)
 BATCHES = {
     "a tuple": (tuple(FOUR), "the batch is a tuple: give a recurlight.Batch"),
     "a list": ([FOUR.inputs, FOUR.labels], "the batch is a list"),
@@ -58,6 +59,14 @@ BATCHES = {
     "labels None": (FOUR._replace(labels=None), "batch.labels is a NoneType"),
     "labels shorter": (FOUR._replace(labels=FOUR.labels[:, :9]), "batch.labels is (4, 9)"),
     "labels fewer": (FOUR._replace(labels=FOUR.labels[:3]), "batch.labels is (3, 16)"),
+    "inputs numbers": (
+        FOUR._replace(inputs=FIELDS.inputs),
+        "the model has features=0: pass the data module's",
+    ),
+    "labels numbers": (
+        FOUR._replace(labels=FIELDS.labels),
+        "the model has targets=0: pass the data module's",
+    ),
     "task float": (FOUR._replace(task=FOUR.task.float()), "batch.task is (4,) torch.float32"),
     "task column": (FOUR._replace(task=FOUR.task[:, None]), "batch.task is (4, 1)"),
     "task fewer": (FOUR._replace(task=FOUR.task[:3]), "batch.task is (3,)"),

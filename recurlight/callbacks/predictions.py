@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from recurlight.data.base import PuzzleData
 from recurlight.losses import exactly_right
 from recurlight.rendering.samples import samples, shown_prediction, side_by_side
 from recurlight.spec.given import checked, within
 from recurlight.training.attached import attached_data
+from recurlight.training.evaluating import Evaluating
 from recurlight.training.results import tell
-from recurlight.types import IGNORE, Batch, Prediction
+from recurlight.types import Batch, Prediction
 
 __all__ = ["PredictionWriter", "records"]
 
 
-def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one record for each row but padding: question, prediction and answer as tokens.
+def records(
+    batch: Batch,
+    prediction: Prediction,
+    data: PuzzleData | None = None,
+    right: Callable[[Tensor, Tensor], Tensor] = exactly_right,
+) -> Iterator[dict[str, Any]]:
+    """Yield one record for each row but padding: question, prediction and answer as tokens or numbers.
 
-    Where the answer is not known, `answer` and `exact` are None.
+    Where the answer is not known, `answer` and `exact` are None, and so are numbers that are not supervised.
 
     Args:
         batch: Questions and answers, `(B, ...)`.
         prediction: Where each row stands.
-        data: What they are of; where its samples are single lines, `text` is the prediction as it shows and
-            renders it.
+        data: What they are of; where its samples are single lines of tokens, `text` is the prediction as it
+            shows and renders it.
+        right: Says which answers are right, as `SequenceLoss.right`.
 
     Example:
         >>> import torch
@@ -40,20 +49,27 @@ def records(batch: Batch, prediction: Prediction, data: PuzzleData | None = None
         >>> next(records(Batch(tokens, torch.tensor([[2, 2]]), torch.tensor([0])), found))["prediction"]
         [2, 2]
     """
-    exact = exactly_right(prediction.logits, batch.labels)
-    tokens = prediction.logits.argmax(dim=-1)
-    known = (batch.labels != IGNORE).any(dim=1)
-    lines = data is not None and data.grid_shape[0] == 1
-    shown = shown_prediction(*batch[:2], prediction.logits, data) if lines else tokens
+    exact, known = right(prediction.logits, batch.labels), batch.answered()
+    numbers = batch.labels.is_floating_point()
+    answer = prediction.logits if numbers else prediction.logits.argmax(dim=-1)
+    lines = data is not None and data.grid_shape[0] == 1 and not numbers
+    shown = shown_prediction(batch, prediction.logits, data) if lines else answer
     for row in batch.asked().nonzero().squeeze(1).tolist():
         answered = bool(known[row])
         yield ({"text": data.render(shown[row].tolist())} if data and lines else {}) | {
             "question": batch.inputs[row].tolist(),
-            "prediction": tokens[row].tolist(),
-            "answer": batch.labels[row].tolist() if answered else None,
+            "prediction": answer[row].tolist(),
+            "answer": _written(batch.labels[row].tolist()) if answered else None,
             "segments": int(prediction.segments[row]),
             "exact": bool(exact[row]) if answered else None,
         }
+
+
+def _written(cells: Any) -> Any:
+    """Put None in the place of NaN, which JSON does not have."""
+    if isinstance(cells, list):
+        return [_written(cell) for cell in cells]
+    return None if math.isnan(cells) else cells
 
 
 class PredictionWriter(Callback):
@@ -100,8 +116,9 @@ class PredictionWriter(Callback):
     ) -> None:
         """Append the rows of one batch."""
         data = attached_data(trainer)
+        right = pl_module.loss.right if isinstance(pl_module, Evaluating) else exactly_right
         with self.file.open("a") as file:
-            for record in records(batch, outputs, data):
+            for record in records(batch, outputs, data, right):
                 self.count += 1
                 self.known += record["answer"] is not None
                 self.right += record["exact"] is True

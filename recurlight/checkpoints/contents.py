@@ -14,6 +14,7 @@ from recurlight.errors import CheckpointMismatch
 __all__ = [
     "DATA",
     "FORMAT",
+    "FROM_DATA",
     "MODEL",
     "STAMP",
     "data_made_with",
@@ -25,6 +26,9 @@ __all__ = [
     "stamp",
     "unrecorded",
 ]
+
+FROM_DATA = ("vocab_size", "seq_len", "num_tasks", "grid_shape", "features", "targets")
+"""Arguments of the model that follow from the data."""
 
 FORMAT = 1
 """Number of the checkpoint's layout; raised when older code could not read it any more."""

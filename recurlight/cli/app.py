@@ -21,10 +21,11 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from recurlight.checkpoints.contents import FROM_DATA
 from recurlight.checkpoints.io import make_durable
 from recurlight.checkpoints.trust import Trust
 from recurlight.cli.callbacks import all_callbacks
-from recurlight.cli.checkpoint import LINKS, NOTHING
+from recurlight.cli.checkpoint import NOTHING
 from recurlight.cli.config import CONFIG
 from recurlight.cli.explain.blame import blame
 from recurlight.cli.explain.check import Check, Path, UsageError
@@ -104,7 +105,7 @@ class RecurlightCLI:
         self.parser.add_lightning_class_args(RecursiveModule, "model")
         self.parser.add_lightning_class_args(PuzzleData, "data", subclass_mode=True)
         self.taken = self.parser.add_method_arguments(Trainer, self.request.subcommand, skip={*MADE})
-        for name in LINKS:
+        for name in FROM_DATA:
             self.parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         # Another class would inherit the arguments of a default: optimizers are merged by `prepare` instead.
         logger = self.request.sources[0].content["trainer"]["logger"]
@@ -184,7 +185,7 @@ def checked(request: Request) -> dict[type, Path]:
     """
     for part in PLUGGABLE:
         importlib.import_module(f"recurlight.{part}")
-    elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in LINKS}
+    elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in FROM_DATA}
     elsewhere |= {("trainer", "logger", name): "" for name in ("save_dir", "name")}
     check = Check(Trust([*LIGHTNING, *request.packages]), elsewhere)
     method = settings(getattr(Trainer, request.subcommand))

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from recurlight.checkpoints import files
-from recurlight.checkpoints.contents import data_made_with, made_by, made_with, require_readable, unrecorded
+from recurlight.checkpoints.contents import (
+    FROM_DATA,
+    data_made_with,
+    made_by,
+    made_with,
+    require_readable,
+    unrecorded,
+)
 from recurlight.cli.config import plain
 from recurlight.cli.merge import has_key, several
 from recurlight.errors import CheckpointError, RecurlightError, suggestion
 
-__all__ = ["KEYWORDS", "LINKS", "LOGS", "NOTHING", "find_last", "read_checkpoint", "read_weights"]
+__all__ = ["KEYWORDS", "LOGS", "NOTHING", "find_last", "read_checkpoint", "read_weights"]
 __all__ += ["run_config"]
-
-LINKS = ("vocab_size", "seq_len", "num_tasks", "grid_shape")
-"""Settings of the model that follow from the data."""
 
 FOR_TRAINING = ("optimizer", "scheduler")
 """Settings of the model that evaluation does without."""
@@ -169,6 +173,6 @@ def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
         >>> run_config({"hyper_parameters": {"width": 8, "vocab_size": 6, "_instantiator": "x"}})
         {'model': {'width': 8}}
     """
-    model = {key: value for key, value in (made_with(checkpoint) or {}).items() if key not in LINKS}
+    model = {key: value for key, value in (made_with(checkpoint) or {}).items() if key not in FROM_DATA}
     config = {"model": model, "data": data_made_with(checkpoint)}
     return {name: section for name, section in config.items() if section}

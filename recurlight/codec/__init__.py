@@ -1,12 +1,17 @@
 """Encoders and decoders, and the vectors that tell tasks apart."""
 
+from recurlight.codec.base import Decoder, Encoder, PositionedEncoder
+from recurlight.codec.continuous import ContinuousDecoder, ContinuousEncoder
 from recurlight.codec.task_descent import add_tables, forget_gradients, sparse_sign_sgd_
 from recurlight.codec.task_table import SparseTable
-from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
+from recurlight.codec.tokens import TokenDecoder, TokenEncoder
 
 __all__ = [
+    "ContinuousDecoder",
+    "ContinuousEncoder",
     "Decoder",
     "Encoder",
+    "PositionedEncoder",
     "SparseTable",
     "TokenDecoder",
     "TokenEncoder",

@@ -39,17 +39,21 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
     sample augmented on the fly. What batch `t` of the run holds depends on the seed alone, not on ranks,
     workers or interruptions, and a checkpoint in the middle of an epoch resumes at the next batch.
     Validation and test go through each puzzle once, in order, as it is; where the last batch leaves a rank
-    without a puzzle, that rank gets one row of padding whose labels are all `IGNORE`. Prediction goes through
+    without a puzzle, that rank gets one row of padding that has no supervised label. Prediction goes through
     the test puzzles in the same way; their answers need not be known.
 
     Items are `recurlight.types.Batch`. An *epoch* is only the period of validation and of logging. The
-    command line reads `vocab_size`, `seq_len`, `num_tasks` and `grid_shape` before `load`: they must be known
-    when the object is made. Puzzles that already lie in a file need no class: `TableData` reads them.
+    command line reads `vocab_size`, `features`, `targets`, `seq_len`, `num_tasks` and `grid_shape` before
+    `load`: they must be known when the object is made. Puzzles that already lie in a file need no class:
+    `TableData` reads them.
 
     Args:
-        vocab_size: Vocabulary `V`, the pad token 0 included.
         grid_shape: Rows and columns of the grid, which cells with two axes take for positions; `L` is their
             product, and a plain sequence has one row.
+        vocab_size: Vocabulary `V`, the pad token 0 included; 0 where neither questions nor answers are
+            tokens.
+        features: Numbers `F` in each cell of a question; 0 where questions are tokens.
+        targets: Numbers `G` in each cell of an answer; 0 where answers are tokens.
         num_tasks: Number of tasks, 1 when the data has one.
         batch_size: Samples of a global training batch, divided over the ranks.
         eval_batch_size: Puzzles of a global evaluation batch; None for `batch_size`.
@@ -83,8 +87,10 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
     def __init__(
         self,
         *,
-        vocab_size: int,
         grid_shape: tuple[int, int],
+        vocab_size: int = 0,
+        features: int = 0,
+        targets: int = 0,
         num_tasks: int = 1,
         batch_size: int = 64,
         eval_batch_size: int | None = None,
@@ -95,14 +101,13 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
         super().__init__()
         eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         _positive(batch_size=batch_size, eval_batch_size=eval_batch_size)
-        _positive(vocab_size=vocab_size, num_tasks=num_tasks)
+        _not_negative(vocab_size=vocab_size, features=features, targets=targets, num_workers=num_workers)
+        _positive(num_tasks=num_tasks, **({} if features and targets else {"vocab_size": vocab_size}))
         if min(grid_shape) < 1:
             raise DataError(f"grid_shape is {grid_shape}: give rows and columns, 1 or more each")
         if epoch_samples is not None:
             _positive(epoch_samples=epoch_samples)
-        if num_workers < 0:
-            raise DataError(f"num_workers is {num_workers}: set data.num_workers to 0 or more")
-        self.vocab_size = vocab_size
+        self.vocab_size, self.features, self.targets = vocab_size, features, targets
         self.grid_shape = grid_shape
         self.seq_len = grid_shape[0] * grid_shape[1]
         self.num_tasks = num_tasks
@@ -134,9 +139,10 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
         """Parse or make the puzzles; every rank calls it, after `prepare_data` ran on one of them.
 
         The arrays hold whole numbers: tokens below `vocab_size`, `IGNORE` in labels where nothing is
-        supervised, tasks below `num_tasks`. Rows of `test` that are `IGNORE` all over are questions without a
-        known answer, which can be predicted and not scored; such a question must hold some token other
-        than 0. All of it is checked, once.
+        supervised, tasks below `num_tasks`; or, with `features` and `targets`, floats, `(n, L, F)` and
+        `(n, L, G)`, NaN in labels where nothing is supervised. Rows of `test` of which no label is supervised
+        are questions without a known answer, which can be predicted and not scored; such a question must hold
+        something other than 0. All of it is checked, once.
 
         Raises:
             DataError: With file, row and reason.
@@ -183,6 +189,7 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
         if not isinstance(splits, Splits):
             raise DataError(f"{where} returned a {type(splits).__name__}: return Splits(train, val, test)")
         sizes = {"vocab": self.vocab_size, "length": self.seq_len, "tasks": self.num_tasks}
+        sizes |= {"features": self.features, "targets": self.targets}
         names = [f"{where}: {name}" for name in splits._fields]
         found = zip(splits, names, (True, True, False), strict=True)
         return Splits(*(checked(part, name, answered=known, **sizes) for part, name, known in found))
@@ -292,6 +299,12 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch takes a number from the global random state
         )
+
+
+def _not_negative(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 0:
+            raise DataError(f"{name} is {size}: set data.{name} to 0 or more")
 
 
 def _positive(**sizes: int) -> None:

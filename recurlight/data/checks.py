@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.puzzles import Puzzles
+from recurlight.data.puzzles import Puzzles, are_numbers
 from recurlight.data.stream import require_integers
 from recurlight.errors import DataError
 from recurlight.types import IGNORE
@@ -19,21 +19,33 @@ _BLOCK = 1 << 22
 """Numbers that are looked at together, so that checks take little memory."""
 
 
-def checked(puzzles: Puzzles, where: str, *, vocab: int, length: int, tasks: int, answered: bool) -> Puzzles:
-    """Return puzzles as integers once they are seen to be what a model can be given.
+def checked(
+    puzzles: Puzzles,
+    where: str,
+    *,
+    vocab: int,
+    length: int,
+    tasks: int,
+    answered: bool,
+    features: int = 0,
+    targets: int = 0,
+) -> Puzzles:
+    """Return puzzles as integers, or as float32, once they are seen to be what a model can be given.
 
     Args:
         puzzles: `n` puzzles.
         where: What they are called, for messages, such as `EchoData.load: train`.
-        vocab: Vocabulary `V`; questions and answers have tokens below.
+        vocab: Vocabulary `V`; questions and answers that are tokens have tokens below.
         length: Tokens `L` of a puzzle.
         tasks: Number of tasks; 1 does not limit their numbers, see `recurlight.recursion.checks.check_batch`.
-        answered: Every row must have a supervised token.
+        answered: Every row must have a supervised label.
+        features: Numbers `F` in each cell of a question, 0 for tokens.
+        targets: Numbers `G` in each cell of an answer, 0 for tokens.
 
     Raises:
         DataError: With the array, its row and what to do.
     """
-    check_arrays(puzzles, where)
+    check_arrays(puzzles, where, features, targets)
     for name, field in zip(("inputs", "labels"), puzzles, strict=False):
         if field.shape[1] != length:
             raise DataError(
@@ -41,33 +53,53 @@ def checked(puzzles: Puzzles, where: str, *, vocab: int, length: int, tasks: int
                 "pad every row to rows * columns of data.grid_shape"
             )
     known = f"tokens are 0 to {vocab - 1}, for vocab_size is {vocab}"
-    _within(puzzles.inputs, f"{where}.inputs", vocab, known)
+    inputs = _cells(puzzles.inputs, f"{where}.inputs", features, vocab, known)
     known += f", and IGNORE, {IGNORE}, where nothing is supervised"
-    _within(puzzles.labels, f"{where}.labels", vocab, known, but=IGNORE)
+    labels = _cells(puzzles.labels, f"{where}.labels", targets, vocab, known, labels=True)
     numbers = f"0 to {tasks - 1}, for num_tasks is {tasks}" if tasks > 1 else "0 or more"
     _within(puzzles.task, f"{where}.task", tasks if tasks > 1 else 2**62, f"tasks are {numbers}")
     if answered and (row := first_unanswered(puzzles.labels)) is not None:
         raise DataError(
-            f"{where}.labels[{row}] is IGNORE all over, so that there is nothing to learn or to measure: "
-            "label a cell of it, or leave the puzzle out"
+            f"{where}.labels[{row}] is {'NaN' if targets else 'IGNORE'} all over, so that there is nothing "
+            "to learn or to measure: label a cell of it, or leave the puzzle out"
         )
     _refuse_blank(puzzles, where)
-    return Puzzles(*map(_integers, puzzles))
+    return Puzzles(inputs, labels, _integers(puzzles.task))
+
+
+def _cells(
+    array: NDArray[Any], name: str, numbers: int, vocab: int, known: str, labels: bool = False
+) -> NDArray[Any]:
+    """Return questions or answers as they are kept, seen to be tokens of the vocabulary or finite numbers."""
+    if not numbers:
+        _within(array, name, vocab, known, but=IGNORE if labels else 0)
+        return _integers(array)
+    with np.errstate(over="ignore"):
+        found = np.asarray(array, dtype=np.float32)
+    rule = f"give finite numbers that float32 holds{', and NaN where nothing is supervised' * labels}"
+    _refuse(found, name, lambda cells: ~np.isfinite(cells) & ~(labels & np.isnan(cells)), rule)
+    return found
 
 
 def _refuse_blank(puzzles: Puzzles, where: str) -> None:
     """Refuse questions that prediction would take for padding; see `Batch.asked`."""
-    blank = np.flatnonzero(~puzzles.inputs.any(axis=1))
+    blank = np.flatnonzero(~puzzles.inputs.any(axis=tuple(range(1, puzzles.inputs.ndim))))
     row = first_unanswered(puzzles.labels[blank])
     if row is not None:
         raise DataError(
             f"{where}.inputs[{blank[row]}] is 0 all over and has no answer, as rows that only fill a batch "
-            "up: give empty cells a token of their own, or leave the puzzle out"
+            "up: give empty cells a token of their own (or a number that marks them), or leave the puzzle out"
         )
 
 
-def check_arrays(puzzles: Any, where: str) -> None:
-    """Refuse all but three arrays of whole numbers, `(n, L)`, `(n, L)` and `(n,)`.
+def check_arrays(puzzles: Any, where: str, features: int | None = None, targets: int | None = None) -> None:
+    """Refuse all but three arrays of whole numbers, `(n, L)`, `(n, L)`, `(n,)`, or of numbers in each cell.
+
+    Args:
+        puzzles: What was given.
+        where: What they are called, for messages.
+        features: Numbers in each cell of a question, 0 for tokens; None for what the array shows.
+        targets: Numbers in each cell of an answer, likewise.
 
     Raises:
         DataError: With the array, its row and what to do.
@@ -75,30 +107,57 @@ def check_arrays(puzzles: Any, where: str) -> None:
     if not isinstance(puzzles, Puzzles):
         raise DataError(f"{where} is a {type(puzzles).__name__}: make it Puzzles(inputs, labels, task)")
     require_integers(puzzles, where, floats=True)
-    for name, field, shape in zip(puzzles._fields, puzzles, ("(n, L)", "(n, L)", "(n,)"), strict=True):
-        if field.ndim != shape.count("n") + shape.count("L"):
-            advice = f"{name}.reshape(len({name}), -1)" if field.ndim > 1 else "one row for each puzzle"
-            advice = advice if name != "task" else "one number for each puzzle"
-            raise DataError(f"{where}.{name} has the shape {field.shape}, not {shape}: give {advice}")
+    wanted = (features, targets, 0)
+    kinds = [_numbers(field) if one is None else one for field, one in zip(puzzles, wanted, strict=True)]
+    settings = ("features", "targets", "")
+    for name, field, setting, numbers in zip(puzzles._fields, puzzles, settings, kinds, strict=True):
+        _require_axes(field, f"{where}.{name}", setting, numbers)
     counts = [len(field) for field in puzzles]
     if len(set(counts)) > 1:
         raise DataError(
             f"{where} has {counts[0]} inputs, {counts[1]} labels and {counts[2]} task numbers: "
             "give one of each for every puzzle"
         )
-    for name, field in zip(puzzles._fields, puzzles, strict=True):
-        if field.dtype.kind == "f":
+    for name, field, numbers in zip(puzzles._fields, puzzles, kinds, strict=True):
+        if field.dtype.kind == "f" and not numbers:
             rule = "give whole numbers, the tokens of a vocabulary or the numbers of tasks"
             _refuse(field, f"{where}.{name}", lambda cells: cells != np.trunc(cells), rule)
 
 
+def _require_axes(field: NDArray[Any], name: str, setting: str, numbers: int) -> None:
+    """Require the axes of tokens, of numbers or, without a setting, of tasks."""
+    short = name.rpartition(".")[2]
+    if not setting:
+        if field.ndim != 1:
+            raise DataError(f"{name} has the shape {field.shape}, not (n,): give one number for each puzzle")
+    elif not numbers and field.ndim != 2:
+        advice = f"{short}.reshape(len({short}), -1)" if field.ndim > 1 else "one row for each puzzle"
+        advice += f", or {setting}={field.shape[2]} if these are no tokens" if are_numbers(field) else ""
+        raise DataError(f"{name} has the shape {field.shape}, not (n, L): give {advice}")
+    elif numbers and (field.ndim != 3 or field.shape[2] != numbers):
+        advice = f"give float32, {numbers} in each cell, or another {setting}"
+        raise DataError(f"{name} has the shape {field.shape}, not (n, L, {numbers}): {advice}")
+
+
+def _numbers(field: NDArray[Any]) -> int:
+    """Return how many numbers a cell has by the looks of the array, 0 for tokens."""
+    return field.shape[2] if are_numbers(field) else 0
+
+
 def first_unanswered(labels: NDArray[Any]) -> int | None:
-    """Return the first row of labels `(n, L)` without a supervised token, None where there is none."""
-    if not labels.size or labels.min() >= 0:
+    """Return the first row of labels of which none counts, None where there is none.
+
+    Args:
+        labels: `(n, L)` integers or `(n, L, G)` floats.
+    """
+    numbers = are_numbers(labels)
+    if not labels.size or (not numbers and labels.min() >= 0):
         return None
-    step = max(1, _BLOCK // labels.shape[1])
+    step = max(1, _BLOCK // labels[0].size)
     for at in range(0, len(labels), step):
-        empty = np.flatnonzero((labels[at : at + step] == IGNORE).all(axis=1))
+        block = labels[at : at + step]
+        ignored = np.isnan(block) if numbers else block == IGNORE
+        empty = np.flatnonzero(ignored.all(axis=tuple(range(1, labels.ndim))))
         if len(empty):
             return at + int(empty[0])
     return None

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from recurlight.data.counter import UInt64
 
-__all__ = ["Augmentation", "Puzzles", "Splits", "Variants", "joined"]
+__all__ = ["Augmentation", "Puzzles", "Splits", "Variants", "are_numbers", "joined"]
 
 
 class Puzzles(NamedTuple):
-    """Puzzles as numpy arrays of small integers, one row each.
+    """Puzzles as numpy arrays, of small integers or of numbers, one row each.
 
     Attributes:
-        inputs: Question tokens, `(n, L)`.
-        labels: Answer tokens, `(n, L)`, `IGNORE` where not supervised.
+        inputs: Question tokens, `(n, L)`; or numbers, `(n, L, F)` float32.
+        labels: Answer tokens, `(n, L)`, `IGNORE` where not supervised; or numbers, `(n, L, G)` float32, NaN
+            where not supervised.
         task: Task of each puzzle, `(n,)`.
     """
 
@@ -48,6 +49,16 @@ class Splits(NamedTuple):
 def joined(parts: Iterable[Puzzles]) -> Puzzles:
     """Put puzzles of one shape, one part or more, behind each other."""
     return Puzzles(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+
+def are_numbers(field: NDArray[Any]) -> bool:
+    """Tell whether questions or answers are numbers, `(n, L, F)` of floating point, and no tokens.
+
+    Example:
+        >>> are_numbers(np.zeros((5, 4, 1))), are_numbers(np.zeros((5, 4)))
+        (True, False)
+    """
+    return field.ndim == 3 and field.dtype.kind == "f"
 
 
 Augmentation = Callable[[Puzzles, UInt64], Puzzles]

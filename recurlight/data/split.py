@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from recurlight.data.base import Splits
 from recurlight.data.checks import check_arrays
 from recurlight.data.counter import UInt64, mix, shuffled
-from recurlight.data.puzzles import Puzzles, joined
+from recurlight.data.puzzles import Puzzles, are_numbers, joined
 from recurlight.errors import DataError
 from recurlight.spec.given import checked
 
@@ -32,7 +33,14 @@ def fingerprints(puzzles: Puzzles) -> UInt64:
         (True, False)
     """
     marks = mix(puzzles.task.astype(np.uint64))
-    for column in puzzles.inputs.T:
+    cells = puzzles.inputs
+    if are_numbers(cells):  # their bits, in which -0 is 0
+        cells = (
+            (cells.astype(np.float32) + np.float32(0))
+            .view(np.uint32)
+            .reshape(len(cells), math.prod(cells.shape[1:]))
+        )
+    for column in cells.T:
         marks = mix(marks ^ column.astype(np.uint64))
     return marks
 

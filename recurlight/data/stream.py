@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from recurlight.data.counter import UInt64, augmentation_keys, puzzle_rows, visits
-from recurlight.data.puzzles import Augmentation, Puzzles, Variants
+from recurlight.data.puzzles import Augmentation, Puzzles, Variants, are_numbers
 from recurlight.errors import DataError
-from recurlight.types import IGNORE, Batch
+from recurlight.types import IGNORE, Batch, unsupervised
 
 __all__ = ["EvaluationBatches", "Share", "TrainingBatches", "answered", "require_integers"]
 
@@ -45,12 +45,12 @@ class Share(NamedTuple):
 
 
 def require_integers(puzzles: Puzzles, where: str, floats: bool = False) -> None:
-    """Refuse all but arrays of integers, whose types alone are looked at.
+    """Refuse all but arrays of integers, or of numbers for each cell, whose types and axes alone count.
 
     Args:
         puzzles: What to look at.
         where: What they are called, for messages.
-        floats: Let floating-point numbers pass, because somebody will see that they are whole.
+        floats: Let all floating-point numbers pass, because somebody will see that they are whole.
 
     Raises:
         DataError: With the array and what to do.
@@ -58,13 +58,14 @@ def require_integers(puzzles: Puzzles, where: str, floats: bool = False) -> None
     for name, field in zip(puzzles._fields, puzzles, strict=True):
         if not isinstance(field, np.ndarray):
             raise DataError(f"{where}.{name} is a {type(field).__name__}: make it a numpy array of integers")
-        if field.dtype.kind not in ("biuf" if floats else "biu"):
+        if field.dtype.kind not in ("biuf" if floats or are_numbers(field) else "biu"):
             raise DataError(f"{where}.{name} has the dtype {field.dtype}: make it an array of integers")
 
 
 def _batch(puzzles: Puzzles) -> Batch:
     require_integers(puzzles, "augmentation or variants: puzzles")
-    return Batch(*(torch.from_numpy(field.astype(np.int64)) for field in puzzles))
+    kinds = (np.float32 if are_numbers(field) else np.int64 for field in puzzles)
+    return Batch(*(torch.from_numpy(field.astype(kind)) for field, kind in zip(puzzles, kinds, strict=True)))
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -137,8 +138,8 @@ class EvaluationBatches(Dataset[Batch]):
 
     Row `i` is puzzle `i // n` in variant `i % n`. Every rank has the same number of batches, as
     synchronized logging needs. Where the last global batch leaves a rank without a puzzle, that rank gets one
-    *padding row*, pad tokens with labels that are all `IGNORE`; metrics leave out rows without supervised
-    tokens, and predictions those that `Batch.asked` leaves out.
+    *padding row*, zeros with labels of which none is supervised; metrics leave out rows without supervised
+    labels, and predictions those that `Batch.asked` leaves out.
 
     Args:
         puzzles: Puzzles of a split, possibly none.
@@ -167,7 +168,7 @@ class EvaluationBatches(Dataset[Batch]):
             return self.batch(rows)
         # A rank with fewer batches than others would wait for them in the next collective for ever.
         row = self.batch(np.zeros(1, dtype=np.int64))
-        return row._replace(inputs=torch.zeros_like(row.inputs), labels=torch.full_like(row.labels, IGNORE))
+        return row._replace(inputs=torch.zeros_like(row.inputs), labels=unsupervised(row.labels))
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """Return some rows of the pass."""

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from recurlight.losses import exactly_right
 from recurlight.metrics.shares import SharesBySegments, table_line
 from recurlight.spec.given import checked
-from recurlight.types import IGNORE, Batch, Prediction
+from recurlight.types import Batch, Prediction
 
 __all__ = ["ExactByGroup"]
 
@@ -48,8 +47,8 @@ class ExactByGroup(SharesBySegments):
 
     def count(self, batch: Batch, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """Return the rows of each group that are right, and all of them, `(G,)` each."""
-        valid = (batch.labels != IGNORE).any(dim=1)
-        right = valid & exactly_right(prediction.logits, batch.labels)
+        valid = batch.answered()
+        right = valid & self.judge(prediction.logits, batch.labels)
         group, none = self.group(batch), valid.new_zeros(len(self.lines), dtype=torch.int64)
         return none.index_add(0, group, right.long()), none.index_add(0, group, valid.long())
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from recurlight.losses import SequenceLoss
-from recurlight.metrics.counters import ReasoningMetrics, table_points
-from recurlight.metrics.shares import ExactBySegments
+from recurlight.metrics.counters import AnswerMetrics, NumberMetrics, ReasoningMetrics, table_points
+from recurlight.metrics.shares import ErrorBySegments, ExactBySegments
 from recurlight.metrics.task import TaskMetric
-from recurlight.types import IGNORE, Batch, Prediction
+from recurlight.types import Batch, Prediction
 
 __all__ = ["Evaluation", "Measured"]
 
@@ -37,17 +37,19 @@ class Evaluation(nn.Module):
     Args:
         segments: Segments that evaluation runs; may be set between two passes.
         task: The data's own metric, None for none; it may also be set later.
+        numbers: Measure answers that are numbers, not tokens.
 
     Example:
         >>> Evaluation(segments=16).points
         (1, 2, 4, 8, 16)
     """
 
-    def __init__(self, segments: int, task: TaskMetric | None = None) -> None:
+    def __init__(self, segments: int, task: TaskMetric | None = None, numbers: bool = False) -> None:
         super().__init__()
         self.segments = segments
         self.exact = ExactBySegments()
-        self.reasoning = ReasoningMetrics()
+        self.error = ErrorBySegments() if numbers else None
+        self.reasoning: AnswerMetrics = NumberMetrics() if numbers else ReasoningMetrics()
         self.loss = MeanMetric()
         self.task = task
 
@@ -62,39 +64,45 @@ class Evaluation(nn.Module):
         Args:
             predictions: As `Recursion.unroll` yields them; where they end early, the last one stands.
             batch: Questions and answers; rows without a supervised token are not counted.
-            loss: Measured on the last prediction.
+            loss: Measured on the last prediction; says which answers are right.
         """
         labels = batch.labels
-        valid = (labels != IGNORE).any(dim=1)
+        for metric in self._by_segments():
+            metric.judge = loss.right
         prediction = next(predictions)
         for count in range(1, self.segments + 1):
             if count > 1:
                 prediction = next(predictions, prediction)
-            if count in self.points:
-                self.exact.update(batch, prediction, count)
-                if self.task is not None and (self.task.every_point or count == self.segments):
-                    self.task.update(batch, prediction, count)
-        self.reasoning.update(prediction.logits, labels, prediction.segments, prediction.halted)
-        self.loss.update(loss(prediction.logits, labels), valid.float())
+            for metric in self._by_segments() if count in self.points else ():
+                if metric.every_point or count == self.segments:
+                    metric.update(batch, prediction, count)
+        right = loss.right(prediction.logits, labels)
+        self.reasoning.update(prediction.logits, labels, prediction.segments, prediction.halted, right)
+        self.loss.update(loss(prediction.logits, labels), batch.answered().float())
+
+    def _by_segments(self) -> list[TaskMetric]:
+        """Return what is measured after several numbers of segments."""
+        return [metric for metric in (self.exact, self.error, self.task) if metric is not None]
 
     def compute(self) -> dict[str, Tensor]:
-        """Return every figure by name, accuracies in 0..1; `exact_at_k` is the exact accuracy after `k`."""
-        return {
-            "loss": self.loss.compute(),
-            **self.reasoning.compute(),
-            **self.exact.compute(),
-            **(self.task.compute() if self.task is not None else {}),
-        }
+        """Return every figure by name, accuracies in 0..1.
+
+        `exact_at_k` is the exact accuracy after `k` segments and `error_at_k`, of numbers, the relative
+        error.
+        """
+        found = {"loss": self.loss.compute(), **self.reasoning.compute()}
+        for metric in self._by_segments():
+            found |= metric.compute()
+        return found
 
     def figures(self) -> list[str]:
         """Return the names of the figures, as far as they are known before an evaluation."""
-        own = self.task.figures(self.points) if self.task is not None else []
-        return ["loss", *self.reasoning.names, *self.exact.figures(self.points), *own]
+        own = [name for metric in self._by_segments() for name in metric.figures(self.points)]
+        return ["loss", *self.reasoning.names, *own]
 
     def table(self) -> str:
-        """Format the exact accuracy after 1, 2, 4, ... segments, and what the task adds."""
-        own = self.task.table() if self.task is not None else ""
-        return "\n".join(filter(None, (self.exact.table(), own)))
+        """Format exact accuracy and error after 1, 2, 4, ... segments, and what the task adds."""
+        return "\n".join(filter(None, (metric.table() for metric in self._by_segments())))
 
     def measured(self, split: str) -> Measured:
         """Return everything measured so far; every rank must call it, for it sums over them."""
@@ -106,6 +114,5 @@ class Evaluation(nn.Module):
     @torch.inference_mode(False)  # counters made in inference mode could not be added to in training
     def reset(self) -> None:
         """Forget every batch; the counters are new ones, which no other process shares."""
-        for metric in (self.exact, self.reasoning, self.loss, self.task):
-            if metric is not None:
-                metric.reset()
+        for metric in (*self._by_segments(), self.reasoning, self.loss):
+            metric.reset()

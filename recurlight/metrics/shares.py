@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from recurlight.losses import exactly_right
+from recurlight.losses import relative_error
 from recurlight.metrics.task import TaskMetric
 from recurlight.spec.given import checked, within
-from recurlight.types import IGNORE, Batch, Prediction
+from recurlight.types import Batch, Prediction
 
-__all__ = ["ExactBySegments", "SharesBySegments", "share", "table_line"]
+__all__ = ["ErrorBySegments", "ExactBySegments", "SharesBySegments", "share", "table_line"]
 
 _POWERS = 32
 
@@ -55,6 +56,8 @@ class SharesBySegments(TaskMetric):
     every_point = True
     full_state_update = False
     is_differentiable = False
+    counts_in: ClassVar[torch.dtype] = torch.int64
+    """Of what the shares are; float32 for sums that are no counts."""
     counted: Tensor
     rows: Tensor
 
@@ -63,15 +66,15 @@ class SharesBySegments(TaskMetric):
         self.lines = tuple(lines)
         self.points: dict[int, int] = {}
         """Segments of each column that was filled."""
-        for name in ("counted", "rows"):
+        for name, dtype in (("counted", self.counts_in), ("rows", torch.int64)):
             shape = (len(self.lines), _POWERS + 1)
-            self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
+            self.add_state(name, torch.zeros(shape, dtype=dtype), dist_reduce_fx="sum")
 
     @abstractmethod
     def count(self, batch: Batch, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """Return the rows that count for each line, and the rows of each line, `(G,)` integers each.
 
-        Rows whose labels are all `IGNORE` are padding and must not be counted.
+        Rows without a supervised label are padding and must not be counted.
         """
 
     def figure(self, line: str, segments: int) -> str:
@@ -130,7 +133,7 @@ class SharesBySegments(TaskMetric):
 class ExactBySegments(SharesBySegments):
     """Exact accuracy after several numbers of segments: what more depth at test time buys.
 
-    `exact_at_s = rows with every supervised token right after s segments / rows`
+    `exact_at_s = rows right after s segments / rows`; which are right, the loss says, of tokens all of them
 
     Example:
         >>> metric, labels = ExactBySegments(), torch.tensor([[0, 1], [1, 1]])
@@ -148,11 +151,38 @@ class ExactBySegments(SharesBySegments):
 
     def count(self, batch: Batch, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """Return the rows that are right, and all but padding, `(1,)` each."""
-        valid = (batch.labels != IGNORE).any(dim=1)
-        right = valid & exactly_right(prediction.logits, batch.labels)
+        valid = batch.answered()
+        right = valid & self.judge(prediction.logits, batch.labels)
         return right.sum()[None], valid.sum()[None]
 
     def table(self) -> str:
         """Return the table with its two lines of header."""
         head = table_line("segments", [*self.points.values()])
         return "\n".join(["exact accuracy after segments", head, *self.body()])
+
+
+class ErrorBySegments(SharesBySegments):
+    """Relative L2 error of answers that are numbers, after several numbers of segments.
+
+    `error_at_s = mean over rows of |output - label| / |label| after s segments`, each norm over the
+    supervised numbers of a row. Rows whose labels are all 0 have no relative error and are left out.
+
+    Example:
+        >>> metric, labels = ErrorBySegments(), torch.tensor([[[3.0], [4.0]], [[1.0], [torch.nan]]])
+        >>> task = torch.zeros(2, dtype=torch.int64)
+        >>> found = Prediction(torch.tensor([[[3.0], [4.5]], [[1.1], [9.0]]]), task, task > 0, task / 1)
+        >>> metric.update(Batch(labels, labels, task), found, segments=4)
+        >>> print(metric.table())
+        error      10.0%
+    """
+
+    counts_in = torch.float32
+
+    def __init__(self) -> None:
+        super().__init__(["error"])
+
+    def count(self, batch: Batch, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        """Return the sum of the errors, and the rows that have one, `(1,)` each."""
+        counts = (batch.labels.nan_to_num() != 0).flatten(1).any(dim=1)
+        errors = relative_error(prediction.logits, batch.labels).where(counts, 0.0)
+        return errors.sum()[None].float(), counts.sum()[None]

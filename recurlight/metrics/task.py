@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from torch import Tensor
 from torchmetrics import Metric
 
+from recurlight.losses import exactly_right
 from recurlight.types import Batch, Prediction
 
 __all__ = ["TaskMetric"]
@@ -18,8 +19,12 @@ class TaskMetric(Metric, ABC):
     """Figures of one task, such as whether a maze's path is valid; `PuzzleData.task_metric` supplies it.
 
     Declare counters with `add_state(..., dist_reduce_fx="sum")`, so that they are right over any number of
-    ranks. Rows whose labels are all `IGNORE` are padding and must not be counted.
+    ranks. Rows without a supervised label, which `Batch.answered` leaves out, are padding and must not be
+    counted.
     """
+
+    judge: Callable[[Tensor, Tensor], Tensor] = staticmethod(exactly_right)
+    """Says which answers are right, `(logits, labels) -> (B,)` bool; evaluation sets the loss's `right`."""
 
     every_point: ClassVar[bool] = False
     """Show the metric the prediction after 1, 2, 4, ... segments, not only the last."""

@@ -15,7 +15,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import floats
 from recurlight.refiners.base import Refiner
 from recurlight.spec.given import within
-from recurlight.types import Batch, Sized, Sizes
+from recurlight.types import Batch, Sized, Sizes, supervised
 
 __all__ = [
     "at_least_one",
@@ -76,10 +76,13 @@ def check_sizes(sizes: Sizes) -> None:
         IncompatibleComponents: With the setting to change.
     """
     settings = {"vocab": "vocab_size", "tokens": "seq_len", "prefix": "prefix", "tasks": "num_tasks"}
+    may_be_none = {"prefix", "features", "targets"} | (
+        {"vocab"} if sizes.features and sizes.targets else set()
+    )
     for name, size in sizes._asdict().items():
         if name == "grid":
             continue
-        least, setting = int(name != "prefix"), settings.get(name, name)
+        least, setting = int(name not in may_be_none), settings.get(name, name)
         whole = isinstance(size, Integral) and not isinstance(size, bool)
         if not whole or size < least:
             wanted = f"{'' if whole else 'a whole number, '}{least} or more"
@@ -161,7 +164,13 @@ def check_batch(batch: Batch, sizes: Sizes, apart: bool = True) -> None:
     Raises:
         IncompatibleComponents: The data's sequence, vocabulary or number of tasks is another.
     """
-    tokens, highest = batch.inputs.shape[1], int(torch.maximum(batch.inputs, batch.labels).max())
+    tokens, highest = batch.inputs.shape[1], max(map(_highest, (batch.inputs, batch.labels)))
+    for name, field in (("inputs", batch.inputs), ("labels", batch.labels[supervised(batch.labels)])):
+        if not field.isfinite().all():
+            raise IncompatibleComponents(
+                f"batch.{name} has a number that is not finite: give finite ones, in labels NaN where "
+                "nothing is supervised"
+            )
     if tokens != sizes.tokens or highest >= sizes.vocab:
         raise IncompatibleComponents(
             f"the data has {tokens} tokens, the highest {highest}, the model has seq_len={sizes.tokens} "
@@ -169,6 +178,11 @@ def check_batch(batch: Batch, sizes: Sizes, apart: bool = True) -> None:
         )
     if apart:
         check_tasks(int(batch.task.max()) + 1, sizes)
+
+
+def _highest(tokens: Tensor) -> int:
+    """Return the highest token; below all others where there are numbers."""
+    return -1 if tokens.is_floating_point() else int(tokens.max())
 
 
 def check_precision(module: nn.Module) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from recurlight.codec.base import Decoder, Encoder
+from recurlight.codec.continuous import ContinuousDecoder, ContinuousEncoder
 from recurlight.codec.feedback import AnswerFeedback
-from recurlight.codec.tokens import Decoder, Encoder, TokenDecoder, TokenEncoder
+from recurlight.codec.tokens import TokenDecoder, TokenEncoder
 from recurlight.draw.seeding import generators_kept
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
@@ -24,7 +26,7 @@ from recurlight.recursion.checks import (
     check_refiner,
     check_sizes,
 )
-from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting
+from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting, check_kinds
 from recurlight.refiners.base import Refiner
 from recurlight.spec.given import checked
 from recurlight.truncation.base import GradientTruncation
@@ -57,11 +59,12 @@ class Composition(nn.Module):
         check_sizes(sizes)
         check_limits(cycles, max_segments, exploration, halting.needs_lookahead)
         self.sizes, self.exploration, self.seed = sizes, exploration, seed
-        self.encoder = encoder or TokenEncoder()
+        self.encoder = encoder or (ContinuousEncoder() if sizes.features else TokenEncoder())
         self.refiner = refiner
-        self.decoder = decoder or TokenDecoder()
+        self.decoder = decoder or (ContinuousDecoder() if sizes.targets else TokenDecoder())
         self.halting = halting
         self.feedback = feedback
+        check_kinds(sizes, encoder=self.encoder)
         bind(self, sizes, seed)
         freeze(self, frozen or ())  # before the checks: what is frozen may go without gradient
         check_precision(self)
@@ -69,7 +72,7 @@ class Composition(nn.Module):
             check_encoder(self.encoder, sizes)
             check_refiner(refiner, sizes)
             check_decoder(self.decoder, sizes)
-            check_halting(halting, sizes)
+            check_halting(halting, sizes, self.decoder.outputs(sizes))
         self.truncation, self.cycles, self.max_segments = truncation, cycles, max_segments
         self.requirements: list[Callable[[Any], None]] = []
         self.reconfigure()

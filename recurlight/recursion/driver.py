@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recurlight import draw, slots
 from recurlight.draw.seeding import generators_kept
-from recurlight.losses import SequenceLoss, exactly_right
+from recurlight.losses import SequenceLoss
 from recurlight.recursion.checks import at_least_one, check_batch, check_precision
 from recurlight.recursion.composition import Composition
 from recurlight.recursion.exploration import minimum_age
@@ -34,8 +34,10 @@ class Recursion(Composition):
         refiner: How the state is refined.
         truncation: Which updates carry gradient.
         halting: When to stop.
-        encoder: Question to injection; None for `TokenEncoder()`.
-        decoder: Answer to logits; None for `TokenDecoder()`.
+        encoder: Question to injection; None for `TokenEncoder()`, or `ContinuousEncoder()` where the sizes
+            have `features`.
+        decoder: Answer to logits; None for `TokenDecoder()`, or `ContinuousDecoder()` where the sizes have
+            `targets`.
         cycles: Cycles in a segment, at least 1.
         max_segments: Cap on the segments spent on one sample in training, at least 1.
         exploration: Probability that a slot must go on for a drawn number of segments, in [0, 1].
@@ -175,7 +177,8 @@ class Recursion(Composition):
     ) -> Learnt:
         """Run one segment of training: the rule of published HRM and TRM, for any composition.
 
-        `loss = mean over slots of (loss per supervised token + halting_weight * halting loss)`
+        `loss = mean over slots of (loss per supervised token + halting_weight * halting loss)`; which answers
+        are right, for the halting loss to learn, says `SequenceLoss.right`.
 
         The caller differentiates it and steps the optimizer. `RecursiveModule` does just that, and has other
         rules of training to choose from, see `Supervision`.
@@ -223,7 +226,7 @@ class Recursion(Composition):
             loss: Loss of each sample.
         """
         labels = carry.batch.labels
-        correct = exactly_right(segment.logits, labels)
+        correct = loss.right(segment.logits, labels)
         halting = self.halting.loss(score, self.outcome(carry, correct))
         return Judged(loss(segment.logits, labels), halting, correct)
 

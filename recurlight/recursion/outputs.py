@@ -8,16 +8,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recurlight.codec.tokens import Decoder, Encoder
+from recurlight.codec.base import Decoder, Encoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss
 from recurlight.numerics import floats
-from recurlight.types import IGNORE, Outcome, Segment, Sizes
+from recurlight.types import Outcome, Segment, Sizes, unsupervised
 
-__all__ = ["check_decoder", "check_encoder", "check_halting", "check_loss"]
+__all__ = ["check_decoder", "check_encoder", "check_halting", "check_kinds", "check_loss"]
 
 ROWS, TOKENS = 2, 4
+
+
+def check_kinds(sizes: Sizes, **parts: Encoder | SequenceLoss) -> None:
+    """Require an encoder for the questions of the data, and a loss for their answers.
+
+    Args:
+        sizes: Say whether these are tokens or numbers.
+        **parts: Each under the setting that it stands in.
+
+    Raises:
+        IncompatibleComponents: It is made for the other kind.
+    """
+    theirs = {"encoder": ("questions", sizes.features), "loss": ("answers", sizes.targets)}
+    for setting, part in parts.items():
+        what, numbers = theirs[setting]
+        if part.numbers != bool(numbers):
+            name, base = type(part).__name__, {"encoder": "Encoder", "loss": "SequenceLoss"}[setting]
+            kind, other = ("numbers", "tokens") if numbers else ("tokens", "numbers")
+            raise IncompatibleComponents(
+                f"{name} is for {other} and the {what} of the data are {kind}: set model.{setting} to null "
+                f"or to another {base}, whose `numbers` is {bool(numbers)}"
+            )
 
 
 def check_encoder(encoder: Encoder, sizes: Sizes) -> None:
@@ -32,11 +54,12 @@ def check_encoder(encoder: Encoder, sizes: Sizes) -> None:
             `(B, N)` bool of what is filled.
     """
     dtype = _dtype(encoder)
-    tokens = torch.zeros(ROWS, sizes.tokens, dtype=torch.int64)
+    task = torch.zeros(ROWS, dtype=torch.int64)
+    question = _zeros(ROWS, sizes.tokens, sizes.features)
     with torch.no_grad():
-        found = _tried(encoder, "forward", tokens, tokens[:, 0])
+        found = _tried(encoder, "forward", question, task)
     _require(found, (ROWS, sizes.positions, sizes.width), dtype, encoder, "forward", "(B, N, D)")
-    filled = _tried(encoder, "filled_positions", tokens)
+    filled = _tried(encoder, "filled_positions", question)
     _require(filled, (ROWS, sizes.positions), torch.bool, encoder, "filled_positions", "(B, N)")
 
 
@@ -44,23 +67,33 @@ def check_decoder(decoder: Decoder, sizes: Sizes) -> None:
     """Read out two answers.
 
     Raises:
-        IncompatibleComponents: Not a finite `(B, L, V)` in the dtype of its weights comes out.
+        IncompatibleComponents: Not a finite `(B, L, V)` in the dtype of its weights comes out; with another
+            last axis where `Decoder.outputs` says so.
     """
     dtype = _dtype(decoder)
     with torch.no_grad():
         found = _tried(decoder, "forward", _ramp(ROWS, sizes.positions, sizes.width, dtype=dtype))
-    _require(found, (ROWS, sizes.tokens, sizes.vocab), dtype, decoder, "forward", "(B, L, V)")
+    shape, letters = (
+        (ROWS, sizes.tokens, decoder.outputs(sizes)),
+        "(B, L, G)" if sizes.targets else "(B, L, V)",
+    )
+    _require(found, shape, dtype, decoder, "forward", letters)
 
 
-def check_halting(halting: Halting, sizes: Sizes) -> None:
+def check_halting(halting: Halting, sizes: Sizes, outputs: int) -> None:
     """Score two answers, decide, and take the loss of one that is right and one that is wrong.
+
+    Args:
+        halting: Built for the sizes.
+        sizes: Sizes of the composition.
+        outputs: Numbers that the decoder gives at each position, see `Decoder.outputs`.
 
     Raises:
         IncompatibleComponents: A method returns another shape or dtype, or something that is not finite.
     """
     dtype = _dtype(halting)
     answer = _ramp(ROWS, sizes.positions, sizes.width, dtype=dtype)
-    segment = Segment(answer.flip(0), answer, _ramp(ROWS, sizes.tokens, sizes.vocab, dtype=dtype))
+    segment = Segment(answer.flip(0), answer, _ramp(ROWS, sizes.tokens, outputs, dtype=dtype))
     score = _tried(halting, "score", segment)
     scores = score.shape[1] if isinstance(score, Tensor) and score.ndim == 2 else 1
     _require(score, (ROWS, scores), dtype, halting, "score", "(B, K)")
@@ -72,26 +105,36 @@ def check_halting(halting: Halting, sizes: Sizes) -> None:
     _require(_tried(halting, "loss", score, outcome), (ROWS,), dtype, halting, "loss", "(B,)")
 
 
-def check_loss(loss: SequenceLoss, sizes: Sizes) -> None:
-    """Take the loss of three samples: half supervised, wholly, and not at all.
+def check_loss(loss: SequenceLoss, sizes: Sizes, outputs: int) -> None:
+    """Take the loss of three samples, half supervised, wholly, and not at all, and ask which are right.
+
+    Args:
+        loss: Of any kind.
+        sizes: Sizes of the composition.
+        outputs: Numbers that the decoder gives at each position, see `Decoder.outputs`.
 
     Raises:
-        IncompatibleComponents: Not a finite `(B,)` comes out, `IGNORE` counts, or a sample sees another.
+        IncompatibleComponents: Not a finite `(B,)` comes out, what is not supervised counts, a sample sees
+            another, or the loss does not say which samples are right.
     """
-    logits = _ramp(3, TOKENS, sizes.vocab, dtype=torch.float32).requires_grad_()
-    labels = torch.zeros(3, TOKENS, dtype=torch.int64)
-    labels[0, TOKENS // 2 :] = labels[2] = IGNORE
+    check_kinds(sizes, loss=loss)
+    logits = _ramp(3, TOKENS, outputs, dtype=torch.float32).requires_grad_()
+    labels = _zeros(3, TOKENS, sizes.targets)
+    nothing = unsupervised(labels)
+    labels[0, TOKENS // 2 :], labels[2] = nothing[0, TOKENS // 2 :], nothing[2]
     with torch.enable_grad():
         found = _tried(loss, "forward", logits, labels)
     _require(found, (3,), torch.float32, loss, "forward", "(B,)")
+    _require(_tried(loss, "right", logits.detach(), labels), (3,), torch.bool, loss, "right", "(B,)")
     name = type(loss).__name__
     if not found.requires_grad:
         raise IncompatibleComponents(f"{name} has no gradient: compute it from the logits, without detach()")
     (grad,) = torch.autograd.grad(found[0], logits, retain_graph=True)
     if grad[0, TOKENS // 2 :].any() or found[2] != 0:
         raise IncompatibleComponents(
-            f"{name} counts tokens whose label is IGNORE: return one loss for each token from token_loss, "
-            "with reduction='none', and leave masking and the mean to SequenceLoss.forward"
+            f"{name} counts tokens whose label is {'NaN' if sizes.targets else 'IGNORE'}: return one loss "
+            "for each token from token_loss, with reduction='none', and leave masking and the mean to "
+            "SequenceLoss.forward"
         )
     if grad[1:].any():
         raise IncompatibleComponents(f"{name} of one sample depends on others: treat each row alone")
@@ -100,6 +143,13 @@ def check_loss(loss: SequenceLoss, sizes: Sizes) -> None:
 def _dtype(part: nn.Module) -> torch.dtype:
     """Return the dtype of a part's weights: one that served before may have another than the rest."""
     return next(floats(part), torch.zeros(())).dtype
+
+
+def _zeros(rows: int, positions: int, numbers: int) -> Tensor:
+    """Tokens 0, or so many numbers 0 at each position."""
+    if numbers:
+        return torch.zeros(rows, positions, numbers)
+    return torch.zeros(rows, positions, dtype=torch.int64)
 
 
 def _ramp(*shape: int, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from recurlight.codec.tokens import Encoder
+from recurlight.codec.base import Encoder
 from recurlight.types import Sized
 
 __all__ = ["padding_told"]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["PALETTE", "Drawable", "Looks", "laid_over", "rgb"]
+__all__ = ["PALETTE", "SHADES", "Drawable", "Looks", "laid_over", "rgb"]
 
 
 def rgb(*colors: str) -> NDArray[np.uint8]:
@@ -30,6 +30,12 @@ PALETTE = rgb(
     *("#ff8ab7", "#9c6b4e", "#97bbf5", "#9498a0", "#38507f"),
 )
 """Pad, blank, and ten colors; no red, which marks errors."""
+
+SHADES = rgb(
+    *("#e8eaed", "#1f2a63", "#33549b", "#5b86bf", "#93b7d6", "#d3dfe0", "#efdcae"),
+    *("#e9bf6a", "#d99a35", "#b8731a"),
+)
+"""Nothing, and nine shades from low to high, in which numbers are drawn."""
 
 
 class Looks(NamedTuple):
@@ -118,7 +124,8 @@ def laid_over(question: Tensor, tokens: Tensor, supervised: Tensor) -> Tensor:
 class Drawable(ABC):
     """Data whose samples can be drawn: all that text and pictures ask of data.
 
-    Say `looks`. The other methods follow from it, and are there to be overridden where facts do not do.
+    Say `looks`. The other methods follow from it, and are there to be overridden where facts do not do. What
+    is no token is drawn as the tokens that `levels` makes of it.
     """
 
     grid_shape: tuple[int, int]
@@ -127,10 +134,19 @@ class Drawable(ABC):
     boxes: tuple[int, int] | None = None
     """Rows and columns of the boxes that are ruled; None for no boxes."""
 
+    targets: int = 0
+    """Numbers in each cell of an answer; 0 where answers are tokens."""
+
+    drawn_from: tuple[float, float] = (-1.0, 1.0)
+    """Numbers that are drawn as the first and as the last of nine shades; those beyond look like these."""
+
     @cached_property
     def looks(self) -> Looks:
-        """How samples look: by default as numbers, in pictures each token in a color of its own but red."""
-        return Looks(self.grid_shape, boxes=self.boxes)
+        """How samples look: by default as numbers, in pictures each token in a color of its own but red.
+
+        Numbers get shades, from the first to the last of their `levels`.
+        """
+        return Looks(self.grid_shape, boxes=self.boxes, colors=SHADES if self.targets else PALETTE)
 
     def render(self, tokens: Iterable[int]) -> str:
         """Draw one sample, `(L,)` tokens, as text for a terminal."""
@@ -155,3 +171,13 @@ class Drawable(ABC):
             supervised: Where they count, `(B, L)` bool; everywhere where the answer is not known.
         """
         return laid_over(question, tokens, supervised)
+
+    def levels(self, numbers: Tensor) -> Tensor:
+        """Return the tokens as which numbers are drawn, `(B, L)`: 1 to 9 by a cell's first, 0 for NaN.
+
+        Args:
+            numbers: Questions or answers, `(B, L, F)`.
+        """
+        low, high = self.drawn_from
+        first = numbers[..., 0]
+        return (1 + 9 * (first - low) / (high - low)).nan_to_num(0).clamp(1, 9).long() * ~first.isnan()

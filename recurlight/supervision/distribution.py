@@ -91,7 +91,7 @@ def _require_stopping(recursion: Recursion) -> None:
     weight = next(floats(recursion), torch.zeros(()))
     with torch.enable_grad():
         answer = weight.new_zeros(2, sizes.positions, sizes.width).requires_grad_()
-        logits = weight.new_zeros(2, sizes.tokens, sizes.vocab)
+        logits = weight.new_zeros(2, sizes.tokens, recursion.decoder.outputs(sizes))
         found = recursion.halting.stopping(recursion.halting.score(Segment(answer.detach(), answer, logits)))
     if found.shape != (2,) or not found.requires_grad:
         raise IncompatibleComponents(

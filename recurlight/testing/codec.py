@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recurlight.cells import MixerCell
-from recurlight.codec.tokens import Decoder, Encoder
+from recurlight.codec.base import Decoder, Encoder
 from recurlight.halting import CorrectnessHalting
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner

@@ -74,7 +74,7 @@ def _case(sizes: Sizes, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def _composes(build: Build, sizes: Sizes) -> None:
-    outputs.check_loss(build(), sizes)
+    outputs.check_loss(build(), sizes, sizes.targets or sizes.vocab)
 
 
 def _precision(build: Build, sizes: Sizes) -> None:

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
 import recurlight
 from recurlight.data.base import PuzzleData
-from recurlight.data.puzzles import Puzzles
+from recurlight.data.puzzles import Puzzles, are_numbers
 from recurlight.errors import Unrecordable
 from recurlight.metrics.evaluation import Measured
 from recurlight.recursion import Recursion
@@ -29,7 +29,7 @@ _ROWS = 1 << 16
 
 
 def data_digest(puzzles: Puzzles) -> str:
-    """Hash puzzles to 64 hexadecimal digits: their tokens in their order, whatever integers hold them.
+    """Hash puzzles to 64 hexadecimal digits: tokens or numbers in their order, whatever integers hold them.
 
     Example:
         >>> import numpy as np
@@ -39,9 +39,10 @@ def data_digest(puzzles: Puzzles) -> str:
     """
     digest = hashlib.sha256()
     for field in puzzles:
+        kind = "<f4" if are_numbers(field) else "<i4"
         digest.update(repr(field.shape).encode())
         for first in range(0, len(field), _ROWS):
-            digest.update(field[first : first + _ROWS].astype("<i4").tobytes())
+            digest.update(field[first : first + _ROWS].astype(kind).tobytes())
     return digest.hexdigest()
 
 

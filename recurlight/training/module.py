@@ -11,14 +11,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
-from recurlight.checkpoints.contents import STAMP, names_in
+from recurlight.checkpoints.contents import FROM_DATA, STAMP, names_in
 from recurlight.checkpoints.weights import require_fitting
 from recurlight.codec import add_tables, forget_gradients
-from recurlight.codec.tokens import Decoder, Encoder
+from recurlight.codec.base import Decoder, Encoder
 from recurlight.data.base import PuzzleData
 from recurlight.draw.seeding import generators_kept, seed_of
 from recurlight.halting.base import Halting
-from recurlight.losses import SequenceLoss, StablemaxCrossEntropy
+from recurlight.losses import MeanSquaredError, SequenceLoss, StablemaxCrossEntropy
 from recurlight.metrics.evaluation import Evaluation
 from recurlight.optim import AdamATan2, make_optimizer, make_schedule
 from recurlight.optim.groups import frozen_parts
@@ -57,7 +57,8 @@ class RecursiveModule(Evaluating):
     all segments, as published.
 
     Args:
-        vocab_size: Vocabulary `V`; from the data on the command line.
+        vocab_size: Vocabulary `V`, 0 where neither questions nor answers are tokens; from the data on the
+            command line.
         seq_len: Tokens `L` of a sample; from the data on the command line.
         refiner: How the state is refined.
         truncation: Which updates carry gradient.
@@ -65,9 +66,10 @@ class RecursiveModule(Evaluating):
         num_tasks: Tasks in the data; from the data on the command line.
         grid_shape: Rows and columns that a sample's tokens are; from the data on the command line. Null for
             none known: cells that need a grid then take a square number of tokens for a square.
-        encoder: Question to injection; null for `TokenEncoder`.
-        decoder: Answer to logits; null for `TokenDecoder`.
-        loss: Loss of a sample; null for `StablemaxCrossEntropy`.
+        encoder: Question to injection; null for `TokenEncoder`, of numbers `ContinuousEncoder`.
+        decoder: Answer to logits; null for `TokenDecoder`, of numbers `ContinuousDecoder`.
+        loss: Loss of a sample, and when it is right; null for `StablemaxCrossEntropy`, of numbers
+            `MeanSquaredError`.
         supervision: What one step does with segments; null for `OneSegment`.
         width: Width `D`.
         prefix: Task-prefix positions `P`.
@@ -87,6 +89,8 @@ class RecursiveModule(Evaluating):
         eval_seed: Seed of what parts draw in evaluation; null for `seed`.
         save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
             exactly; otherwise a resumed run begins with fresh samples.
+        features: Numbers at each position of a question, 0 for tokens; from the data on the command line.
+        targets: Numbers at each position of an answer, 0 for tokens; from the data on the command line.
 
     Raises:
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
@@ -132,18 +136,20 @@ class RecursiveModule(Evaluating):
         seed: int | None = None,
         eval_seed: int | None = None,
         save_carry: bool = True,
+        features: int = 0,
+        targets: int = 0,
     ) -> None:
         super().__init__()
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
         seed = seed_of(self, seed)
-        sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks, grid_shape)
+        sizes = Sizes(vocab_size, seq_len, width, prefix, num_tasks, grid_shape, features, targets)
         self.supervision = supervision or OneSegment()
         parts, limits = (refiner, truncation, halting, encoder, decoder), (cycles, max_segments, exploration)
         feedback, frozen = self.supervision.feedback(), frozen_parts(optimizer_groups)
         self.recursion = Recursion(sizes, *parts, *limits, seed, feedback=feedback, frozen=frozen)
-        self.loss = loss or StablemaxCrossEntropy()
+        self.loss = loss or (MeanSquaredError() if targets else StablemaxCrossEntropy())
         with generators_kept():
-            check_loss(self.loss, sizes)
+            check_loss(self.loss, sizes, self.recursion.decoder.outputs(sizes))
         self.recursion.require(partial(self.supervision.check, loss=self.loss))
         within("RecursiveModule", "halting_weight", halting_weight, 0)
         self.halting_weight = halting_weight
@@ -151,7 +157,8 @@ class RecursiveModule(Evaluating):
         self.eval_cycles, self.eval_segments, self.eval_adaptive = eval_cycles, eval_segments, eval_adaptive
         self.eval_seed = seed if eval_seed is None else eval_seed
         self.optimizer, self.optimizer_groups, self.scheduler = optimizer, optimizer_groups, scheduler
-        self.evaluation = Evaluation(max_segments if eval_segments is None else eval_segments)
+        segments = max_segments if eval_segments is None else eval_segments
+        self.evaluation = Evaluation(segments, numbers=self.loss.numbers)
         self.run = Run(seed, save_carry)
         self.carries, self.progress = self.run.carries, self.run.progress
 
@@ -160,7 +167,7 @@ class RecursiveModule(Evaluating):
         """Make a model of the sizes of some data, as the command line does.
 
         Args:
-            data: Tells vocabulary, length, number of tasks and shape of the grid.
+            data: Tells vocabulary, length, number of tasks, shape of the grid, and which numbers there are.
             **settings: The other arguments of the constructor.
 
         Example:
@@ -171,8 +178,7 @@ class RecursiveModule(Evaluating):
             >>> model.recursion.sizes.tokens
             16
         """
-        tasks, grid = data.num_tasks, data.grid_shape
-        return cls(data.vocab_size, data.seq_len, num_tasks=tasks, grid_shape=grid, **settings)
+        return cls(**{name: getattr(data, name) for name in FROM_DATA}, **settings)
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""

@@ -8,8 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from recurlight.errors import IncompatibleComponents
-from recurlight.metrics.counters import ReasoningMetrics, table_points
-from recurlight.metrics.shares import ExactBySegments
+from recurlight.losses import MeanSquaredError
+from recurlight.metrics.counters import NumberMetrics, ReasoningMetrics, table_points
+from recurlight.metrics.shares import ErrorBySegments, ExactBySegments
 from recurlight.training.progress import RunningRatio
 from recurlight.types import IGNORE, Batch, Prediction
 
@@ -119,9 +120,61 @@ def test_counters_stay_exact_where_float32_would_stick():
     assert by_segments.rows[0, 0] == by_segments.counted[0, 0] == 2**25 + 3
 
 
+def fields(rows, seed):
+    """Random outputs near labels of which some are not supervised; one row of labels is 0, one has none."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randn(rows, 4, 2, generator=generator)
+    outputs = labels + 0.2 * torch.randn(rows, 4, 2, generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) < 0.3] = torch.nan
+    labels[0], labels[1] = 0.0, torch.nan
+    return outputs, labels
+
+
+def by_hand(batches):
+    """Errors of numbers in Python loops: of each, of rows, and the share of rows within a tenth."""
+    each, relative = [], []
+    for outputs, labels in batches:
+        for found, right in zip(outputs.flatten(1).tolist(), labels.flatten(1).tolist(), strict=True):
+            pairs = [(x, y) for x, y in zip(found, right, strict=True) if y == y]
+            each += [abs(x - y) for x, y in pairs]
+            size = sum(y * y for _, y in pairs) ** 0.5
+            if pairs:
+                relative.append((sum((x - y) ** 2 for x, y in pairs) ** 0.5, size))
+    errors = [apart / size for apart, size in relative if size]
+    return {
+        "mean_absolute_error": sum(each) / len(each),
+        "exact_accuracy": sum(apart <= 0.2 * size for apart, size in relative) / len(relative),
+        "error_at_2": sum(errors) / len(errors),
+    }
+
+
+def measured(number_metrics, error_by_segments, batches):
+    """Feed both metrics, as evaluation does, and return their figures."""
+    for outputs, labels in batches:
+        spent = torch.full((len(labels),), 2)
+        prediction = Prediction(outputs, spent, spent > 0, spent.float())
+        right = MeanSquaredError(0.2).right(outputs, labels)
+        number_metrics.update(outputs, labels, spent, spent > 0, right)
+        error_by_segments.update(Batch(labels, labels, spent), prediction, 2)
+    found = number_metrics.compute() | error_by_segments.compute()
+    return {name: value.item() for name, value in found.items()}
+
+
+def test_errors_of_numbers_are_those_of_python_loops():
+    """Fails if a row without labels counts, an answer of zeros makes the error infinite, or NaN gets in."""
+    batches = [fields(12, seed) for seed in range(3)]
+    found = measured(NumberMetrics(), ErrorBySegments(), batches)
+    expected = by_hand(batches)
+    assert 0 < expected["exact_accuracy"] < 1
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert (found["segments"], found["halting_recall"]) == (2, 1)
+
+
 def _rank(rank, init, results):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
+    numbers = measured(NumberMetrics(), ErrorBySegments(), [fields(12 + rank, seed=rank)])
+    torch.save(numbers, f"{results}/{rank}.numbers.pt")
     metrics, by_segments = ReasoningMetrics(), ExactBySegments()
     metrics.update(*batch(20 + 5 * rank, seed=rank))
     for segments in (1, 2):
@@ -138,6 +191,8 @@ def test_two_ranks_report_the_whole(tmp_path):
     expected |= {"exact_at_1": 4 / 5, "exact_at_2": 1.0}  # three rows on one rank, two on the other
     for rank in range(2):
         assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected, rel=1e-6)
+        numbers, whole = torch.load(tmp_path / f"{rank}.numbers.pt"), by_hand([fields(12, 0), fields(13, 1)])
+        assert {name: numbers[name] for name in whole} == pytest.approx(whole, rel=1e-5)
 
 
 def answers(correct, valid):

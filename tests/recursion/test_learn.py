@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from helpers import SIZES, batch, equilibrium, mixer, opinionated, single, trm
+from helpers import NUMBERS, SIZES, batch, equilibrium, mixer, numbers, opinionated, single, trm
 from noisy import DrawnWindow, noisy
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from recurlight import slots
 from recurlight.draw.seeding import generators_kept, seed_batch
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
-from recurlight.losses import SoftmaxCrossEntropy
+from recurlight.losses import MeanSquaredError, SoftmaxCrossEntropy
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles, LastUpdates, PhantomGradient
@@ -37,6 +37,31 @@ def test_the_loss_is_cross_entropy_and_weighted_halting_loss_in_the_mean_over_sl
     torch.testing.assert_close(found.loss, (tokens + weight * halting).mean(), rtol=1e-12, atol=0)
     assert torch.equal(found.correct, correct)
     assert torch.equal(found.segment.logits, segment.logits)
+
+
+def test_the_loss_says_which_answers_are_right_and_halting_learns_it():
+    """Fails if fields are judged as tokens are, or halting learns another rule than the loss has."""
+    recursion = Recursion(
+        NUMBERS,
+        TwoLevelRefiner(mixer(), latent_steps=2),
+        LastCycles(1),
+        CorrectnessHalting(),
+        exploration=0.0,
+    )
+    opinionated(recursion.double(), spread=0.5)
+    fresh = numbers(6)._replace(inputs=numbers(6).inputs.double())
+    carry = recursion.start(fresh)
+    _, segment, score = recursion.segment(carry, fresh)
+    labels = fresh.labels.double()
+    apart = (segment.logits - labels)[:, :-4, 0]
+    errors = apart.norm(dim=1) / labels[:, :-4, 0].norm(dim=1)
+    tolerance = errors.sort().values[2:4].mean().item()  # three of them are right
+    found = recursion.learn(carry, fresh, MeanSquaredError(tolerance), 0, halting_weight=3.0)
+    assert torch.equal(found.correct, errors <= tolerance)
+    assert found.correct.sum() == 3
+    halting = cross_entropy(score[:, 0], found.correct.double())
+    expected = (apart.square().mean(1) + 3 * halting).mean()
+    torch.testing.assert_close(found.loss, expected, rtol=1e-12, atol=0)
 
 
 def test_the_carry_is_detached_one_segment_older_and_halted_by_the_policy_of_its_step():

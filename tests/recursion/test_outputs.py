@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from helpers import SIZES, batch, mixer, module
+from helpers import NUMBERS, SIZES, batch, mixer, module, numbers
 from odd_refiners import compose
 from torch import Tensor, nn
 
-from recurlight.codec.tokens import TokenDecoder, TokenEncoder
+from recurlight.codec import ContinuousDecoder, ContinuousEncoder, TokenDecoder, TokenEncoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
-from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy
+from recurlight.losses import MeanSquaredError, SequenceLoss, SoftmaxCrossEntropy
 from recurlight.refiners import SingleRefiner, SingleState
 
 
@@ -84,6 +84,36 @@ class Averaged(SoftmaxCrossEntropy):
         return super().forward(logits, labels).mean()
 
 
+class Unmasked(MeanSquaredError):
+    """Forgets that NaN is no label."""
+
+    def forward(self, logits, labels):
+        return self.token_loss(logits, labels.nan_to_num()).mean((1, 2))
+
+
+class Judged(SoftmaxCrossEntropy):
+    """Says how right an answer is."""
+
+    def right(self, logits, labels):
+        return super().right(logits, labels).float()
+
+
+def continuous(**settings):
+    """A model of fields."""
+    sizes = {"vocab_size": 0, "features": NUMBERS.features, "targets": NUMBERS.targets}
+    return module(**(sizes | settings))
+
+
+class Pair(ContinuousDecoder):
+    """Reads out a mean and a spread, and does not say so."""
+
+    def forward(self, answer):
+        return super().forward(answer).repeat(1, 1, 2)
+
+
+KIND = "set model.{} to null or to another {}, whose `numbers` is {}"
+
+
 class Padded(TokenEncoder):
     """Returns the tokens themselves."""
 
@@ -92,6 +122,37 @@ class Padded(TokenEncoder):
 
 
 REFUSED = {
+    "tokens for fields": (
+        lambda: continuous(encoder=TokenEncoder()),
+        "TokenEncoder is for tokens and the questions of the data are numbers: "
+        + KIND.format("encoder", "Encoder", True),
+    ),
+    "fields for tokens": (
+        lambda: module(encoder=ContinuousEncoder()),
+        "ContinuousEncoder is for numbers and the questions of the data are tokens: "
+        + KIND.format("encoder", "Encoder", False),
+    ),
+    "cross-entropy of fields": (
+        lambda: continuous(loss=SoftmaxCrossEntropy()),
+        "SoftmaxCrossEntropy is for tokens and the answers of the data are numbers: "
+        + KIND.format("loss", "SequenceLoss", True),
+    ),
+    "squared error of tokens": (
+        lambda: module(loss=MeanSquaredError()),
+        "MeanSquaredError is for numbers and the answers of the data are tokens: "
+        + KIND.format("loss", "SequenceLoss", False),
+    ),
+    "logits for fields": (lambda: continuous(decoder=TokenDecoder()), "TokenDecoder reads tokens out"),
+    "fields for logits": (lambda: module(decoder=ContinuousDecoder()), "ContinuousDecoder reads numbers out"),
+    "more numbers than said": (lambda: continuous(decoder=Pair()), "where (B, L, G) is (2, 16, 1)"),
+    "loss with NaN": (lambda: continuous(loss=Unmasked()), "Unmasked counts tokens whose label is NaN"),
+    "a share of right": (lambda: module(loss=Judged()), "Judged.right returns (3,) torch.float32"),
+    "no vocabulary": (lambda: module(vocab_size=0), "vocab_size is 0: set model.vocab_size to 1 or more"),
+    "no vocabulary for answers": (
+        lambda: module(vocab_size=0, features=2),
+        "vocab_size is 0: set model.vocab_size to 1 or more",
+    ),
+    "features": (lambda: continuous(features=-1), "features is -1: set model.features to 0 or more"),
     "encoder filled": (
         lambda: compose(encoder=Padded()),
         "filled_positions returns (2, 16) torch.int64 where (B, N) is (2, 16): return (B, N) torch.bool",
@@ -192,3 +253,44 @@ def test_what_parts_are_tried_on_leaves_no_trace():
     norm = made.refiner.cell.norm
     assert norm.num_batches_tracked == 0
     assert not norm.running_mean.any()
+
+
+class Spread(ContinuousDecoder):
+    """Reads out a mean and a spread of each number, and says so."""
+
+    def outputs(self, sizes):
+        return 2 * sizes.targets
+
+    def forward(self, answer):
+        return super().forward(answer).repeat(1, 1, 2)
+
+
+class Likelihood(SequenceLoss):
+    """The negative logarithm of a normal density, of what `Spread` reads out."""
+
+    numbers = True
+
+    def token_loss(self, logits, labels):
+        mean, spread = logits.chunk(2, dim=-1)
+        return spread + 0.5 * ((labels - mean) / spread.exp()).square()
+
+    def right(self, logits, labels):
+        return MeanSquaredError(0.5).right(logits.chunk(2, dim=-1)[0], labels)
+
+
+def test_a_decoder_may_read_out_what_its_loss_needs():
+    """Fails if a read-out can only be as wide as the labels, which leaves densities out."""
+    made = continuous(decoder=Spread(), loss=Likelihood())
+    fields = numbers(4)
+    made.recursion.learn(made.recursion.start(fields), fields, made.loss, 0).loss.backward()
+    assert made.recursion.decoder.head.weight.grad.any()
+
+
+def test_what_the_data_hold_chooses_the_parts_that_are_not_named():
+    made = continuous()
+    kinds = [type(part) for part in (made.recursion.encoder, made.recursion.decoder, made.loss)]
+    assert kinds == [ContinuousEncoder, ContinuousDecoder, MeanSquaredError]
+    mixed = module(features=2).recursion
+    assert [type(part) for part in (mixed.encoder, mixed.decoder)] == [ContinuousEncoder, TokenDecoder]
+    mixed = module(targets=2).recursion
+    assert [type(part) for part in (mixed.encoder, mixed.decoder)] == [TokenEncoder, ContinuousDecoder]

@@ -8,12 +8,13 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
-from helpers import SIZES, attention, batch, loader, mixer, opinionated
+from helpers import NUMBERS, SIZES, attention, batch, loader, mixer, numbers, opinionated
 from noisy import DrawnWindow, noisy
 from ranks import run_two
 from resuming import Shifts
 
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
+from recurlight.losses import MeanSquaredError
 from recurlight.optim import SplitOptimizer
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.supervision import DeepSupervision, Denoising, PonderLoss, WinnerTakesAll
@@ -39,6 +40,7 @@ MODELS = {
     "hrm": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(2), QLearningHalting(), 2, 4),
     "split": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "frozen": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(1), CorrectnessHalting(), 2, 4),
+    "numbers": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "deq": lambda: (SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), 6, 1),
     "ponder": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 2),
     "deep": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), EveryUpdate(), CorrectnessHalting(), 2, 4),
@@ -65,6 +67,8 @@ def made(name: str) -> RecursiveModule:
     settings = {"width": SIZES.width, "exploration": 0.5, "eval_adaptive": True, "eval_seed": 7}
     settings["optimizer"] = split_sgd if name == "split" else plain_sgd
     sizes = {"cycles": cycles, "max_segments": segments, "supervision": RULES.get(name)}
+    if name == "numbers":
+        sizes |= {"features": NUMBERS.features, "targets": NUMBERS.targets, "loss": MeanSquaredError(1.0)}
     if name == "frozen":
         still = {"parts": ["encoder", "refiner.latent"], "frozen": True}
         settings["optimizer_groups"] = [still, {"parts": ["halting"], "lr": 0.2}]
@@ -78,10 +82,14 @@ def made(name: str) -> RecursiveModule:
 class Questions(pl.LightningDataModule):
     """Global batches, each rank taking its block of rows."""
 
+    def __init__(self, drawn) -> None:
+        super().__init__()
+        self.drawn = drawn
+
     def train_dataloader(self):
         rank, share = self.trainer.global_rank, ROWS // self.trainer.world_size
         rows = slice(rank * share, (rank + 1) * share)
-        return loader([Batch(*(leaf[rows] for leaf in batch(ROWS, seed=step))) for step in range(STEPS)])
+        return loader([Batch(*(leaf[rows] for leaf in self.drawn(ROWS, seed=step))) for step in range(STEPS)])
 
 
 class Record(pl.Callback):
@@ -117,7 +125,8 @@ def trainer(devices: int, *callbacks: pl.Callback) -> pl.Trainer:
 
 
 def fit(name: str, path: Path, devices: int) -> None:
-    trainer(devices, Record(f"{path}/{name}")).fit(made(name), Questions())
+    rows = numbers if name == "numbers" else batch
+    trainer(devices, Record(f"{path}/{name}")).fit(made(name), Questions(rows))
 
 
 def ask(path: Path, devices: int) -> None:

@@ -1,20 +1,18 @@
-"""Per-sample losses of a read-out against its labels: pure functions first, modules second."""
+"""Losses of tokens: cross-entropy of softmax and of stablemax, pure functions first."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.losses.base import SequenceLoss
 from recurlight.numerics import at_least_float32
-from recurlight.spec import Recorded
-from recurlight.types import IGNORE
 
-__all__ = ["SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy", "exactly_right", "log_stablemax"]
+__all__ = ["SoftmaxCrossEntropy", "StablemaxCrossEntropy", "log_stablemax"]
 
 _SMALLEST_RATIO = 1e-30  # below, a ratio of scores loses digits or underflows: subtract logarithms instead
 
@@ -79,82 +77,6 @@ def log_stablemax(logits: Tensor) -> Tensor:
     """
     log_p: Tensor = _LogStablemax.apply(at_least_float32(logits))  # type: ignore[no-untyped-call,unused-ignore]
     return log_p
-
-
-def exactly_right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Tell which samples have every supervised token right; one without supervised tokens is not right.
-
-    Args:
-        logits: `(B, L, V)`.
-        labels: `(B, L)` int64, `IGNORE` where not supervised.
-
-    Returns:
-        `(B,)` bool.
-
-    Example:
-        >>> logits = torch.eye(3).expand(2, 3, 3)
-        >>> exactly_right(logits, torch.tensor([[0, 1, -100], [0, 1, 0]]))
-        tensor([ True, False])
-    """
-    supervised = labels != IGNORE  # (B, L)
-    wrong = supervised & (logits.argmax(-1) != labels)
-    return supervised.any(1) & ~wrong.any(1)
-
-
-class SequenceLoss(Recorded, nn.Module, ABC):
-    """Mean loss over the supervised tokens of each sample.
-
-    `loss[b] = sum_t [labels[b, t] != IGNORE] token_loss[b, t] / number of supervised tokens of b`. To add a
-    loss, write `token_loss`; masking, averaging and precision happen here.
-    """
-
-    @abstractmethod
-    def token_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of each token, `(B, L)`; what it says where a token is ignored does not count.
-
-        Args:
-            logits: `(B, L, V)` float32 or float64.
-            labels: `(B, L)` int64 with 0 in place of `IGNORE`.
-        """
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Average the token losses of each sample.
-
-        Args:
-            logits: `(B, L, V)` of any float dtype; half precisions are raised to float32.
-            labels: `(B, L)` int64, `IGNORE` where not supervised.
-
-        Returns:
-            `(B,)` float32 (float64 for float64 logits); exactly 0 for a sample without supervised tokens.
-
-        Raises:
-            IncompatibleComponents: Logits and labels differ in `B` or `L`, or `token_loss` from them.
-        """
-        floating = isinstance(logits, Tensor) and logits.is_floating_point() and logits.ndim == 3
-        if not floating or not isinstance(labels, Tensor) or labels.dtype != torch.int64:
-            raise IncompatibleComponents(
-                f"{type(self).__name__} got {_form(logits)} as logits and {_form(labels)} as labels: "
-                "give floating-point logits (B, L, V) and int64 labels (B, L)"
-            )
-        if logits.shape[:-1] != labels.shape:
-            raise IncompatibleComponents(
-                f"{type(self).__name__} got logits {tuple(logits.shape)} and labels {tuple(labels.shape)}: "
-                "give logits (B, L, V) and labels (B, L)"
-            )
-        supervised = labels != IGNORE  # (B, L)
-        tokens = self.token_loss(at_least_float32(logits), labels.where(supervised, 0))
-        if tokens.shape != labels.shape:
-            raise IncompatibleComponents(
-                f"{type(self).__name__}.token_loss returns {tuple(tokens.shape)} for labels "
-                f"{tuple(labels.shape)}: return the loss of each token, (B, L), with reduction='none'"
-            )
-        total = tokens.where(supervised, 0.0).sum(1)  # (B,)
-        return total / supervised.sum(1).clamp(min=1)
-
-
-def _form(given: object) -> str:
-    """Show the form of what was given."""
-    return f"{tuple(given.shape)} {given.dtype}" if isinstance(given, Tensor) else type(given).__name__
 
 
 class SoftmaxCrossEntropy(SequenceLoss):
