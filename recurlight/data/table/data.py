@@ -15,6 +15,7 @@ from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.puzzles import Puzzles
 from recurlight.data.split import fingerprints, hold_out
 from recurlight.data.table.files import Table, find_tables, read_table
+from recurlight.data.table.numbers import Fields, check_numbers, read_fields
 from recurlight.data.table.symbols import Grids, Vocabulary, holds_text, read_grids
 from recurlight.errors import DataError
 from recurlight.metrics.by_group import ExactByGroup
@@ -48,6 +49,11 @@ class TableData(PuzzleData):
     files that share a question are refused. Every row of every file is read and checked when the object is
     made.
 
+    With `numbers` a column holds numbers in place of symbols, so many in each cell: `[0.5, 1.5]` is a row of
+    two cells of one number, `[[0.5, 1.5]]` one of a cell of two, and a list of such rows is a grid; in a CSV
+    file one row of single numbers may also be written `0.5 1.5`. Numbers have no padding, so questions of
+    numbers have one size; an answer may be smaller, and `null` in it is not supervised.
+
     Questions without answers can be predicted, as the test file or as a file of their own. The latter has no
     training file beside it that would tell the symbols: a checkpoint keeps `alphabet` and `grid_shape` as
     they were found in training.
@@ -62,6 +68,8 @@ class TableData(PuzzleData):
         num_test: Test rows to draw where there is no file; None for a tenth of the training file's rows.
         end_mark: Supervise the padding that ends an answer; otherwise a prediction is judged and shown in the
             cells of the right answer only. Checkpoints written before there was a choice have none.
+        numbers: Columns that hold numbers, `question`, `answer` or both, and how many each cell has; None for
+            symbols alone.
         settings: Those of `PuzzleData` on batches, workers and the seed.
 
     Raises:
@@ -85,15 +93,19 @@ class TableData(PuzzleData):
         num_val: int | None = None,
         num_test: int | None = None,
         end_mark: bool = True,
+        numbers: dict[str, int] | None = None,
         **settings: Any,
     ) -> None:
-        tables = _tables(Path(path), alphabet)
+        self.numbers = check_numbers(numbers)
+        symbols = [name for name in ("question", "answer") if name not in self.numbers]
+        tables = _tables(Path(path), alphabet, symbols)
         self.drawn = _drawn(tables, val=num_val, test=num_test)
         first = tables.get("train") or tables["test"]
-        self.text = isinstance(alphabet, str) or (alphabet is None and holds_text(first))
+        spelled = alphabet is None and bool(symbols) and holds_text(first, symbols[0])
+        self.text = isinstance(alphabet, str) or spelled
         self.end_mark = end_mark
         self.split_by = ("end_mark", *(("seed", "num_val", "num_test") if any(self.drawn.values()) else ()))
-        grids = {part: _grids(table, self.text) for part, table in tables.items()}
+        grids = {part: _grids(table, self.text, self.numbers) for part, table in tables.items()}
         self.vocabulary = _vocabulary(alphabet, grids.get("train", []), first, self.text)
         self.tasks = sorted({str(task) for task in first.columns.get("task", [""])})
         largest = np.max([question.shapes.max(axis=0) for question, *_ in grids.values()], axis=0)
@@ -101,7 +113,9 @@ class TableData(PuzzleData):
         if len(shape) != 2 or min(shape) < 1:
             raise DataError(f"grid_shape is {grid_shape}: set data.grid_shape to [rows, columns], 1 or more")
         super().__init__(
-            vocab_size=len(self.vocabulary.symbols) + 1,
+            vocab_size=len(self.vocabulary.symbols) + 1 if symbols else 0,
+            features=self.numbers.get("question", 0),
+            targets=self.numbers.get("answer", 0),
             grid_shape=(shape[0], shape[1]),
             num_tasks=len(self.tasks),
             **settings,
@@ -111,15 +125,18 @@ class TableData(PuzzleData):
         _check_ids(tables)
         _check_apart(tables, self.parts)
         for name, found in (("alphabet", self.vocabulary.spelled()), ("grid_shape", self.grid_shape)):
-            settle(self, name, found, otherwise=found)
+            if symbols or name == "grid_shape":
+                settle(self, name, found, otherwise=found)
 
-    def _puzzles(self, question: Grids, answer: Grids | None = None) -> Puzzles:
-        """Turn the rows of a file into tokens."""
+    def _puzzles(self, question: Grids | Fields, answer: Grids | Fields | None = None) -> Puzzles:
+        """Turn the rows of a file into tokens, or into numbers."""
         shape = self.grid_shape
-        inputs = question.place(self.vocabulary.tokens(question), shape, _PAD)
-        labels = np.full_like(inputs, IGNORE)
+        inputs: NDArray[Any] = question.laid(self.vocabulary, shape, _PAD)
+        labels: NDArray[Any] = np.full(inputs.shape[:2], IGNORE, dtype=np.int32)
+        if self.targets:
+            labels = np.full((*labels.shape, self.targets), np.nan, dtype=np.float32)
         if answer is not None:
-            labels = answer.place(self.vocabulary.tokens(answer), shape, IGNORE)
+            labels = answer.laid(self.vocabulary, shape, IGNORE)
         if answer is not None and self.end_mark:
             answer.end(labels, shape, _PAD)
         names = list(map(str, question.table.columns.get("task", [""] * len(inputs))))
@@ -142,7 +159,8 @@ class TableData(PuzzleData):
     def names(self) -> dict[str, Any]:
         """Return the symbols, and where there are several the tasks."""
         tasks = {"tasks": self.tasks} if self.num_tasks > 1 else {}
-        return {"symbols": self.vocabulary.spelled(), **tasks}
+        symbols = {"symbols": self.vocabulary.spelled()} if self.vocab_size else {}
+        return {**symbols, **tasks}
 
     def task_metric(self, split: str) -> TaskMetric | None:
         """Return the exact accuracy of each task where there are 2 to 20."""
@@ -150,7 +168,7 @@ class TableData(PuzzleData):
 
     def shown(self, question: Tensor, tokens: Tensor, supervised: Tensor) -> Tensor:
         """Return answers up to where they end; without end marks, in the cells of the right answer."""
-        if not self.end_mark:
+        if self.numbers or not self.end_mark:
             return torch.where(supervised, tokens, _PAD)
         filled = tokens.reshape(-1, *self.grid_shape) != _PAD
         rows = filled[:, :, 0].int().cumprod(dim=1)[:, :, None]
@@ -159,14 +177,16 @@ class TableData(PuzzleData):
 
     @cached_property
     def looks(self) -> Looks:
-        """The texts as they are, or grids with dots for their padding."""
+        """The texts as they are, or grids with dots for their padding; numbers as other data show them."""
+        if self.numbers:
+            return super().looks
         pad, gap = ("", "") if self.text else (".", " ")
         symbols = map(self.vocabulary.show, self.vocabulary.symbols.tolist())
         canvas = self.grid_shape[0] if self.text else None  # a short text has no empty rows below
         return Looks(self.grid_shape, [pad, *symbols], gap, canvas=canvas)
 
 
-def _tables(path: Path, alphabet: str | list[int] | None) -> dict[str, Table]:
+def _tables(path: Path, alphabet: str | list[int] | None, symbols: list[str]) -> dict[str, Table]:
     """Read the files; one without answers, alone, is to be predicted."""
     tables = {part: read_table(file) for part, file in find_tables(path).items()}
     if len(tables) == 1 and "train" in tables and not tables["train"].answered:
@@ -174,7 +194,11 @@ def _tables(path: Path, alphabet: str | list[int] | None) -> dict[str, Table]:
     for part in ("train", "val"):
         if part in tables and not tables[part].answered:
             raise tables[part].missing("answer", "only the test file may be without answers")
-    if "train" not in tables and alphabet is None:
+    if alphabet is not None and not symbols:
+        raise DataError(
+            "alphabet lists symbols, and numbers leaves no column of them: leave data.alphabet away"
+        )
+    if "train" not in tables and alphabet is None and symbols:
         raise DataError(
             f"{tables['test'].path} can be predicted only, and has no training file that tells the symbols: "
             "give --ckpt_path, whose checkpoint knows them, or list them in data.alphabet"
@@ -182,9 +206,13 @@ def _tables(path: Path, alphabet: str | list[int] | None) -> dict[str, Table]:
     return tables
 
 
-def _grids(table: Table, text: bool) -> list[Grids]:
+def _grids(table: Table, text: bool, numbers: dict[str, int]) -> list[Grids | Fields]:
     """Read the questions of a file, and its answers if it has them."""
-    return [read_grids(table, name, text) for name in ("question", "answer") if name in table.columns]
+    return [
+        read_fields(table, name, numbers[name]) if name in numbers else read_grids(table, name, text)
+        for name in ("question", "answer")
+        if name in table.columns
+    ]
 
 
 def _drawn(tables: dict[str, Table], **counts: int | None) -> dict[str, int]:
@@ -209,10 +237,13 @@ def _task(batch: Batch) -> Tensor:
     return batch.task
 
 
-def _vocabulary(alphabet: str | list[int] | None, train: list[Grids], table: Table, text: bool) -> Vocabulary:
+def _vocabulary(
+    alphabet: str | list[int] | None, train: list[Grids | Fields], table: Table, text: bool
+) -> Vocabulary:
     """Take the alphabet, or the symbols of the training file in sorted order."""
     if alphabet is None:
-        symbols = np.unique(np.concatenate([grids.symbols for grids in train]))
+        nothing = np.zeros(0, dtype=np.int64)
+        symbols = np.unique(np.concatenate([nothing, *(grids.symbols for grids in train)]))
         advice = f"which {table.path.name} has not: add a row with it, or list all symbols in data.alphabet"
         return Vocabulary(symbols, text, advice)
     listed = list(map(ord, alphabet)) if isinstance(alphabet, str) else alphabet

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recurlight.data.table.files import Table
 from recurlight.errors import DataError
 
-__all__ = ["Grids", "Vocabulary", "holds_text", "read_grids"]
+__all__ = ["Grids", "Shape", "Vocabulary", "holds_text", "read_grids"]
 
 Shape = tuple[int, int]
 
@@ -46,6 +46,14 @@ class Grids(NamedTuple):
         below, beside = np.flatnonzero(heights < shape[0]), np.flatnonzero(widths < shape[1])
         cells[below, heights[below], 0] = mark
         cells[beside, 0, widths[beside]] = mark
+
+    def laid(self, vocabulary: Vocabulary, shape: Shape, fill: int) -> NDArray[np.int32]:
+        """Lay the grids out as tokens of a vocabulary; see `place`.
+
+        Raises:
+            DataError: A symbol is not in the vocabulary, or a grid is larger than the canvas.
+        """
+        return self.place(vocabulary.tokens(self), shape, fill)
 
     def place(self, tokens: NDArray[np.int32], shape: Shape, fill: int) -> NDArray[np.int32]:
         """Lay grids of tokens out at the top left of a canvas, `(n, rows * columns)`.
@@ -113,9 +121,9 @@ class Vocabulary:
         return chr(symbol) if self.text else str(symbol)
 
 
-def holds_text(table: Table) -> bool:
-    """Return whether a table has texts and not grids, by its first question."""
-    first = table.columns["question"][0]
+def holds_text(table: Table, name: str = "question") -> bool:
+    """Return whether a table has texts and not grids, by the first value of a column."""
+    first = table.columns[name][0]
     return isinstance(first, str) and not (table.is_csv and first.lstrip().startswith("["))
 
 
