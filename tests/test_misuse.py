@@ -95,6 +95,7 @@ MADE: dict[str, Table] = {
     "TokenDecoder": Table(recurlight.TokenDecoder),
     "AdditionData": Table(recurlight.AdditionData, signed=SEEDED),
     "ArcData": Table(recurlight.ArcData, signed=SEEDED),
+    "HeatData": Table(recurlight.HeatData, signed=SEEDED),
     "MazeData": Table(recurlight.MazeData, signed=SEEDED),
     "ParityData": Table(recurlight.ParityData, signed=SEEDED),
     "PermutationData": Table(recurlight.PermutationData, signed=SEEDED),

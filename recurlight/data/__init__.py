@@ -3,6 +3,7 @@
 from recurlight.data.arc.data import ArcData
 from recurlight.data.base import PuzzleData, Splits
 from recurlight.data.counter import draws
+from recurlight.data.heat.data import HeatData
 from recurlight.data.maze.data import MazeData
 from recurlight.data.puzzles import Augmentation, Puzzles, Variants
 from recurlight.data.sequences import (
@@ -23,6 +24,7 @@ __all__ = [
     "AdditionData",
     "ArcData",
     "Augmentation",
+    "HeatData",
     "MazeData",
     "ParityData",
     "PermutationData",

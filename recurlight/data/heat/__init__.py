@@ -1,0 +1,1 @@
+"""Steady temperatures on a plate: answers that are numbers."""
