@@ -13,7 +13,7 @@ from torch import Tensor
 from recurlight import slots
 from recurlight.draw.seeding import generators_kept, seed_batch
 from recurlight.errors import IncompatibleComponents
-from recurlight.halting import CorrectnessHalting, QLearningHalting
+from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.losses import MeanSquaredError, SoftmaxCrossEntropy
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
@@ -187,3 +187,31 @@ def test_evaluation_may_ask_for_other_cycles_than_training_was_changed_to():
     recursion.reconfigure(cycles=1, truncation=EveryUpdate())
     assert torch.equal(recursion.solve(batch(), 1, cycles=3).logits, before)
     assert not torch.equal(recursion.solve(batch(), 1).logits, before)
+
+
+@pytest.mark.parametrize("halting", [FixedHalting, CorrectnessHalting, QLearningHalting, ConvergenceHalting])
+@pytest.mark.parametrize("kind", ["fields", "tokens in", "tokens out"])
+def test_every_halting_policy_serves_fields_and_mixed_tasks(halting, kind):
+    """Fails if a policy takes numbers for logits, or questions and answers have to be of one kind."""
+    fields, tokens = numbers(4), batch(4)
+    sizes = NUMBERS._replace(vocab=6)
+    given, loss = fields, MeanSquaredError(0.5)
+    if kind == "tokens in":
+        sizes, given = sizes._replace(features=0), fields._replace(inputs=tokens.inputs)
+    if kind == "tokens out":
+        sizes, given, loss = (
+            sizes._replace(targets=0),
+            fields._replace(labels=tokens.labels),
+            SoftmaxCrossEntropy(),
+        )
+    refiner = TwoLevelRefiner(mixer(), latent_steps=2)
+    recursion = Recursion(sizes, refiner, LastCycles(1), halting(), cycles=2, max_segments=3)
+    carry = recursion.start(given)
+    for step in range(3):
+        carry, total, segment, correct = recursion.learn(carry, given, loss, step)
+        total.backward()
+    assert all(weight.grad.isfinite().all() for weight in recursion.parameters() if weight.grad is not None)
+    assert recursion.encoder.get_parameter("token" if kind == "tokens in" else "weight").grad.any()
+    assert torch.equal(correct, loss.right(segment.logits, given.labels))
+    found = recursion.solve(given)
+    assert found.logits.shape == (4, 16, 6 if kind == "tokens out" else 1)
