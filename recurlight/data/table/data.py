@@ -182,7 +182,8 @@ class TableData(PuzzleData):
             return super().looks
         pad, gap = ("", "") if self.text else (".", " ")
         symbols = map(self.vocabulary.show, self.vocabulary.symbols.tolist())
-        canvas = self.grid_shape[0] if self.text else None  # a short text has no empty rows below
+        # A short text has no empty rows below; where it has one row, blanks at its end are part of it.
+        canvas = self.grid_shape[0] if self.text and self.grid_shape[0] > 1 else None
         return Looks(self.grid_shape, [pad, *symbols], gap, canvas=canvas)
 
 
