@@ -22,13 +22,14 @@ from recurlight.types import Batch, Sizes
 __all__ = ["check_decoder", "check_encoder"]
 
 SIZES = Sizes(vocab=6, tokens=12, width=32, prefix=2, tasks=3)
+FIELDS = SIZES._replace(vocab=0, features=2, targets=1)
 SHARED = ("randomness", "gradients", "checkpoint", "resume", "copy")
 
 
 def check_encoder(
     build: Callable[[], Encoder],
     *,
-    sizes: Sizes = SIZES,
+    sizes: Sizes | None = None,
     exclude: Mapping[str, str] | None = None,
     raises: bool = True,
 ) -> Findings:
@@ -37,7 +38,7 @@ def check_encoder(
     | check | what must hold |
     | --- | --- |
     | `composes` | `Recursion` accepts it |
-    | `question` | every token of a question has a part in its injection |
+    | `question` | every token of a question, or what is in its place, has a part in its injection |
     | `rows` | no row changes when other rows are left out |
     | `weights` | its weights are drawn from the generator that `build` gets, and nowhere else |
 
@@ -45,7 +46,8 @@ def check_encoder(
 
     Args:
         build: Makes a new encoder: a class, or a function without arguments.
-        sizes: Sizes of the task, for encoders that need their own.
+        sizes: Sizes of the task, for encoders that need their own; None for a tiny task of tokens, or of
+            numbers where the encoder is for these.
         exclude: Checks to leave out, each with its reason.
         raises: Raise what was found, in place of returning it.
 
@@ -61,7 +63,8 @@ def check_encoder(
     """
 
     def make(seed: int = 0) -> Recursion:
-        return _composed(sizes, seed, encoder=build())
+        encoder = build()
+        return _composed(sizes or (FIELDS if encoder.numbers else SIZES), seed, encoder=encoder)
 
     checks = {
         "composes": partial(_composes, build, make, "encoder"),
@@ -93,7 +96,7 @@ def check_decoder(
 
     Args:
         build: Makes a new decoder: a class, or a function without arguments.
-        sizes: Sizes of the task, for decoders that need their own.
+        sizes: Sizes of the task, for decoders that need their own, and with `targets` for those of numbers.
         exclude: Checks to leave out, each with its reason.
         raises: Raise what was found, in place of returning it.
 
@@ -148,7 +151,9 @@ def _question(make: Make) -> None:
         before = recursion.encoder(batch.inputs, batch.task)
         for token in range(recursion.sizes.tokens):
             inputs = batch.inputs.clone()
-            inputs[:, token] = inputs[:, token] % (recursion.sizes.vocab - 1) + 1
+            now = inputs[:, token]
+            numbers = recursion.sizes.features
+            inputs[:, token] = now + 1 if numbers else now % (recursion.sizes.vocab - 1) + 1
             after = recursion.encoder(inputs, batch.task)
             same = (after == before).flatten(1).all(1)
             expect(

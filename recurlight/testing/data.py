@@ -11,16 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from recurlight.data.base import PuzzleData
 from recurlight.data.counter import counter_hash
-from recurlight.data.puzzles import Puzzles
+from recurlight.data.puzzles import Puzzles, are_numbers
 from recurlight.data.split import fingerprints
+from recurlight.losses import MeanSquaredError
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import draws
-from recurlight.types import IGNORE, Batch, Prediction
+from recurlight.types import IGNORE, Batch, Prediction, supervised
 
 __all__ = ["check_data"]
 
@@ -71,10 +74,12 @@ Build = Callable[[], PuzzleData]
 def _composes(build: Build) -> None:
     expect(build() is not build(), "give a function that makes new data at every call, not the same")
     data = build()
-    for name in ("vocab_size", "seq_len", "num_tasks"):
+    needed = ("seq_len", "num_tasks", *(() if data.features and data.targets else ("vocab_size",)))
+    for name in ("vocab_size", "seq_len", "num_tasks", "features", "targets"):
         size = getattr(data, name)
         expect(
-            isinstance(size, int) and size > 0, f"{name} is {size!r} in new data: pass it to super().__init__"
+            isinstance(size, int) and size >= (name in needed),
+            f"{name} is {size!r} in new data: pass it to super().__init__",
         )
     expect(data._splits is None, "the constructor loads the puzzles: leave that to load()")
 
@@ -88,7 +93,7 @@ def _seed(build: Build) -> None:
     first, second = build(), build()
     for name, one, other in zip(first.splits._fields, first.splits, second.splits, strict=True):
         expect(
-            all(map(np.array_equal, one, other)),
+            all(map(_same, one, other)),
             f"two objects of the same settings have other {name} puzzles: draw them from self.seed alone",
         )
     expect(_equal(_stream(first), _stream(second)), "two objects of the same settings serve other batches")
@@ -116,20 +121,31 @@ def _augmentation(build: Build) -> None:
     whole = vary(Puzzles(*(field.copy() for field in puzzles)), keys)
     some = np.array([2, 1])
     expect(
-        all(map(np.array_equal, whole.rows(some), vary(puzzles.rows(some), keys[some]))),
+        all(map(_same, whole.rows(some), vary(puzzles.rows(some), keys[some]))),
         "a puzzle becomes another one when its neighbours in the batch change: vary each by its key alone",
-    )
-    highest = max(int(field.max(initial=0)) for field in whole[:2])
-    lowest = min(
-        int(whole.inputs.min(initial=0)), int(np.where(whole.labels == IGNORE, 0, whole.labels).min())
     )
     expect(
         whole.inputs.shape == puzzles.inputs.shape and whole.labels.shape == puzzles.labels.shape,
         f"augmentation turns {puzzles.inputs.shape} into {whole.inputs.shape}: keep the shape",
     )
+    for field, nothing in ((whole.inputs, 0), (whole.labels, IGNORE)):
+        _require_cells(field, nothing, data.vocab_size)
+
+
+def _require_cells(field: NDArray[Any], nothing: int, vocab: int) -> None:
+    """Require tokens of the vocabulary, or finite numbers; labels may be left out."""
+    if are_numbers(field):
+        left_out = np.isnan(field) if nothing == IGNORE else np.zeros_like(field, dtype=bool)
+        expect(
+            bool((np.isfinite(field) | left_out).all()),
+            "augmentation makes numbers that are not finite: keep NaN to labels that do not count",
+        )
+        return
+    cells = field[field != nothing]
+    lowest, highest = int(cells.min(initial=0)), int(cells.max(initial=0))
     expect(
-        lowest >= 0 and highest < data.vocab_size,
-        f"augmentation makes tokens from {lowest} to {highest}: keep 0 to {data.vocab_size - 1}",
+        lowest >= 0 and highest < vocab,
+        f"augmentation makes tokens from {lowest} to {highest}: keep 0 to {vocab - 1}",
     )
 
 
@@ -193,11 +209,19 @@ def _looks(build: Build) -> None:
     rows, columns = data.grid_shape
     for part in data.splits:
         for inputs, labels in zip(part.inputs[:2], part.labels[:2], strict=True):
-            question = torch.from_numpy(inputs.astype(np.int64))[None]
-            answer = torch.from_numpy(labels.astype(np.int64))[None]
-            shown = data.shown(question, answer.clamp(min=0), answer != IGNORE)[0]
+            question, answer = (_drawn(data, cells[None]) for cells in (inputs, labels))
+            counts = supervised(torch.from_numpy(labels[None]))
+            counts = counts.any(2) if counts.ndim > 2 else counts
+            shown = data.shown(question, answer.clamp(min=0), counts)[0]
             for tokens in (question[0].tolist(), shown.tolist()):
                 _require_looks(data, tokens, (rows, columns, 3))
+
+
+def _drawn(data: PuzzleData, cells: NDArray[Any]) -> Tensor:
+    """Return tokens, `(1, L)`, also those as which numbers are drawn."""
+    if are_numbers(cells):
+        return data.levels(torch.from_numpy(cells))
+    return torch.from_numpy(cells.astype(np.int64))
 
 
 def _require_looks(data: PuzzleData, tokens: list[int], shape: tuple[int, int, int]) -> None:
@@ -217,6 +241,8 @@ def _metric(build: Build) -> None:
         loader = getattr(data, f"{split}_dataloader")()
         if metric is None or not len(loader):
             continue
+        if data.targets:
+            metric.judge = MeanSquaredError().right
         for batch in loader:
             metric.update(batch, _right(batch, data.vocab_size), 1)
         found = metric.compute()
@@ -233,11 +259,12 @@ def _metric(build: Build) -> None:
 
 
 def _right(batch: Batch, vocab: int) -> Prediction:
-    """Predict the labels, or else the question."""
-    answers = torch.where(batch.labels != IGNORE, batch.labels, batch.inputs)
-    rows = len(answers)
+    """Predict the labels, where none counts the question's tokens, or 0."""
+    counts, rows = supervised(batch.labels), len(batch.labels)
+    otherwise = batch.inputs if batch.inputs.shape == batch.labels.shape else torch.zeros_like(batch.labels)
+    answers = torch.where(counts, batch.labels, otherwise)
     return Prediction(
-        10.0 * functional.one_hot(answers, vocab).float(),
+        answers if answers.is_floating_point() else 10.0 * functional.one_hot(answers, vocab).float(),
         torch.ones(rows, dtype=torch.int32),
         torch.ones(rows, dtype=torch.bool),
         torch.ones(rows),
@@ -248,19 +275,24 @@ def _stream(data: PuzzleData, count: int = BATCHES) -> list[Batch]:
     return list(islice(data.train_dataloader(), count))
 
 
-def _rows(loader: DataLoader[Batch]) -> list[list[int]]:
-    """Return every row that is asked, as plain numbers."""
+def _rows(loader: DataLoader[Batch]) -> list[list[float]]:
+    """Return every row that is asked, as plain numbers; NaN, which equals nothing, as infinity."""
     return [
-        [*question.tolist(), *answer.tolist(), int(task)]
+        [*question.flatten().tolist(), *answer.nan_to_num(torch.inf).flatten().tolist(), int(task)]
         for batch in loader
         for question, answer, task, asked in zip(*batch, batch.asked(), strict=True)
         if asked
     ]
 
 
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Compare arrays, in which NaN equals NaN."""
+    return np.array_equal(one, other, equal_nan=True)
+
+
 def _equal(one: list[Batch], other: list[Batch]) -> bool:
     return all(
-        torch.equal(a, b)
+        _same(a.numpy(), b.numpy())
         for first, second in zip(one, other, strict=True)
         for a, b in zip(first, second, strict=True)
     )

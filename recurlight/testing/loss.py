@@ -13,8 +13,8 @@ from recurlight.draw.seeding import seed_batch
 from recurlight.losses import SequenceLoss
 from recurlight.recursion import outputs
 from recurlight.testing.report import Findings, expect, run
-from recurlight.testing.task import TINY, rows_apart
-from recurlight.types import IGNORE, Sizes
+from recurlight.testing.task import FIELDS, TINY, rows_apart
+from recurlight.types import Sizes, unsupervised
 
 __all__ = ["check_loss"]
 
@@ -24,7 +24,7 @@ ROWS = 4
 def check_loss(
     build: Callable[[], SequenceLoss],
     *,
-    sizes: Sizes = TINY,
+    sizes: Sizes | None = None,
     exclude: Mapping[str, str] | None = None,
     raises: bool = True,
 ) -> Findings:
@@ -32,18 +32,19 @@ def check_loss(
 
     | check | what must hold |
     | --- | --- |
-    | `composes` | `RecursiveModule` accepts it: `(B,)`, with gradient, `IGNORE` does not count |
+    | `composes` | `RecursiveModule` accepts it: `(B,)`, with gradient, `IGNORE` or NaN does not count |
     | `precision` | float32 for float32 and bfloat16 logits, float64 for float64 |
     | `rows` | no row changes when other rows are left out |
     | `finite` | loss and gradient are finite for logits of any size up to 10,000 |
     | `gradient` | the gradient is the derivative, by finite differences in float64 |
-    | `order` | logits that say the labels cost less than logits that say something else |
+    | `order` | logits that say the labels cost less than others, numbers near the labels less than far ones |
     | `randomness` | the same again under the same seed of the global generators |
     | `copy` | a deep copy gives the same |
 
     Args:
         build: Makes a new loss: a class, or a function without arguments.
-        sizes: Sizes of the task, for losses that need their own.
+        sizes: Sizes of the task, for losses that need their own; None for a tiny task of tokens, or of
+            numbers where the loss is of these.
         exclude: Checks to leave out, each with its reason.
         raises: Raise what was found, in place of returning it.
 
@@ -57,6 +58,7 @@ def check_loss(
         >>> from recurlight import SoftmaxCrossEntropy
         >>> check_loss(SoftmaxCrossEntropy)["gradient"]
     """
+    sizes = sizes or (FIELDS if build().numbers else TINY)
     checks = {name: partial(check, build, sizes) for name, check in _CHECKS.items()}
     return run("the loss", checks, exclude, raises)
 
@@ -65,11 +67,15 @@ Build = Callable[[], SequenceLoss]
 
 
 def _case(sizes: Sizes, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw logits and labels, of which every third is not supervised."""
+    """Draw logits and labels, or numbers, of which every third position is not supervised."""
     generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(ROWS, sizes.tokens, sizes.vocab, generator=generator, dtype=torch.float64)
-    labels = torch.randint(1, sizes.vocab, (ROWS, sizes.tokens), generator=generator)
-    labels[:, ::3] = IGNORE
+    shape, outputs = (ROWS, sizes.tokens), sizes.targets or sizes.vocab
+    logits = torch.randn(*shape, outputs, generator=generator, dtype=torch.float64)
+    if sizes.targets:
+        labels = torch.randn(*shape, sizes.targets, generator=generator)
+    else:
+        labels = torch.randint(1, sizes.vocab, shape, generator=generator)
+    labels[:, ::3] = unsupervised(labels)[:, ::3]
     return logits, labels
 
 
@@ -127,16 +133,20 @@ def _gradient(build: Build, sizes: Sizes) -> None:
 
 
 def _order(build: Build, sizes: Sizes) -> None:
-    _, labels = _case(sizes)
-    right = torch.nn.functional.one_hot(labels.clamp(min=0), sizes.vocab).float()
-    wrong = right.roll(1, dims=2)
+    logits, labels = _case(sizes)
+    if sizes.targets:
+        known = labels.nan_to_num()
+        near, far = (known + share * logits.float() for share in (0.1, 1.0))
+    else:
+        near = 6 * torch.nn.functional.one_hot(labels.clamp(min=0), sizes.vocab).float()
+        far = near.roll(1, dims=2)
     loss = build()
     seed_batch(0, -1)
-    low = loss(6 * right, labels)
+    low = loss(near, labels)
     seed_batch(0, -1)
     expect(
-        bool((low < loss(6 * wrong, labels)).all()),
-        "logits that say the labels cost no less than others: look at the sign, and at the axis V",
+        bool((low < loss(far, labels)).all()),
+        "outputs that say the labels cost no less than others: look at the sign, and at the last axis",
     )
 
 

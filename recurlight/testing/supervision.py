@@ -14,12 +14,11 @@ from recurlight.cells import MixerCell
 from recurlight.codec.feedback import AnswerFeedback
 from recurlight.draw.seeding import seed_batch
 from recurlight.halting import CorrectnessHalting
-from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.supervision import Supervision, Turn
 from recurlight.testing.report import Findings, expect, run
-from recurlight.testing.task import TINY, close, questions, require_no_memory, resumed
+from recurlight.testing.task import TINY, close, loss_of, questions, require_no_memory, resumed
 from recurlight.truncation import EveryUpdate
 from recurlight.types import Batch, Carry, Learnt
 
@@ -89,8 +88,9 @@ class _Bench:
     """
 
     def __init__(self, build: Callable[[], Supervision], compose: Callable[[], Recursion] | None) -> None:
-        self.rule, self.loss = build(), StablemaxCrossEntropy()
+        self.rule = build()
         self.recursion = (compose() if compose else _tiny(self.rule.feedback())).double()
+        self.loss = loss_of(self.recursion.sizes)
         self.rows = self.rule.rows_per_slot()
         self.recursion.require(partial(self.rule.check, loss=self.loss))
 

@@ -1,4 +1,4 @@
-"""The tiny task of the checks, and steps of training on it."""
+"""Steps of training on the tiny task of the checks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from torch.utils._pytree import tree_structure as structure
 
 from recurlight import draw, slots
 from recurlight.draw.seeding import generators_kept, seed_batch
-from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.testing.report import expect
-from recurlight.types import Batch, Carry, Segment, Sized, Sizes
+from recurlight.testing.tiny import FIELDS, TINY, loss_of, questions
+from recurlight.types import Batch, Carry, Segment, Sized
 
 __all__ = [
+    "FIELDS",
     "TINY",
     "Make",
     "answer",
@@ -30,6 +31,7 @@ __all__ = [
     "copied",
     "draws",
     "gradients",
+    "loss_of",
     "questions",
     "reloaded",
     "require_drawn_by_seed",
@@ -43,18 +45,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-TINY = Sizes(vocab=6, tokens=16, width=32)
 ONE = OneSegment()
 
 Make = Callable[..., Recursion]
 """Makes a composition around a new part; its weights depend on the keyword `seed`."""
-
-
-def questions(sizes: Sizes, rows: int = 4, seed: int = 0) -> Batch:
-    """Make random questions whose answer is each token's neighbour."""
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randint(1, sizes.vocab, (rows, sizes.tokens), generator=generator)
-    return Batch(inputs, inputs.roll(1, dims=1), torch.arange(rows) % sizes.tasks)
 
 
 def answer(recursion: Recursion, batch: Batch, cycles: int | None = None) -> Segment:
@@ -75,7 +69,7 @@ def train(
     for step in steps:
         seed_batch(0, step)
         batch = questions(recursion.sizes, len(carry.age) // rule.rows_per_slot(), seed=step)
-        carry, loss, _, _ = rule.step(recursion, carry, batch, StablemaxCrossEntropy(), Turn(step))
+        carry, loss, _, _ = rule.step(recursion, carry, batch, loss_of(recursion.sizes), Turn(step))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         optimizer.step()
@@ -87,7 +81,7 @@ def gradients(recursion: Recursion, batch: Batch) -> dict[str, Tensor | None]:
     """Return the gradient of each parameter that wants one, after one training step's loss."""
     seed_batch(0, 0)
     recursion.zero_grad()
-    loss = recursion.learn(recursion.start(batch), batch, StablemaxCrossEntropy(), step=0).loss
+    loss = recursion.learn(recursion.start(batch), batch, loss_of(recursion.sizes), step=0).loss
     loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
     return {name: weight.grad for name, weight in recursion.named_parameters() if weight.requires_grad}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recurlight.codec import SparseTable
+from recurlight.codec import ContinuousDecoder, ContinuousEncoder, SparseTable
 from recurlight.codec.tokens import TokenDecoder, TokenEncoder
 from recurlight.testing import check_decoder, check_encoder
 from recurlight.types import Sizes
@@ -15,6 +15,8 @@ ENCODERS = {
     "as published": TokenEncoder,
     "learned positions": lambda: TokenEncoder(learned_positions=True),
     "task table": lambda: TokenEncoder(task_table=SparseTable()),
+    "numbers": ContinuousEncoder,
+    "numbers, learned positions": lambda: ContinuousEncoder(learned_positions=True),
 }
 
 
@@ -31,9 +33,27 @@ def test_our_decoder_passes(prefix):
     assert set(check_decoder(TokenDecoder, sizes=sizes).values()) == {None}
 
 
+@pytest.mark.parametrize("features", [0, 3])
+def test_our_decoder_of_numbers_passes(features):
+    """Fails if the checks ask for tokens where the sizes say numbers."""
+    sizes = Sizes(vocab=6, tokens=9, width=32, prefix=2, features=features, targets=2)
+    assert set(check_decoder(ContinuousDecoder, sizes=sizes).values()) == {None}
+
+
 class Blind(TokenEncoder):
     def forward(self, tokens, task):
         return super().forward(torch.cat([tokens[:, :-1], tokens[:, :1]], dim=1), task)
+
+
+class Deaf(ContinuousEncoder):
+    """Leaves the last position out."""
+
+    def embed(self, question):
+        return super().embed(torch.cat([question[:, :-1], question[:, :1]], dim=1))
+
+
+def test_a_position_whose_numbers_are_not_heard_is_found():
+    assert "token number 11" in check_encoder(Deaf, raises=False)["question"]
 
 
 class Centred(TokenEncoder):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from recurlight import (
     AdditionData,
+    HeatData,
     MazeData,
     ParityData,
     PermutationData,
@@ -18,11 +21,13 @@ from recurlight import (
 )
 from recurlight.data import PuzzleData, Puzzles, Splits, hold_out
 from recurlight.testing import check_data
+from recurlight.types import IGNORE
 
 FEW = {"num_train": 24, "num_val": 6, "num_test": 6, "batch_size": 8}
 SEQUENCES = [AdditionData, ParityData, PermutationData, ReversalData, SortingData]
 OURS = {kind.__name__: (lambda kind=kind: kind(**FEW)) for kind in SEQUENCES} | {
     "SudokuData": lambda: SudokuData(size=4, **FEW),
+    "HeatData": lambda: HeatData(size=5, plates=2, **FEW),
     "MazeData": lambda: MazeData(size=7, **FEW),
     "QueensData": lambda: QueensData(length=6, num_train=60, num_val=6, num_test=6, batch_size=8),
 }
@@ -46,6 +51,47 @@ class Echo(PuzzleData):
     def load(self):
         grids = self.grids()
         return hold_out(Puzzles(grids, grids, np.zeros(40)), num_val=4, num_test=4, seed=0)
+
+
+class Fields(PuzzleData):
+    """Numbers asked and tokens answered, or the other way round; some are not supervised."""
+
+    def __init__(self, asked=True, sign=1.0):
+        kind = {"features": 2} if asked else {"targets": 2}
+        super().__init__(vocab_size=3, grid_shape=(2, 3), batch_size=8, **kind)
+        self.asked, self.sign = asked, sign
+
+    def load(self):
+        draw = np.random.default_rng(self.seed)
+        tokens, numbers = draw.integers(1, 3, (40, 6)), draw.normal(size=(40, 6, 2)).astype(np.float32)
+        if self.asked:
+            tokens[:, 0] = IGNORE
+            return hold_out(Puzzles(numbers, tokens, np.zeros(40)), num_val=4, num_test=4, seed=0)
+        numbers[:, 0] = np.nan
+        tokens = np.arange(1, 41)[:, None] // 2 ** np.arange(6) % 2 + 1
+        return hold_out(Puzzles(tokens, numbers, np.zeros(40)), num_val=4, num_test=4, seed=0)
+
+    def augmentation(self):
+        return partial(turned, sign=self.sign)
+
+
+def turned(puzzles, keys, sign):
+    """The sign of all numbers of a puzzle by its key; nothing may come of a sign of infinity."""
+    keep = (keys % 2 == 0)[:, None, None]
+    fields = [f if f.ndim < 3 else np.where(keep, f, -sign * f) for f in puzzles]
+    return Puzzles(*fields)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_numbers_beside_tokens_pass(asked):
+    """Fails if NaN is taken for a difference, or either field for tokens."""
+    assert set(check_data(lambda: Fields(asked)).values()) == {None}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_augmentation_that_makes_infinite_numbers_is_found(asked):
+    found = check_data(lambda: Fields(asked, sign=np.inf), raises=False)
+    assert "numbers that are not finite" in found["augmentation"]
 
 
 class Eager(Echo):

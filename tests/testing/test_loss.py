@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from recurlight import losses
-from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
+from recurlight.losses import MeanSquaredError, SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
 from recurlight.testing import check_loss
 
 OURS = [getattr(losses, name) for name in losses.__all__]
@@ -72,6 +72,36 @@ class Noisy(SoftmaxCrossEntropy):
 class Ignorant(SequenceLoss):
     def token_loss(self, logits, labels):
         return functional.cross_entropy(logits.flatten(0, 1), labels.flatten()).expand(labels.shape)
+
+
+class Nearest(MeanSquaredError):
+    """Forgets that a number may have no label."""
+
+    def forward(self, logits, labels):
+        return self.token_loss(logits, labels.nan_to_num()).mean((1, 2))
+
+
+class Away(MeanSquaredError):
+    """Costs less the further the output is."""
+
+    def token_loss(self, logits, labels):
+        return 1 / (1 + super().token_loss(logits, labels))
+
+
+class Whole(MeanSquaredError):
+    """Divides by the largest error of the batch."""
+
+    def token_loss(self, logits, labels):
+        found = super().token_loss(logits, labels)
+        return found / found.detach().amax()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Nearest, "composes"), (Away, "order"), (Whole, "rows")])
+def test_a_broken_loss_of_numbers_is_found(kind, name):
+    """Fails if losses of numbers are tried on tokens, or not at all."""
+    found = check_loss(kind, raises=False)[name]
+    assert found
+    assert "tokens and" not in found
 
 
 BROKEN = {

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers import opinionated
 
 from recurlight import draw, slots
 from recurlight.cells import MixerCell
-from recurlight.halting import FixedHalting
+from recurlight.halting import CorrectnessHalting, FixedHalting
 from recurlight.recursion import Recursion
-from recurlight.refiners import SingleRefiner
+from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.supervision import (
     DeepSupervision,
     Denoising,
@@ -22,6 +23,7 @@ from recurlight.supervision import (
     WinnerTakesAll,
 )
 from recurlight.testing import check_supervision
+from recurlight.testing.tiny import FIELDS
 from recurlight.truncation import EveryUpdate
 from recurlight.types import Learnt, Sizes
 
@@ -40,6 +42,21 @@ OURS = {
 def test_ours_pass(name):
     """Fails if a check is stricter than the contract."""
     assert set(check_supervision(OURS[name]).values()) == {None}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_ours_pass_with_numbers(name):
+    """Fails if a rule takes labels for tokens, as in a guess at the answer."""
+
+    def compose():
+        rule = OURS[name]()
+        parts = TwoLevelRefiner(MixerCell(1, multiple=32), latent_steps=1), EveryUpdate()
+        made = Recursion(
+            FIELDS, *parts, CorrectnessHalting(), cycles=2, max_segments=4, feedback=rule.feedback()
+        )
+        return opinionated(made, spread=0.5)
+
+    assert set(check_supervision(OURS[name], compose=compose).values()) == {None}
 
 
 class Single(Supervision):
