@@ -26,7 +26,13 @@ from recurlight.recursion.checks import (
     check_refiner,
     check_sizes,
 )
-from recurlight.recursion.outputs import check_decoder, check_encoder, check_halting, check_kinds
+from recurlight.recursion.outputs import (
+    check_decoder,
+    check_encoder,
+    check_feedback,
+    check_halting,
+    check_kinds,
+)
 from recurlight.refiners.base import Refiner
 from recurlight.spec.given import checked
 from recurlight.truncation.base import GradientTruncation
@@ -65,6 +71,8 @@ class Composition(nn.Module):
         self.halting = halting
         self.feedback = feedback
         check_kinds(sizes, encoder=self.encoder)
+        if feedback is not None:
+            check_feedback(self.decoder, sizes)
         bind(self, sizes, seed)
         freeze(self, frozen or ())  # before the checks: what is frozen may go without gradient
         check_precision(self)

@@ -15,7 +15,14 @@ from recurlight.losses import SequenceLoss
 from recurlight.numerics import floats
 from recurlight.types import Outcome, Segment, Sizes, unsupervised
 
-__all__ = ["check_decoder", "check_encoder", "check_halting", "check_kinds", "check_loss"]
+__all__ = [
+    "check_decoder",
+    "check_encoder",
+    "check_feedback",
+    "check_halting",
+    "check_kinds",
+    "check_loss",
+]
 
 ROWS, TOKENS = 2, 4
 
@@ -78,6 +85,21 @@ def check_decoder(decoder: Decoder, sizes: Sizes) -> None:
         "(B, L, G)" if sizes.targets else "(B, L, V)",
     )
     _require(found, shape, dtype, decoder, "forward", letters)
+
+
+def check_feedback(decoder: Decoder, sizes: Sizes) -> None:
+    """Require a read-out that can be told as a guess at the answer.
+
+    Raises:
+        IncompatibleComponents: The decoder reads out something else than an answer has.
+    """
+    found, wanted = decoder.outputs(sizes), sizes.targets or sizes.vocab
+    if found != wanted:
+        raise IncompatibleComponents(
+            f"{type(decoder).__name__} reads out {found} numbers at each position where an answer has "
+            f"{wanted}, so that no guess at it can be told: set model.decoder to null, or model.supervision "
+            "to another than Denoising"
+        )
 
 
 def check_halting(halting: Halting, sizes: Sizes, outputs: int) -> None:

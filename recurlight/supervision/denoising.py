@@ -30,7 +30,7 @@ class Denoising(Supervision):
     the default, or judge adaptive evaluation by its table.
 
     Args:
-        noise: Standard deviation of the noise, above 0; an answer is 0 and 1.
+        noise: Standard deviation of the noise, above 0; an answer of tokens is 0 and 1.
 
     Raises:
         IncompatibleComponents: The number is out of range.

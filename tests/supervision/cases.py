@@ -52,9 +52,9 @@ def composed(
     truncation: GradientTruncation | None = None, halting: Halting | None = None, **settings
 ) -> Recursion:
     """A float64 composition whose halting head already has opinions."""
-    settings = {"cycles": 2, "max_segments": CAP, "exploration": 0.0} | settings
+    settings = {"sizes": SIZES, "cycles": 2, "max_segments": CAP, "exploration": 0.0} | settings
     parts = TwoLevelRefiner(mixer(), latent_steps=1), truncation or LastCycles(1)
-    made = Recursion(SIZES, *parts, halting or CorrectnessHalting(), **settings).double()
+    made = Recursion(settings.pop("sizes"), *parts, halting or CorrectnessHalting(), **settings).double()
     return opinionated(made, spread=0.5) if list(made.halting.parameters()) else made
 
 

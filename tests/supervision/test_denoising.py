@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import batch
+from helpers import NUMBERS, batch, numbers
 from torch.nn import functional
 
 from recurlight import slots
+from recurlight.codec import ContinuousDecoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import FixedHalting, QLearningHalting
+from recurlight.losses import MeanSquaredError
 from recurlight.supervision import Denoising, Turn
 from recurlight.types import IGNORE
 
@@ -73,6 +75,39 @@ def test_in_evaluation_the_guess_ends_at_what_the_last_segment_says():
                 step = (segment.logits.softmax(-1) - before.guess) / (CAP - number + 1)
                 torch.testing.assert_close(carry.guess, before.guess + step, rtol=0, atol=1e-12)
     torch.testing.assert_close(carry.guess, segment.logits.softmax(-1), rtol=0, atol=1e-12)
+
+
+class Spread(ContinuousDecoder):
+    """Reads out a mean and a spread."""
+
+    def outputs(self, sizes):
+        return 2 * sizes.targets
+
+    def forward(self, answer):
+        return super().forward(answer).repeat(1, 1, 2)
+
+
+def test_the_guess_at_numbers_is_the_numbers_themselves():
+    """Fails if numbers are taken for classes, or the guess follows a label that is NaN."""
+    recursion, fresh = made(sizes=NUMBERS), numbers(ROWS)
+    carry, guesses = RULE.start(recursion, fresh), []
+    for number in range(CAP):
+        carry = RULE.step(recursion, carry, fresh, MeanSquaredError(), Turn(number)).carry
+        guesses.append(carry.guess)
+    torch.testing.assert_close(guesses[-1][:, :-4], fresh.labels[:, :-4].double(), rtol=0, atol=1e-12)
+    assert all(torch.equal(guess[:, -4:], guesses[0][:, -4:]) for guess in guesses)
+    assert guesses[0][:, -4:].std().item() == pytest.approx(0.5, rel=0.4)
+    with torch.no_grad():
+        asked = recursion.start(fresh)
+        for _ in range(CAP):
+            asked, segment, _ = recursion.segment(asked, asked.batch)
+            asked = asked._replace(guess=recursion.feedback.towards(segment.logits, asked, CAP))
+    torch.testing.assert_close(asked.guess, segment.logits, rtol=0, atol=1e-12)
+
+
+def test_a_read_out_that_is_no_answer_is_refused_as_a_guess():
+    with pytest.raises(IncompatibleComponents, match=r"Spread reads out 2 .* an answer has 1.*Denoising"):
+        made(sizes=NUMBERS, decoder=Spread())
 
 
 def test_rows_that_stay_keep_their_guess():
