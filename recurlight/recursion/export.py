@@ -35,7 +35,7 @@ class _Solve(nn.Module):
         self.recursion, self.segments, self.cycles = recursion, segments, cycles
 
     def forward(self, tokens: Tensor, task: Tensor) -> dict[str, Tensor]:
-        carry = self.recursion.start(Batch(tokens, tokens, task))
+        carry = self.recursion.start(_batch(self.recursion, tokens, task))
         for _ in range(self.segments):
             carry, segment, score = self.recursion.segment(carry, carry.batch, self.cycles)
             carry = self.recursion.told(carry, segment, self.segments)
@@ -54,7 +54,7 @@ class _Segment(nn.Module):
     def forward(
         self, tokens: Tensor, task: Tensor, age: Tensor, halted: Tensor, state: dict[str, Tensor]
     ) -> dict[str, Tensor | dict[str, Tensor]]:
-        batch = Batch(tokens, tokens, task)
+        batch = _batch(self.recursion, tokens, task)
         carry = Carry(self.state(**state), batch, age, halted)
         carry, segment, score = self.recursion.segment(carry, batch, self.cycles)
         halting, now = self.recursion.halting, _fields(carry)
@@ -77,6 +77,7 @@ def export_solve(
 
     The program maps `tokens` `(B, L)` and `task` `(B,)`, both int64, given by name, to a dictionary of
     `logits`, `(B, L, V)`, `halted`, whether the policy would stop now, and its `confidence`, both `(B,)`.
+    Where questions are numbers, `tokens` are these, `(B, L, F)` float32; answers of numbers are `(B, L, G)`.
     Every row runs all segments, as with `solve(adaptive=False)`, whose numbers these are; for rows that stop
     early use `export_segment`. Tokens out of range are not looked for.
 
@@ -128,7 +129,7 @@ def export_segment(recursion: Recursion, cycles: int | None = None) -> ExportedP
             "a segment that is told a guess cannot be exported alone: use export_solve for the whole model"
         )
     tokens, task = _questions(recursion)
-    carry = recursion.start(Batch(tokens, tokens, task))
+    carry = recursion.start(_batch(recursion, tokens, task))
     inputs = {"tokens": tokens, "task": task, "age": carry.age, "halted": carry.halted}
     # cloned, for an export takes several views of one tensor for one input
     state = {name: leaf.clone() for name, leaf in _fields(carry).items()}
@@ -144,8 +145,19 @@ def _still(recursion: Recursion) -> Recursion:
 def _questions(recursion: Recursion) -> tuple[Tensor, Tensor]:
     """Make questions to trace with."""
     device = next((weight.device for weight in recursion.parameters()), None)
-    tokens = torch.zeros(ROWS, recursion.sizes.tokens, dtype=torch.int64, device=device)
-    return tokens, tokens[:, 0].clone()
+    task = torch.zeros(ROWS, dtype=torch.int64, device=device)
+    return _zeros(recursion, task, recursion.sizes.features), task
+
+
+def _zeros(recursion: Recursion, task: Tensor, numbers: int) -> Tensor:
+    """Tokens 0 for each row, or so many numbers at each position."""
+    shape = task.shape[0], recursion.sizes.tokens
+    return task.new_zeros(*shape, numbers, dtype=torch.float32) if numbers else task.new_zeros(shape)
+
+
+def _batch(recursion: Recursion, tokens: Tensor, task: Tensor) -> Batch:
+    """Make a batch of questions; their labels are not looked at."""
+    return Batch(tokens, _zeros(recursion, task, recursion.sizes.targets), task)
 
 
 def _exported(module: nn.Module, inputs: dict[str, Tensor | dict[str, Tensor]]) -> ExportedProgram:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import SIZES, attention, batch, convolution, mixer, opinionated, trm
+from helpers import NUMBERS, SIZES, attention, batch, convolution, mixer, numbers, opinionated, trm
 from torch import nn
 
 from recurlight import (
@@ -25,6 +25,7 @@ from recurlight import (
     export_solve,
 )
 from recurlight.errors import IncompatibleComponents
+from recurlight.types import Batch
 
 
 def two_levels() -> Recursion:
@@ -49,7 +50,19 @@ def convolving() -> Recursion:
     return opinionated(made)
 
 
-@pytest.mark.parametrize("made", [two_levels, fixed_point, convolving])
+def fields() -> Recursion:
+    """Of numbers."""
+    parts = SingleRefiner(mixer()), LastCycles(1), CorrectnessHalting()
+    return opinionated(Recursion(NUMBERS, *parts, cycles=1))
+
+
+def mixed() -> Recursion:
+    """Of numbers that are asked and tokens that are answered."""
+    sizes = NUMBERS._replace(vocab=6, targets=0)
+    return Recursion(sizes, SingleRefiner(mixer()), LastCycles(1), FixedHalting(), cycles=1)
+
+
+@pytest.mark.parametrize("made", [two_levels, fixed_point, convolving, fields, mixed])
 def test_one_export_answers_one_and_seven_questions_as_the_driver(made, tmp_path):
     """Breaks when the number of rows is fixed in a program, or a weight is not in its file."""
     recursion = made().train()
@@ -57,7 +70,7 @@ def test_one_export_answers_one_and_seven_questions_as_the_driver(made, tmp_path
     assert recursion.training
     answer = torch.export.load(tmp_path / "solve.pt2").module()
     for rows in (1, 7):
-        asked = batch(rows, seed=rows, sizes=recursion.sizes)
+        asked = asked_of(recursion, rows)
         expected = recursion.eval().solve(asked, 2, adaptive=False)
         found = answer(tokens=asked.inputs, task=asked.task)
         assert found["logits"].shape[0] == rows
@@ -65,6 +78,28 @@ def test_one_export_answers_one_and_seven_questions_as_the_driver(made, tmp_path
         torch.testing.assert_close(found["confidence"], expected.confidence, rtol=0, atol=1e-6)
         assert torch.equal(found["halted"], expected.halted)
     assert not found["logits"].requires_grad
+
+
+def asked_of(recursion: Recursion, rows: int) -> Batch:
+    """Questions and answers of the kinds that the driver takes."""
+    sizes = recursion.sizes
+    if not sizes.features:
+        return batch(rows, seed=rows, sizes=sizes)
+    asked = numbers(rows, seed=rows)
+    return asked if sizes.targets else asked._replace(labels=torch.zeros(rows, sizes.tokens).long())
+
+
+@pytest.mark.parametrize("made", [fields, mixed])
+def test_one_segment_of_numbers_is_exported_too(made):
+    recursion = made().eval()
+    step = export_segment(recursion).module()
+    asked = asked_of(recursion, 3)
+    carry = recursion.start(asked)
+    state = {name: torch.zeros_like(leaf) for name, leaf in carry.state._asdict().items()}
+    with torch.no_grad():
+        _, segment, _ = recursion.segment(carry, asked)
+    out = step(tokens=asked.inputs, task=asked.task, age=carry.age, halted=carry.halted, state=state)
+    torch.testing.assert_close(out["logits"], segment.logits, rtol=0, atol=1e-6)
 
 
 def test_an_exported_segment_goes_on_where_the_last_one_ended(tmp_path):
@@ -115,7 +150,7 @@ def test_a_part_that_knows_the_number_of_rows_is_refused_in_one_line(cell):
 
 
 def test_an_export_runs_something():
-    with pytest.raises(IncompatibleComponents, match="segments is 0: give 1 or more"):
+    with pytest.raises(IncompatibleComponents, match="segments=0: give 1 or more"):
         export_solve(trm(), segments=0)
-    with pytest.raises(IncompatibleComponents, match="cycles is 0: give 1 or more"):
+    with pytest.raises(IncompatibleComponents, match="cycles=0: give 1 or more"):
         export_segment(trm(), cycles=0)

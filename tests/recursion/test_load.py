@@ -7,12 +7,13 @@ import sys
 
 import pytest
 import torch
-from helpers import batch, trainer
+from helpers import NUMBERS, batch, loader, numbers, trainer
 from resuming import Shifts
 
 from recurlight import (
     Batch,
     CorrectnessHalting,
+    Denoising,
     LastCycles,
     RecursiveModule,
     SparseTable,
@@ -32,9 +33,8 @@ def made() -> RecursiveModule:
     settings = {"width": 16, "prefix": 1, "cycles": 2, "max_segments": 3, "exploration": 0.25, "seed": 5}
     evaluation = {"eval_cycles": 1, "eval_segments": 2, "eval_adaptive": True}
     groups = [{"parts": ["decoder"], "frozen": True}]
-    return RecursiveModule(
-        6, 16, *parts, CorrectnessHalting(), 4, encoder, **settings, **evaluation, optimizer_groups=groups
-    )
+    settings |= {"num_tasks": 4, "encoder": encoder, "optimizer_groups": groups}
+    return RecursiveModule(6, 16, *parts, CorrectnessHalting(), **settings, **evaluation)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,30 @@ def test_it_is_the_driver_of_the_module_and_answers_alike(saved):
     assert [name for name, weight in recursion.named_parameters() if not weight.requires_grad] == [
         "decoder.head.weight"
     ]
+
+
+def test_a_model_of_numbers_is_told_by_its_checkpoint_too(tmp_path):
+    """Breaks when features and targets are left behind, or a guess of numbers."""
+    parts = TwoLevelRefiner(TransformerCell(1, heads=2, multiple=16), latent_steps=1), LastCycles(1)
+    sizes = {
+        "width": 16,
+        "features": NUMBERS.features,
+        "targets": NUMBERS.targets,
+        "supervision": Denoising(),
+    }
+    one = RecursiveModule(
+        0, 16, *parts, CorrectnessHalting(), max_segments=2, supervision=Denoising(), **sizes
+    )
+    fit = trainer(max_steps=2)
+    fit.fit(one, loader([numbers(4), numbers(4, seed=1)]))
+    fit.save_checkpoint(tmp_path / "last.ckpt")
+    recursion, _ = load_recursion(tmp_path / "last.ckpt")
+    assert recursion.sizes == one.recursion.sizes
+    found = []
+    for driver in (recursion, one.recursion.eval()):
+        torch.manual_seed(0)
+        found.append(driver.solve(numbers(3), 2, adaptive=False).logits)
+    assert torch.equal(*found)
 
 
 def test_lightning_is_not_imported(saved, tmp_path):
