@@ -133,8 +133,8 @@ def child(pipe: int, folder: Path, arguments: Sequence[str], moment: int) -> Non
 
     watch_saves(at)
     tell = LambdaCallback(on_train_batch_start=lambda *_: os.write(pipe, b"."))
-    own = recurlight.cli.app.default_callbacks
-    recurlight.cli.app.default_callbacks = lambda *given: [*own(*given), tell]
+    own = recurlight.cli.app.all_callbacks
+    recurlight.cli.app.all_callbacks = lambda *given: [*own(*given), tell]
     status = 1
     try:
         status = recurlight_main(["fit", *arguments])

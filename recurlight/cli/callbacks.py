@@ -26,7 +26,7 @@ def all_callbacks(trainer: Mapping[str, Any], subcommand: str, data: PuzzleData)
     Raises:
         UsageError: One would resume unasked.
     """
-    given = several(trainer["callbacks"])
+    given = several(trainer.get("callbacks"))
 
     def lacks(*kinds: type) -> bool:
         return not any(isinstance(callback, kinds) for callback in given)
@@ -43,9 +43,9 @@ def all_callbacks(trainer: Mapping[str, Any], subcommand: str, data: PuzzleData)
     guards = (ours.StopOnNonFinite, ours.StopOnSignal) if fit else ()
     added: list[Callback] = [guard() for guard in guards if lacks(guard)]
     # any other callback that saves may do so in an emergency alone
-    if trainer["enable_checkpointing"] is not False and lacks(callbacks.ModelCheckpoint):
+    if trainer.get("enable_checkpointing") is not False and lacks(callbacks.ModelCheckpoint):
         added.append(callbacks.ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
-    if trainer["enable_progress_bar"] is not False and lacks(callbacks.ProgressBar):
+    if trainer.get("enable_progress_bar") is not False and lacks(callbacks.ProgressBar):
         added.append(callbacks.TQDMProgressBar(refresh_rate=10))
     writers = (callbacks.BasePredictionWriter, ours.PredictionWriter, ours.SubmissionWriter)
     if subcommand == "predict" and lacks(*writers):

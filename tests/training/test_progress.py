@@ -8,7 +8,7 @@ from helpers import batch, loader, module, trainer
 from lightning.pytorch.callbacks import ProgressBar
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from recurlight.cli.callbacks import default_callbacks
+from recurlight.cli.callbacks import all_callbacks
 from recurlight.optim import AdamATan2
 from recurlight.training.progress import Progress
 from recurlight.types import Carry
@@ -127,7 +127,7 @@ class Reads(TorchDispatchMode):
 
 def reads(steps: int, bar: bool) -> int:
     """Count those of a whole run, with or without the bar of the command line."""
-    chosen = default_callbacks({"enable_progress_bar": bar}, "fit", None)
+    chosen = all_callbacks({"enable_progress_bar": bar}, "fit", None)
     settings = {
         "enable_progress_bar": bar,
         "callbacks": [one for one in chosen if isinstance(one, ProgressBar)],
