@@ -58,7 +58,7 @@ class CompileCells(Callback):
 
 
 def _require_compiler(device: torch.device) -> None:
-    """Insist on the C++ compiler that Inductor calls for code on a CPU."""
+    """Require the C++ compiler that Inductor calls for code on a CPU."""
     name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if device.type == "cpu" and sys.platform != "win32" and shutil.which(name) is None:
         raise RecurlightError(

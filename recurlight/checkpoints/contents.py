@@ -57,7 +57,7 @@ def stamp() -> dict[str, Any]:
 
 
 def made_by(checkpoint: Mapping[str, Any]) -> str | None:
-    """Return the class path of the model that a checkpoint is of; None where it does not tell."""
+    """Return the class path of the model that a checkpoint is of; None where it does not say."""
     return _section(checkpoint, STAMP).get("model")
 
 

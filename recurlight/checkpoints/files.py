@@ -61,7 +61,7 @@ def write(content: dict[str, Any], path: str | Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Bring the names in a folder to the disk; a new name may otherwise be gone after a crash."""
     if os.name == "nt":  # which opens no folders
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -63,6 +63,7 @@ class Carries(dict[int, Carry]):
 
     def pack(self) -> dict[int, Any]:
         """Return the carries of all ranks on the CPU as plain tensors; every rank must call it."""
+        # What was loaded for micro-batches that have not begun since is still theirs.
         return self.loaded | {micro: pack(self[micro], _global) for micro in sorted(self)}
 
     def magnitudes(self) -> list[tuple[str, Tensor]]:
@@ -116,6 +117,7 @@ def unpack(packed: Any, like: T, rank: int = 0, ranks: int = 1, name: str = "car
             raise CheckpointMismatch(
                 f"{name} is {found} in the checkpoint and {wanted} in this run: {_ADVICE}"
             )
+        # `gather` has put the rows of the ranks one after the other.
         return packed[rank * len(like) :][: len(like)].to(like.device)  # type: ignore[return-value]
     fields = _fields(like)
     if not isinstance(packed, dict) or packed.keys() != fields.keys():

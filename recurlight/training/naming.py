@@ -36,7 +36,7 @@ def others(
     told_apart: bool,
     anew: bool = False,
 ) -> bool:
-    """Refuse numbers that stood for something else in training, but for tasks that may have the mean of all.
+    """Refuse numbers that mean other things than in training, but for tasks that may have the mean of all.
 
     Args:
         model: Its tables set to `resize` may be used for other tasks.

@@ -20,8 +20,8 @@ __all__ = ["keep", "publish", "tell"]
 def tell(text: str, say: Callable[[str], None] = print) -> None:
     r"""Print a text line by line.
 
-    In a notebook the progress bar of `rich` takes over what is printed, and never comes to an end with a text
-    whose last line is not complete when the others are shown.
+    In a notebook the progress bar of `rich` takes over what is printed, and hangs on a text whose last line
+    is not complete when the others are shown.
 
     Args:
         text: Any number of lines.

@@ -66,14 +66,14 @@ class Run(Callback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell schedules of accumulation the epoch."""
-        for scheduler in _schedulers(trainer):  # Lightning tells them of an epoch only where it begins
+        for scheduler in _schedulers(trainer):  # which hear of an epoch only where it begins, not amid it
             scheduler.on_train_epoch_start(trainer)
 
     @override
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._step = trainer.global_step
+        self._step = trainer.global_step  # by which `_flaw` sees that a step is under way
         seed_batch(self.seed, trainer.fit_loop.total_batch_idx, pl_module.device)
 
     @override
@@ -125,13 +125,13 @@ class Run(Callback):
             return
         require_same_optimizer(pl_module, checkpoint)
         kept: dict[str, Any] = checkpoint.get(RUN_KEY, {})
-        now = trainer.accumulate_grad_batches
+        now = trainer.accumulate_grad_batches  # not yet this epoch's where a scheduler sets it
         if not _schedulers(trainer) and (then := kept.get("accumulate", now)) != now:
             raise CheckpointMismatch(
                 f"the checkpoint was written with accumulate_grad_batches {then} and this run has "
                 f"{now}: set trainer.accumulate_grad_batches to {then}"
             )
-        self.carries.loaded = kept.get("carry", {})
+        self.carries.loaded = kept.get("carry", {})  # for the slots, which the first batches open
         self.progress.load_state_dict(kept.get("progress", self.progress.state_dict()))
         flaw: str = kept.get("inexact", "")
         if not flaw and self.save_carry and not self.carries.loaded and checkpoint["global_step"]:
@@ -157,6 +157,7 @@ def _schedulers(trainer: Trainer) -> list[GradientAccumulationScheduler]:
 
 def _give_back(loop: dict[str, Any]) -> None:
     """Let our loader serve a batch that was broken off again, as Lightning counts it again."""
+    # An error ends a batch between the two counts; the loader had counted it as served by then.
     count = loop["epoch_loop.batch_progress"]["current"]
     for loader in loop["state_dict"].get("combined_loader", []):
         if "served" in loader:
@@ -180,8 +181,11 @@ def _turn_epoch(loop: dict[str, Any], length: float, steps: int) -> None:
         return
     whole = batches["is_last_batch"] or batches["current"]["ready"] == length
     for name in ("total", "current"):
+        # Lightning reads the place from the counts alone: it begins an epoch that is ready and not started,
+        # and goes on with one that is started and not processed.
         over = epochs[name]["started"] - (not whole)
         epochs[name].update(ready=over + 1, processed=over, completed=over)
+        # One batch short, as where a batch has just ended: Lightning counts that one when it resumes, ...
         batches[name]["completed"] = batches[name]["ready"] - 1
     batches["is_last_batch"] = False
-    loop["epoch_loop.state_dict"]["_batches_that_stepped"] = steps - 1
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] = steps - 1  # ... and its step

@@ -63,7 +63,7 @@ def check_trainer(trainer: Trainer) -> None:
 
 
 def _check_folder(folder: str) -> None:
-    """Insist that files can be written below a folder, without making it."""
+    """Refuse a folder below which no files can be written, without making it."""
     there = next(part for part in (Path(folder), *Path(folder).absolute().parents) if part.exists())
     reason = (
         "is a file" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "is read-only"
@@ -75,7 +75,7 @@ def _check_folder(folder: str) -> None:
 
 
 def may_log_others(trainer: Trainer, *parts: object) -> bool:
-    """Tell whether a callback or another part is the user's own, which may log what it likes."""
+    """Return whether a callback or another part is the user's own, which may log what it likes."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     return any(type(part).__module__.partition(".")[0] not in KNOWN for part in (*parts, *callbacks))
 
@@ -99,7 +99,7 @@ def check_monitors(trainer: Trainer, figures: Collection[str] | None) -> None:
 
 
 def validates(trainer: Trainer) -> bool:
-    """Tell whether a run validates before a limit ends it; while the data have no length yet, it may."""
+    """Return whether a run validates before a limit ends it; while the data have no length yet, it may."""
     if not trainer.enable_validation:
         return False
     epoch, every = trainer.num_training_batches, trainer.val_check_batch
@@ -116,7 +116,7 @@ def validates(trainer: Trainer) -> bool:
 
 
 def _validated_after(trainer: Trainer, batch: int, epoch: int, every: int) -> bool:
-    """Tell whether Lightning validates after a training batch, numbered from 0 in the run."""
+    """Return whether Lightning validates after a training batch, numbered from 0 in the run."""
     epochs = trainer.check_val_every_n_epoch
     if epochs is None:
         return (batch + 1) % every == 0
