@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import trainer
+import yaml
+from helpers import trainer, trm
 
 import recurlight
 from recurlight.__main__ import main
+from recurlight.optim import make_optimizer
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -175,6 +177,18 @@ def test_command_lines_name_recipes_that_exist(page):
     named = set(re.findall(r"--config (\w+)", "\n".join(blocks(page, "bash"))))
     assert named <= recipes
     assert named
+
+
+def test_the_example_of_groups_of_the_optimizer_fits_the_published_composition():
+    """Fails when two groups of the example have a weight in common, which is refused."""
+    (text,) = (block for block in blocks("choosing.md", "yaml") if "optimizer_groups" in block)
+    model, groups = trm(), yaml.safe_load(text)["model"]["optimizer_groups"]
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    made = make_optimizer(recurlight.AdamATan2, model, groups).param_groups
+    found = [{names[id(weight)] for weight in group["params"]} for group in made]
+    assert found[:2] == [{"halting.head.weight", "halting.head.bias"}, {"encoder.token"}]
+    assert made[1]["weight_decay"] == 0
+    assert "decoder.head.weight" not in set().union(*found)
 
 
 def shown_paths():
