@@ -31,12 +31,13 @@ from recurlight.cli.explain.blame import blame
 from recurlight.cli.explain.check import Check, Path, UsageError
 from recurlight.cli.explain.types import settings
 from recurlight.cli.help import section, topic
+from recurlight.cli.model import without_class
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import Request, prepare
 from recurlight.cli.trust import LIGHTNING, allow
 from recurlight.data import PuzzleData
 from recurlight.errors import CheckpointError, RecurlightError
-from recurlight.spec.names import Setting
+from recurlight.spec.names import Setting, import_path
 from recurlight.training.module import RecursiveModule
 from recurlight.training.warm_start import take_weights
 from recurlight.truncation import FixedPointSolver, GradientTruncation
@@ -72,7 +73,7 @@ class RecurlightCLI:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.places = checked(request)
+        self.kind, self.places = checked(request)
         self.setup_parser()
         if asked := topic(request.asked):
             sys.stdout.write(section(self.parser.format_help(), asked))
@@ -102,15 +103,20 @@ class RecurlightCLI:
         for name, (kind, default, text) in OWN.items():
             self.parser.add_argument(f"--{name}", type=kind, default=default, help=text)
         self.parser.add_lightning_class_args(Trainer, "trainer")
-        self.parser.add_lightning_class_args(RecursiveModule, "model")
+        if self.kind is not RecursiveModule:  # first in its section of the saved settings
+            group = self.parser.add_argument_group("Class of the model")
+            group.add_argument("--model.class_path", help="a class that derives from RecursiveModule")
+        added = self.parser.add_lightning_class_args(self.kind, "model")
         self.parser.add_lightning_class_args(PuzzleData, "data", subclass_mode=True)
         self.taken = self.parser.add_method_arguments(Trainer, self.request.subcommand, skip={*MADE})
         for name in FROM_DATA:
-            self.parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+            if f"model.{name}" in added:  # a class of the user's may have a size of its own
+                self.parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         # Another class would inherit the arguments of a default: optimizers are merged by `prepare` instead.
         logger = self.request.sources[0].content["trainer"]["logger"]
-        defaults = {"trainer.logger": logger, "trainer.log_every_n_steps": 10, "model.optimizer": None}
-        self.parser.set_defaults(defaults)
+        self.parser.set_defaults({"trainer.logger": logger, "trainer.log_every_n_steps": 10})
+        if "model.optimizer" in added and "optimizer" in self.request.config["model"]:
+            self.parser.set_defaults({"model.optimizer": None})
 
     def _seed(self) -> None:
         try:
@@ -120,7 +126,9 @@ class RecurlightCLI:
 
     def instantiate_classes(self) -> None:
         """Make the data, the model and the trainer."""
-        made = self.parser.instantiate_classes(self.config)
+        config = self.config.clone()
+        config.model.pop("class_path", None)  # it is no argument
+        made = self.parser.instantiate_classes(config)
         self.datamodule, self.model = made.data, made.model
         callbacks = all_callbacks(made.trainer, self.request.subcommand, self.datamodule)
         self.trainer = trainer = Trainer(**{**made.trainer, "callbacks": callbacks})
@@ -177,8 +185,8 @@ def _tell_checkpoint(trainer: Trainer) -> None:
         _tell(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}")
 
 
-def checked(request: Request) -> dict[type, Path]:
-    """Check a configuration, and return where it names its classes.
+def checked(request: Request) -> tuple[type[RecursiveModule], dict[type, Path]]:
+    """Check a configuration, and return the class of its model and where it names its classes.
 
     Raises:
         UsageError: A setting is unknown, missing or of the wrong type.
@@ -189,13 +197,31 @@ def checked(request: Request) -> dict[type, Path]:
     elsewhere |= {("trainer", "logger", name): "" for name in ("save_dir", "name")}
     check = Check(Trust([*LIGHTNING, *request.packages]), elsewhere)
     method = settings(getattr(Trainer, request.subcommand))
-    known = {"model": Setting(RecursiveModule), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
+    kind = _kind(check, request)
+    known = {"model": Setting(kind, kind), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
     known |= {name: setting for name, setting in method.items() if name not in MADE}
     known |= {name: Setting(kind, default) for name, (kind, default, _) in OWN.items()}
-    check.settings(f"recurlight {request.subcommand}", known, request.config, ())
+    check.settings(f"recurlight {request.subcommand}", known, without_class(request.config), ())
     if not request.asked:
         check.finish()
-    return check.places
+    return kind, check.places
+
+
+def _kind(check: Check, request: Request) -> type[RecursiveModule]:
+    """Return the class of the model, and leave in its section what that class takes."""
+    model = request.config["model"]
+    name = model.pop("class_path", None) if isinstance(model, dict) else None
+    if name is None:
+        return RecursiveModule
+    kind = check.named(name, [RecursiveModule], ("model", "class_path"))
+    if not isinstance(kind, type) or not issubclass(kind, RecursiveModule):  # a function, or two of one name
+        raise UsageError(("model", "class_path"), f"{name} is no RecursiveModule")
+    if kind is not RecursiveModule:
+        model["class_path"] = import_path(kind)
+    ours, own = settings(RecursiveModule)["optimizer"], settings(kind).get("optimizer")
+    if own != ours and not request.sets(("model", "optimizer")):
+        del model["optimizer"]  # the default of the command line, which is none of this class
+    return kind
 
 
 def run(subcommand: str, arguments: Sequence[str]) -> None:

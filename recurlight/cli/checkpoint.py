@@ -26,7 +26,7 @@ FOR_TRAINING = ("optimizer", "scheduler")
 """Settings of the model that evaluation does without."""
 
 OURS = "recurlight.RecursiveModule"
-"""The class that the command line makes."""
+"""The class that the command line makes where nothing names another."""
 
 LOGS = "runs"
 """Folder of the logs, and of the checkpoints below them, unless trainer or logger are given another."""
@@ -155,10 +155,7 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _require_usable(checkpoint: dict[str, Any], subcommand: str, user: dict[str, Any]) -> None:
-    """Refuse a checkpoint that is of another class, or lacks a setting."""
-    kind = made_by(checkpoint)
-    if kind not in (None, OURS):
-        raise CheckpointError(f"it is of the class {kind}, which is loaded in Python only")
+    """Refuse a checkpoint that lacks a setting."""
     for name, why in unrecorded(checkpoint).items():
         if not has_key(user, ("model", name)) and (subcommand == "fit" or name not in FOR_TRAINING):
             raise CheckpointError(
@@ -173,6 +170,7 @@ def run_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
         >>> run_config({"hyper_parameters": {"width": 8, "vocab_size": 6, "_instantiator": "x"}})
         {'model': {'width': 8}}
     """
-    model = {key: value for key, value in (made_with(checkpoint) or {}).items() if key not in FROM_DATA}
+    model = {key: value for key, value in made_with(checkpoint).items() if key not in FROM_DATA}
+    model |= {} if made_by(checkpoint) in (None, OURS) else {"class_path": made_by(checkpoint)}
     config = {"model": model, "data": data_made_with(checkpoint)}
     return {name: section for name, section in config.items() if section}

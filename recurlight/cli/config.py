@@ -60,7 +60,10 @@ def split(arguments: Sequence[str]) -> Arguments:
         # A value may begin with one dash, such as -1, and no setting does.
         if not equals and name != "--print_config" and words and not words[0].startswith("--"):
             value = words.pop(0)
-        if asks:
+        if name == "--model.help":  # the settings of a model stand beside its class, not below it
+            found.asked.extend(["--help", "model"])
+            found.settings.extend([{"model": value}] if value else [])
+        elif asks:
             found.asked.extend([word] if equals else [name, value] if value else [name])
         elif not value and (not equals or name in NEEDS):
             raise ConfigError(f"{name} needs a value{f': {NEEDS[name]}' if name in NEEDS else ''}")

@@ -28,6 +28,7 @@ Settings come from the checkpoint, then the configurations in their order, then 
 
   --data.help CLASS      arguments of a class, such as SudokuData; likewise
                          --model.refiner.help CLASS, --model.optimizer.help CLASS, ...
+  --model CLASS          a class of your own that derives from RecursiveModule
   --weights FILE         for fit: a new run that begins with trained weights
   --seed_everything N    seed of the model and of the data, unless they are given one
   --print_config         print all settings as YAML and stop

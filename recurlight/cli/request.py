@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,8 @@ from recurlight.cli.checkpoint import (
     run_config,
 )
 from recurlight.cli.config import read, split
-from recurlight.cli.merge import has_key, overlay
+from recurlight.cli.merge import has_key
+from recurlight.cli.model import beside, merged
 from recurlight.cli.overlays import check_overlays
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import class_paths
@@ -78,10 +78,6 @@ def defaults(subcommand: str, name: str, root: Any) -> dict[str, Any]:
     return config | ({"return_predictions": False} if subcommand == "predict" else {})
 
 
-def _merged(sources: Iterable[Source]) -> dict[str, Any]:
-    return functools.reduce(overlay, (source.content for source in sources), {})
-
-
 def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     """Read the checkpoint and the configurations that a command line names, and merge them.
 
@@ -92,10 +88,10 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     """
     given = split(arguments)
     paths = [config_path(value, folder) for value in given.configs]
-    files = [Source(value, read(file)) for value, file in zip(given.configs, paths, strict=True)]
+    files = [Source(value, beside(read(file))) for value, file in zip(given.configs, paths, strict=True)]
     name = paths[0].stem if paths else "run"
-    sources = [*files, *(Source("", setting) for setting in given.settings)]
-    user = _merged(sources)
+    sources = [*files, *(Source("", beside(setting)) for setting in given.settings)]
+    user = merged(source.content for source in sources)
     check_overlays(given.configs, [content for _, content in files], folder)
     trainer = user.get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}  # anything else is refused by `Check`
@@ -112,7 +108,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     made = Source(f"--weights {start}" if weights else f"--ckpt_path {path}", run_config(checkpoint) | own)
     base = Source("", defaults(subcommand, name, trainer.get("default_root_dir")))
     sources = [base, made, *sources]
-    config = _merged(sources)
+    config = merged(source.content for source in sources)
     # What flags name is allowed, also a class whose help is asked for.
     words = [*given.settings, *(word.rpartition("=")[2] for word in given.asked)]
     allowed = [*class_paths(words), *filter(is_own, class_paths(config))]

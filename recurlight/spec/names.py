@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from recurlight.errors import Unrecordable
 
-__all__ = ["VARIADIC", "Setting", "hints", "import_path", "parameters", "products", "settings"]
+__all__ = ["VARIADIC", "Setting", "hints", "import_path", "levels", "parameters", "products", "settings"]
 __all__ += ["supplied", "takes_any", "takes_function"]
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -53,12 +53,39 @@ def parameters(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return dict(list(inspect.signature(made.__init__).parameters.items())[1:])  # type: ignore[misc]
 
 
+def levels(made: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """Return who takes the settings of a class: itself, and the bases to which it passes `**settings` on."""
+    if not isinstance(made, type):
+        return [made]
+    found: list[Callable[..., Any]] = []
+    for kind in (kind for kind in made.__mro__ if "__init__" in vars(kind)):
+        found.append(kind)
+        if not takes_any(kind):
+            break
+    return found
+
+
 def hints(made: Callable[..., Any]) -> dict[str, Any]:
-    """Return the types of the parameters; empty where a type exists for type checkers only."""
-    try:
-        return get_type_hints(made.__init__ if isinstance(made, type) else made)  # type: ignore[misc]
-    except (NameError, TypeError, AttributeError):
-        return {}
+    """Return the types of the parameters, also of those that a class passes on to its bases.
+
+    Those of a constructor are left out where one of them exists for type checkers only.
+
+    Example:
+        >>> class Base:
+        ...     def __init__(self, depth: int) -> None: ...
+        >>> class Mine(Base):
+        ...     def __init__(self, share: float, **settings) -> None: ...
+        >>> sorted(hints(Mine))
+        ['depth', 'return', 'share']
+    """
+    found: dict[str, Any] = {}
+    for level in levels(made):
+        try:
+            types = get_type_hints(level.__init__ if isinstance(level, type) else level)  # type: ignore[misc]
+        except (NameError, TypeError, AttributeError):
+            continue
+        found = types | found
+    return found
 
 
 def settings(made: Callable[..., Any]) -> dict[str, Setting]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from recurlight import draw
 from recurlight.codec.task_table import forget_tasks, tasks_at_mean
@@ -15,9 +16,10 @@ from recurlight.recursion.driver import Recursion
 from recurlight.slots import require_batch
 from recurlight.supervision import Supervision
 from recurlight.training.attached import attached_data
+from recurlight.training.contract import hold_to_contract
 from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint
 from recurlight.training.naming import digests, others
-from recurlight.training.reloadable import Reloadable
+from recurlight.training.reloadable import Reloadable, class_path
 from recurlight.training.results import publish
 from recurlight.training.run import Run
 from recurlight.types import Batch, Prediction
@@ -41,6 +43,10 @@ class Evaluating(Reloadable):
     eval_adaptive: bool
     eval_seed: int
     run: Run
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        hold_to_contract(cls)
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,6 +146,7 @@ class Evaluating(Reloadable):
             self.recursion,
             measured,
             self.loaded,
+            model=class_path(type(self)),
             supervision=self.supervision,
             trained=self.run.ended_in(self.trainer),
             cycles=self.eval_cycles or self.recursion.cycles,

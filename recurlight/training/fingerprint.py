@@ -87,6 +87,7 @@ class Fingerprint:
         recurlight: Version of this package.
         torch: Version of torch.
         supervision: How the model is trained, with its settings; see `Supervision`.
+        model: Class path of the model.
     """
 
     split: str
@@ -106,6 +107,7 @@ class Fingerprint:
     recurlight: str
     torch: str
     supervision: str = "OneSegment()"
+    model: str = "recurlight.RecursiveModule"
 
     def __str__(self) -> str:
         part = "" if self.size in (None, self.puzzles) else f" of {self.size:,}"
@@ -116,6 +118,8 @@ class Fingerprint:
         seeds = ", ".join(f"{name} {seed}" for name, seed in self.seeds.items())
         first = f"{self.split}: {self.puzzles:,}{part} puzzles, {data}; {work} = {self.updates:.4g} each"
         rule = self.supervision.partition("(")[0]
+        if self.model != "recurlight.RecursiveModule":
+            rule += f", {self.model.rpartition('.')[2]}"
         made = f"{self.precision}, recurlight {self.recurlight}, torch {self.torch}; {rule}"
         return f"{first}\n{self.weights} weights{step}{file}; seeds: {seeds}; {made}"
 
@@ -126,6 +130,7 @@ def fingerprint(
     measured: Measured,
     loaded: Weights,
     *,
+    model: str,
     supervision: Supervision,
     trained: bool,
     cycles: int,
@@ -139,6 +144,7 @@ def fingerprint(
         recursion: Model that was evaluated.
         measured: What it measured.
         loaded: Which weights the checkpoint held that the trainer loaded, if it did.
+        model: Class path of the model.
         supervision: How the model is trained.
         trained: Whether the weights are those with which this trainer's last training ended.
         cycles: Cycles in a segment of the evaluation.
@@ -167,6 +173,7 @@ def fingerprint(
         recurlight=recurlight.__version__,
         torch=torch.__version__,
         supervision=_spelled(supervision),
+        model=model,
     )
 
 

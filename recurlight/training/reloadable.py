@@ -19,7 +19,7 @@ from recurlight.spec.names import hints, import_path
 from recurlight.spec.read import require_arguments
 from recurlight.training.attached import attached_data, attached_module
 
-__all__ = ["Reloadable"]
+__all__ = ["Reloadable", "class_path"]
 
 
 class Reloadable(Recorded, LightningModule):
@@ -72,7 +72,10 @@ class Reloadable(Recorded, LightningModule):
         checkpoint[contents.MODEL] = made.arguments | now.arguments
         lost = made.unrecorded | now.unrecorded
         unrecorded = {name: why for name, why in lost.items() if name not in now.arguments}
-        checkpoint[contents.STAMP] = contents.stamp() | {"model": _path(type(self)), "unrecorded": unrecorded}
+        checkpoint[contents.STAMP] = contents.stamp() | {
+            "model": class_path(type(self)),
+            "unrecorded": unrecorded,
+        }
         data = _how_made(attached_module(self.trainer)) if self._trained_on is None else self._trained_on
         checkpoint |= contents.data_settings(data) if data else {}
 
@@ -155,7 +158,7 @@ def _how_made(data: LightningDataModule | None) -> dict[str, Any]:
         return {}
 
 
-def _path(kind: type) -> str:
+def class_path(kind: type) -> str:
     """Return the class path of a model, or what comes closest."""
     try:
         return import_path(kind)

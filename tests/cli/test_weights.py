@@ -167,5 +167,5 @@ def test_what_a_checkpoint_names_is_imported_only_where_its_model_is_wanted_and_
 def test_another_class_of_model_lends_its_weights_to_a_recipe_only(trained, folder, capsys):
     """Fails when `RecursiveModule` silently takes the place of the class that the checkpoint is of."""
     path = edited(trained, lambda content: content[STAMP].update(model="mine.Own"))
-    assert "is of the class mine.Own" in failure(capsys, "fit", "--weights", path)
+    assert "model.class_path: there is no module 'mine'" in failure(capsys, "fit", "--weights", path)
     assert main(["fit", "--config", "tiny", "--weights", path, "--trainer.max_steps", "1"]) == 0

@@ -157,6 +157,22 @@ def test_the_command_line_trains_by_the_example_of_a_supervision(folder, monkeyp
     assert "; LastSegment" in capsys.readouterr().out
 
 
+def test_the_command_line_trains_the_example_of_a_model(folder, monkeypatch, capsys):
+    (code,) = (block for block in blocks("extending.md", "python") if "(RecursiveModule)" in block)
+    (folder / "deep.py").write_text(code)
+    (folder / "calm.yaml").write_text(
+        next(block for block in blocks("extending.md", "yaml") if "deep.Calm" in block)
+    )
+    monkeypatch.delitem(sys.modules, "deep", raising=False)
+    sizes = "--data.num_train 8 --data.num_val 4 --data.batch_size 4 --data.epoch_samples 8 --model.width 16"
+    quiet = "--trainer.accelerator cpu --trainer.enable_progress_bar false --trainer.max_steps 2"
+    words = f"fit --config trm_sudoku --config small --config calm.yaml {sizes} {quiet}"
+    assert main(words.split()) == 0
+    assert "; OneSegment, Calm" in capsys.readouterr().out
+    saved = (folder / "runs/trm_sudoku/version_0/config.yaml").read_text()
+    assert "  class_path: deep.Calm\n  calm: 0.001\n" in saved
+
+
 def test_the_start_page_runs(capsys):
     names = execute("index.md", max_steps=2, num_train=8, num_val=4, num_test=4, batch_size=4)
     assert "exact accuracy after segments" in capsys.readouterr().out

@@ -38,7 +38,7 @@ def model(**settings) -> RecursiveModule:
 def mark(made: RecursiveModule) -> Fingerprint:
     settings = {"cycles": made.eval_cycles or made.recursion.cycles, "adaptive": made.eval_adaptive}
     settings |= {"trained": made.run.ended_in(made.trainer), "supervision": made.supervision}
-    settings |= {"eval_seed": made.eval_seed}
+    settings |= {"eval_seed": made.eval_seed, "model": "recurlight.RecursiveModule"}
     return fingerprint(made.trainer, made.recursion, made.measured, made.loaded, **settings)
 
 

@@ -127,15 +127,19 @@ class Check:
             raise UsageError(path, f"init_args must hold settings, found {_shown(given)}")
         name, by_caller = spec.get("class_path"), supplied(setting.hint)
         implied = None if by_caller else _implied(bases[0], setting.default)
-        kind = implied if name is None else self._named(name, bases, path)
+        kind = implied if name is None else self.named(name, bases, path)
         if isinstance(kind, type):
             self.places.setdefault(kind, path)
-            self.settings(kind, dict([*types.settings(kind).items()][by_caller:]), given or {}, path)
+            self.settings(kind, dict([*types.taken(kind).items()][by_caller:]), given or {}, path)
         elif name is None:
             raise UsageError((), f"missing: {'.'.join(path)}.class_path{known('', bases)}")
 
-    def _named(self, name: Any, bases: list[type], path: Path) -> Any:
-        """Return the class that is named; anything else where jsonargparse must judge."""
+    def named(self, name: Any, bases: list[type], path: Path) -> Any:
+        """Return the class that is named; anything else where jsonargparse must judge.
+
+        Raises:
+            UsageError: It is unknown, not of the bases, or abstract.
+        """
         base = bases[0].__name__
         if isinstance(name, str) and "." in name:
             found = [self._imported(name, path)]

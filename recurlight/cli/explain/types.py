@@ -19,7 +19,7 @@ from recurlight.spec import names
 from recurlight.spec.annotations import PLAIN, holds
 from recurlight.spec.names import Setting, products, takes_any
 
-__all__ = ["REQUIRED", "accepted", "bases", "fits", "known", "offer", "settings", "subclasses"]
+__all__ = ["REQUIRED", "accepted", "bases", "fits", "known", "offer", "settings", "subclasses", "taken"]
 
 REQUIRED = inspect.Parameter.empty
 """Default of settings that have none."""
@@ -37,14 +37,12 @@ def settings(made: Callable[..., Any]) -> dict[str, Setting]:
         {'count': Setting(hint=<class 'int'>, default=1)}
     """
     found: dict[str, Setting] = {}
-    levels = [kind for kind in made.__mro__ if "__init__" in vars(kind)] if isinstance(made, type) else [made]
-    for level in levels:
+    first, *others = names.levels(made)
+    for level in (first, *others):
         for name, setting in names.settings(level).items():
             # What a base needs, its subclass may give it.
-            given = setting.default is REQUIRED and level is not levels[0]
+            given = setting.default is REQUIRED and level is not first
             found.setdefault(name, setting._replace(default=...) if given else setting)
-        if not takes_any(level):
-            break
     for field in dataclasses.fields(made) if dataclasses.is_dataclass(made) else ():
         if field.default_factory is not dataclasses.MISSING and field.name in found:
             found[field.name] = Setting(found[field.name].hint, field.default_factory)
@@ -61,6 +59,19 @@ def accepted(kind: type) -> list[str]:
     """
     names: list[str] = ArgumentParser(exit_on_error=False).add_class_arguments(kind, fail_untyped=False)
     return names
+
+
+def taken(kind: type) -> dict[str, Setting]:
+    """Return the settings of a class, without those that one of the user's sets itself in those of its bases.
+
+    Example:
+        >>> from recurlight import LastCycles
+        >>> taken(LastCycles)
+        {'count': Setting(hint=<class 'int'>, default=1)}
+    """
+    found, own = settings(kind), kind.__module__.partition(".")[0] not in ("recurlight", "torch", "lightning")
+    names = accepted(kind) if own and takes_any(kind) else [*found]
+    return {name: setting for name, setting in found.items() if name in names}
 
 
 def bases(hint: Any) -> list[type]:
