@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from recurlight.checkpoints.plugins import find_offer
 from recurlight.errors import CheckpointMismatch, UntrustedCode, suggestion
+from recurlight.spec.names import import_path
 
 __all__ = ["LIBRARIES", "Trust", "is_own", "refusal", "under"]
 
@@ -84,8 +86,8 @@ def refusal(path: str) -> str:
 class Trust:
     """Finds the class or function that a file names, where it may name it.
 
-    A file may name what `LIBRARIES` hold, the user's own code (`is_own`), and what lies in packages that the
-    user trusts.
+    A file may name what `LIBRARIES` hold, the user's own code (`is_own`), what lies in packages that the user
+    trusts, and the classes that installed packages offer (`find_offer`), no more of these packages.
 
     Args:
         packages: What the user trusts.
@@ -100,20 +102,33 @@ class Trust:
 
     def __init__(self, packages: Iterable[str] = ()) -> None:
         self.packages = (*LIBRARIES, *packages)
+        self.offered: set[str] = set()  # paths of what was found because a package offers it
 
     def __call__(self, path: str) -> Any:
-        """Import and return what a dotted path names.
+        """Import and return what a dotted path names, or the class that a package offers by a bare name.
 
         Raises:
             UntrustedCode: It may not be named.
             CheckpointMismatch: It does not exist.
         """
-        if not self._allows(path):
-            raise UntrustedCode(refusal(path))
+        if "." not in path or not self._allows(path):
+            return self._plugin(path)
         found = _import(path)
         home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
         if inspect.ismodule(found) or not self._allows(home):  # an allowed module has it from elsewhere
             raise UntrustedCode(refusal(path if home == "." else home))
+        return found
+
+    def _plugin(self, path: str) -> Any:
+        """Return the class that an installed package offers, imported from where the package says it is."""
+        entry = find_offer(path)
+        if entry is None:
+            raise UntrustedCode(refusal(path))
+        found = _import(f"{entry.module}.{entry.attr}")
+        home = f"{found.__module__}.{found.__qualname__}" if isinstance(found, type) else ""
+        if home.partition(".")[0] != entry.module.partition(".")[0]:
+            raise UntrustedCode(f"{entry.module} offers {entry.attr}, which is no class of its own")
+        self.offered |= {home, import_path(found), *([path] if "." in path else [])}
         return found
 
     def _allows(self, path: str) -> bool:

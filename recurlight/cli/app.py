@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from recurlight.checkpoints.contents import FROM_DATA
 from recurlight.checkpoints.io import make_durable
+from recurlight.checkpoints.plugins import offered_names
 from recurlight.checkpoints.trust import Trust
 from recurlight.cli.callbacks import all_callbacks
 from recurlight.cli.checkpoint import NOTHING
@@ -195,13 +196,19 @@ def checked(request: Request) -> tuple[type[RecursiveModule], dict[type, Path]]:
         importlib.import_module(f"recurlight.{part}")
     elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in FROM_DATA}
     elsewhere |= {("trainer", "logger", name): "" for name in ("save_dir", "name")}
-    check = Check(Trust([*LIGHTNING, *request.packages]), elsewhere)
+    find = Trust([*LIGHTNING, *request.packages])
+    check = Check(find, elsewhere)
     method = settings(getattr(Trainer, request.subcommand))
     kind = _kind(check, request)
     known = {"model": Setting(kind, kind), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
     known |= {name: setting for name, setting in method.items() if name not in MADE}
     known |= {name: Setting(kind, default) for name, (kind, default, _) in OWN.items()}
     check.settings(f"recurlight {request.subcommand}", known, without_class(request.config), ())
+    asked = {word.rpartition("=")[2] for word in request.asked}
+    for word in asked.intersection(offered_names()) if asked else ():
+        find(word)  # the parser shows the help of what is imported
+    allow(find.offered)
+    request.packages.extend(path.partition(".")[0] for path in find.offered)
     if not request.asked:
         check.finish()
     return kind, check.places

@@ -2,8 +2,8 @@
 
 Flags are the user's own words, so what they name is allowed. A checkpoint or a configuration may come from a
 stranger, so it may name recurlight, torch and Lightning's parts, modules whose files lie in the current
-folder or below, and what `--trust` allows. jsonargparse looks every name up in these lists before it imports
-anything, and what it has found once more.
+folder or below, classes that installed packages offer, and what `--trust` allows. jsonargparse looks every
+name up in these lists before it imports anything, and what it has found once more.
 """
 
 from __future__ import annotations

@@ -110,6 +110,51 @@ def test_the_refusal_says_how_to_allow_it(folder, capsys, monkeypatch):
     assert "was not imported" in failure(capsys, *arguments)  # consent is for one command
 
 
+def offering(folder, *names):
+    """Let the package offer classes, as an installed plug-in does."""
+    information = folder / "lib/site-packages/fresh_package-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fresh_package\nVersion: 1.0\n")
+    lines = "\n".join(f"{name} = fresh_package:{name}" for name in names)
+    (information / "entry_points.txt").write_text(f"[recurlight.parts]\n{lines}\n")
+
+
+def test_a_plug_in_is_imported_when_it_is_named_and_not_before(folder, capsys, monkeypatch):
+    """Fails if plug-ins are imported at the start or for a hint, or need --trust."""
+    own = OWN.replace("Own", "FreshlyOffered")
+    installed(folder, monkeypatch, CANARY + own + own.replace("Offered", "Kept"))
+    offering(folder, "FreshlyOffered")
+    fit = ["fit", "--config", "tiny", "--model.halting"]
+    printed(capsys, *fit[:-1])
+    text = failure(capsys, *fit, "FreshlyOfferd")
+    assert text == "model.halting: 'FreshlyOfferd' is not a known Halting; did you mean 'FreshlyOffered'?"
+    (folder / "kept.yaml").write_text("model: {halting: fresh_package.FreshlyKept}")
+    assert "'fresh_package.FreshlyKept' was not imported" in failure(
+        capsys, *fit[:-1], "--config", "kept.yaml"
+    )
+    assert not (folder / "canary").exists()
+    (folder / "from.yaml").write_text("model: {halting: FreshlyOffered}")
+    for words in ([*fit, "FreshlyOffered"], [*fit[:-1], "--config", "from.yaml"]):
+        assert printed(capsys, *words)["model"]["halting"]["class_path"] == "fresh_package.FreshlyOffered"
+    assert (folder / "canary").exists()
+
+
+def test_a_plug_in_may_offer_a_model(folder, capsys, monkeypatch):
+    model = OWN.replace("FixedHalting", "RecursiveModule").replace("Own", "FreshModel")
+    installed(folder, monkeypatch, model)
+    offering(folder, "FreshModel")
+    config = printed(capsys, "fit", "--config", "tiny", "--model", "FreshModel")
+    assert config["model"]["class_path"] == "fresh_package.FreshModel"
+
+
+def test_no_plug_in_takes_the_place_of_a_part(folder, capsys, monkeypatch):
+    installed(folder, monkeypatch, CANARY + OWN.replace("Own", "CorrectnessHalting"))
+    offering(folder, "CorrectnessHalting")
+    config = printed(capsys, "fit", "--config", "tiny")
+    assert config["model"]["halting"]["class_path"] == "recurlight.CorrectnessHalting"
+    assert not (folder / "canary").exists()
+
+
 def test_flags_are_the_user_s_own_words(folder, capsys, monkeypatch):
     """Fails if a class that a flag names has to be trusted too."""
     installed(folder, monkeypatch, OWN)

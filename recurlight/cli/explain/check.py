@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any
 
+from recurlight.checkpoints.plugins import offered_names
 from recurlight.cli.config import plain
 from recurlight.cli.explain import types
 from recurlight.cli.explain.types import REQUIRED, known
@@ -145,6 +146,8 @@ class Check:
             found = [self._imported(name, path)]
         else:
             found = [*{kind for kind in types.subclasses(*bases) if kind.__name__ == name}]
+            if not found and name in offered_names():  # by a package, which is imported now
+                found = [self._imported(name, path)]
         if not found:
             raise UsageError(path, f"{name!r} is not a known {base}{known(str(name), bases)}")
         if len(found) > 1 or not isinstance(found[0], type):  # two of one name, or a function that makes one

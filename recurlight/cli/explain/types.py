@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser
 from torch import nn
 
 import recurlight
+from recurlight.checkpoints.plugins import offered_names
 from recurlight.errors import suggestion
 from recurlight.spec import names
 from recurlight.spec.annotations import PLAIN, holds
@@ -112,7 +113,8 @@ def known(name: str, kinds: list[type]) -> str:
     found = {kind for base in kinds for kind in subclasses(base) if _offered(kind, base)}
     names = {kind.__name__ for kind in found}
     ours = names & set(recurlight.__all__)
-    return offer(name, [*sorted(ours), *sorted(names - ours)])
+    listed = offer("", [*sorted(ours), *sorted(names - ours)])
+    return suggestion(name, [*names, *offered_names()]) or listed if name else listed
 
 
 def _offered(kind: type, base: type) -> bool:
