@@ -79,6 +79,7 @@ def test_a_model_of_numbers_is_told_by_its_checkpoint_too(tmp_path):
         "features": NUMBERS.features,
         "targets": NUMBERS.targets,
         "supervision": Denoising(),
+        "max_segments": 2,
     }
     one = RecursiveModule(
         0, 16, *parts, CorrectnessHalting(), max_segments=2, supervision=Denoising(), **sizes
