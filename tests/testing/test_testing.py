@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from recurlight import draw, halting, refiners, truncation
 from recurlight.cells import MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
+from recurlight.recursion import Recursion
 from recurlight.refiners import (
     Refiner,
     SingleRefiner,
@@ -24,6 +25,7 @@ from recurlight.refiners import (
 )
 from recurlight.testing import ContractError, check_halting, check_refiner, check_truncation
 from recurlight.testing.report import run
+from recurlight.testing.task import TINY, gradients, questions
 from recurlight.truncation import EveryUpdate, GradientTruncation, LastCycles, LastPerLevel, PhantomGradient
 
 NO_COMPILER = {"compile": "takes a second, and is tried below"}
@@ -591,3 +593,17 @@ def test_a_shared_refiner_is_refused():
     """Fails if the same object may be returned twice: later checks would see trained weights."""
     one = TwoLevelRefiner(cell())
     assert "at every call" in check_refiner(lambda: one, raises=False)["composes"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"features": 2}, {"targets": 3}, {"features": 1, "targets": 2, "vocab": 0}, {}]
+)
+def test_the_task_of_the_checks_is_of_the_kind_that_the_sizes_say(change):
+    """Fails if a part that is for numbers can only be tried on tokens."""
+    sizes = TINY._replace(**change)
+    made = Recursion(sizes, refiners.SingleRefiner(MixerCell(1)), EveryUpdate(), CorrectnessHalting())
+    found = gradients(made, questions(sizes))
+    assert all(grad.isfinite().all() for grad in found.values() if grad is not None)
+    first, other = questions(sizes), questions(sizes, seed=1)
+    assert not torch.equal(first.inputs, other.inputs)
+    torch.testing.assert_close(questions(TINY).inputs[0, 1], questions(TINY).labels[0, 2])
