@@ -81,9 +81,7 @@ def test_a_model_of_numbers_is_told_by_its_checkpoint_too(tmp_path):
         "supervision": Denoising(),
         "max_segments": 2,
     }
-    one = RecursiveModule(
-        0, 16, *parts, CorrectnessHalting(), max_segments=2, supervision=Denoising(), **sizes
-    )
+    one = RecursiveModule(0, 16, *parts, CorrectnessHalting(), **sizes)
     fit = trainer(max_steps=2)
     fit.fit(one, loader([numbers(4), numbers(4, seed=1)]))
     fit.save_checkpoint(tmp_path / "last.ckpt")
