@@ -169,9 +169,18 @@ MADE: dict[str, Table] = {
     "FixedPointSolver": Table(OwnSolver),
     "PicardSolver": Table(recurlight.PicardSolver),
     "DeepSupervision": Table(recurlight.DeepSupervision, {"segments": lambda: 2}),
+    "Denoising": Table(recurlight.Denoising),
     "ExpectedLoss": Table(recurlight.ExpectedLoss),
     "OneSegment": Table(recurlight.OneSegment),
     "PonderLoss": Table(recurlight.PonderLoss),
+    "WinnerTakesAll": Table(recurlight.WinnerTakesAll, {"width": lambda: 2}),
+    "export_segment": Table(
+        recurlight.export_segment, {"recursion": lambda: recurlight.Recursion(SIZES, **parts())}
+    ),
+    "export_solve": Table(
+        recurlight.export_solve, {"recursion": lambda: recurlight.Recursion(SIZES, **parts())}
+    ),
+    "load_recursion": Table(recurlight.load_recursion, {"path": lambda: "nowhere"}),
     "EveryUpdate": Table(recurlight.EveryUpdate),
     "ImplicitGradient": Table(recurlight.ImplicitGradient),
     "LastCycles": Table(recurlight.LastCycles),

@@ -64,8 +64,6 @@ class RecursiveModule(Evaluating):
         truncation: Which updates carry gradient.
         halting: When to stop.
         num_tasks: Tasks in the data; from the data on the command line.
-        grid_shape: Rows and columns that a sample's tokens are; from the data on the command line. Null for
-            none known: cells that need a grid then take a square number of tokens for a square.
         encoder: Question to injection; null for `TokenEncoder`, of numbers `ContinuousEncoder`.
         decoder: Answer to logits; null for `TokenDecoder`, of numbers `ContinuousDecoder`.
         loss: Loss of a sample, and when it is right; null for `StablemaxCrossEntropy`, of numbers
@@ -89,6 +87,8 @@ class RecursiveModule(Evaluating):
         eval_seed: Seed of what parts draw in evaluation; null for `seed`.
         save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
             exactly; otherwise a resumed run begins with fresh samples.
+        grid_shape: Rows and columns that a sample's tokens are; from the data on the command line. Null for
+            none known: cells that need a grid then take a square number of tokens for a square.
         features: Numbers at each position of a question, 0 for tokens; from the data on the command line.
         targets: Numbers at each position of an answer, 0 for tokens; from the data on the command line.
 
@@ -116,7 +116,6 @@ class RecursiveModule(Evaluating):
         truncation: GradientTruncation,
         halting: Halting,
         num_tasks: int = 1,
-        grid_shape: tuple[int, int] | None = None,
         encoder: Encoder | None = None,
         decoder: Decoder | None = None,
         loss: SequenceLoss | None = None,
@@ -136,6 +135,7 @@ class RecursiveModule(Evaluating):
         seed: int | None = None,
         eval_seed: int | None = None,
         save_carry: bool = True,
+        grid_shape: tuple[int, int] | None = None,
         features: int = 0,
         targets: int = 0,
     ) -> None:

@@ -172,7 +172,7 @@ def test_a_damaged_text_names_the_file(composing, text):
             "model: {scheduler: 3}",
             "model.scheduler: expected LRScheduler or ReduceLROnPlateau or null, got 3; known: Linear",
         ),
-        ("model: {decoder: {}}", "missing: model.decoder.class_path; known: TokenDecoder"),
+        ("model: {decoder: {}}", "missing: model.decoder.class_path; known: ContinuousDecoder, TokenDecoder"),
         (
             "model: {truncation: {class_path: LastPerLevel, init_args: {counts: {3: 1}}}}",
             "mutant.yaml: model.truncation.counts: expected text, got 3",
@@ -213,7 +213,7 @@ def test_init_args_whose_lines_are_commented_out_are_none(composing):
 def test_errors_of_recurlight_itself_keep_their_traceback(composing, monkeypatch):
     """Fails if `blame` takes every error for the user's."""
 
-    def broken(*arguments):
+    def broken(*arguments, **settings):
         raise TypeError("a bug")
 
     monkeypatch.setattr("recurlight.training.module.Recursion", broken)

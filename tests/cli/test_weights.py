@@ -117,7 +117,7 @@ def test_an_averaging_run_averages_from_there(trained, folder):
         (["fit", "--config", "tiny", "--ckpt_path", "auto", "--weights", "b.ckpt"], "drop one of them"),
         (
             ["fit", "--config", "tiny", "--weights_parts", "[encoder]"],
-            "--weights_parts chooses among the weights of a checkpoint: add --weights FILE",
+            "--weights_parts chooses among weights of a checkpoint: add --weights FILE",
         ),
         (["test", "--weights", "b.ckpt"], "--weights b.ckpt begins a training: test with --ckpt_path b.ckpt"),
         (["fit", "--config", "tiny", "--weights", "gone.ckpt"], "--weights gone.ckpt: there is no such file"),

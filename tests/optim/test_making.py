@@ -15,6 +15,7 @@ from torch.optim import lr_scheduler
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.optim import SplitOptimizer
+from recurlight.truncation import LastCycles
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -99,4 +100,4 @@ def test_a_plateau_lowers_the_rate_by_what_it_monitors():
 )
 def test_a_plateau_needs_a_figure_that_is_logged(schedule, message):
     with pytest.raises(IncompatibleComponents, match=message):
-        fitted(scheduler=schedule)
+        fitted(scheduler=schedule, truncation=LastCycles(1))
