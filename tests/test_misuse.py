@@ -66,6 +66,10 @@ def parts() -> dict[str, Any]:
     return {"refiner": SingleRefiner(mixer()), "truncation": EveryUpdate(), "halting": FixedHalting()}
 
 
+def recursion() -> recurlight.Recursion:
+    return recurlight.Recursion(SIZES, **parts())
+
+
 def sgd() -> torch.optim.Optimizer:
     return torch.optim.SGD([parameter()], lr=0.1)
 
@@ -174,12 +178,8 @@ MADE: dict[str, Table] = {
     "OneSegment": Table(recurlight.OneSegment),
     "PonderLoss": Table(recurlight.PonderLoss),
     "WinnerTakesAll": Table(recurlight.WinnerTakesAll, {"width": lambda: 2}),
-    "export_segment": Table(
-        recurlight.export_segment, {"recursion": lambda: recurlight.Recursion(SIZES, **parts())}
-    ),
-    "export_solve": Table(
-        recurlight.export_solve, {"recursion": lambda: recurlight.Recursion(SIZES, **parts())}
-    ),
+    "export_segment": Table(recurlight.export_segment, {"recursion": recursion}),
+    "export_solve": Table(recurlight.export_solve, {"recursion": recursion}),
     "load_recursion": Table(recurlight.load_recursion, {"path": lambda: "nowhere"}),
     "EveryUpdate": Table(recurlight.EveryUpdate),
     "ImplicitGradient": Table(recurlight.ImplicitGradient),
