@@ -5,34 +5,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
-
-import torch
-from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from typing import Any, ClassVar, Self
 
 from recurlight.checkpoints.contents import data_made_with
 from recurlight.checkpoints.io import DurableCheckpointIO
 from recurlight.checkpoints.trust import Trust
 from recurlight.data.checks import checked, first_unanswered
-from recurlight.data.loader import AdvancingSteps, RepeatedSteps, ResumableLoader, StepSampler
-from recurlight.data.puzzles import Augmentation, Puzzles, Splits, Variants
-from recurlight.data.stream import EvaluationBatches, Share, TrainingBatches
+from recurlight.data.puzzles import Augmentation, Splits, Variants
+from recurlight.data.serving import Serving
 from recurlight.draw.seeding import seed_of
 from recurlight.errors import CheckpointMismatch, DataError, RecurlightError
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Drawable
 from recurlight.spec import Recorded, from_spec
-from recurlight.types import Batch
 
 __all__ = ["PuzzleData", "Splits"]
 
-LoaderT = TypeVar("LoaderT", bound=DataLoader[Batch])
 
-_MINIMUM_STEPS = 100
-
-
-class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
+class PuzzleData(Recorded, Drawable, Serving, ABC):
     """Puzzles of one shape: a family supplies `load`, and where it likes `augmentation` and `looks`.
 
     Training draws from an endless stream: a fresh seeded permutation of the puzzles for every pass, each
@@ -239,66 +229,6 @@ class PuzzleData(Recorded, Drawable, LightningDataModule, ABC):
                 f"{name} cannot score test puzzle number {row + 1}, whose answer is not known: "
                 "use 'recurlight predict', or give a file with all answers"
             )
-
-    def train_dataloader(self) -> ResumableLoader:
-        """Return the loader of the endless stream, one epoch of it at a time.
-
-        With the trainer's `overfit_batches` every epoch is the first.
-        """
-        share = self._share()
-        if self.batch_size % share.world_size:
-            fitting = -(-self.batch_size // share.world_size) * share.world_size
-            raise DataError(
-                f"batch_size {self.batch_size} is the global batch and cannot be divided over "
-                f"{share.world_size} ranks: set data.batch_size to {fitting}"
-            )
-        count = len(self.splits.train.inputs)
-        samples = self.epoch_samples or max(count, _MINIMUM_STEPS * self.batch_size)
-        steps = -(-samples // self.batch_size)
-        stream = TrainingBatches(
-            self.splits.train,
-            self.augmentation(),
-            seed=self.seed,
-            batch_size=self.batch_size,
-            share=share,
-            steps=steps,
-            by_task=self.by_task,
-        )
-        trainer: Any = self.trainer
-        overfit = trainer is not None and trainer.overfit_batches
-        return self._loader(ResumableLoader, stream, (RepeatedSteps if overfit else AdvancingSteps)(steps))
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of the validation puzzles."""
-        return self._evaluation(self.splits.val, self.variants("val"))
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of the test puzzles."""
-        return self._evaluation(self.splits.test, self.variants("test"))
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of the test puzzles."""
-        return self._evaluation(self.splits.test, self.variants("test"))
-
-    def _evaluation(self, puzzles: Puzzles, variants: Variants | None) -> DataLoader[Batch]:
-        size = self.eval_batch_size
-        batches = EvaluationBatches(puzzles, batch_size=size, share=self._share(), variants=variants)
-        return self._loader(DataLoader, batches, RepeatedSteps(len(batches)))
-
-    def _share(self) -> Share:
-        """This process's part: that of the trainer, or everything when there is none."""
-        return Share(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Share()
-
-    def _loader(self, kind: type[LoaderT], batches: Dataset[Batch], steps: StepSampler) -> LoaderT:
-        return kind(
-            batches,
-            batch_size=None,
-            sampler=steps,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # else every epoch takes a number from the global random state
-        )
 
 
 def _not_negative(**sizes: int) -> None:

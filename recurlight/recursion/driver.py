@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 
 from recurlight import draw, slots
-from recurlight.draw.seeding import generators_kept
 from recurlight.losses import SequenceLoss
-from recurlight.recursion.checks import at_least_one, check_batch, check_precision
-from recurlight.recursion.composition import Composition
+from recurlight.recursion.checks import at_least_one
 from recurlight.recursion.exploration import minimum_age
 from recurlight.recursion.padding import padding_told
-from recurlight.slots import require_batch, require_carry, require_rows
+from recurlight.recursion.slotted import Slotted
+from recurlight.slots import require_rows
 from recurlight.spec.given import checked, within
 from recurlight.types import Batch, Carry, Judged, Learnt, Outcome, Prediction, Segment
 
 __all__ = ["Recursion"]
 
 
-class Recursion(Composition):
+class Recursion(Slotted):
     """A recursive reasoner: encoder, refiner and decoder, with its gradient truncation and halting policy.
 
     A *segment* refills the slots that halted, encodes their questions, applies `cycles` cycles of the
@@ -66,31 +65,6 @@ class Recursion(Composition):
     """
 
     @checked
-    @torch.no_grad()
-    def start(self, batch: Batch) -> Carry:
-        """Make a carry whose slots have all halted, so that the first segment fills every one.
-
-        Nothing is taken from the global generators, so that a run that is resumed draws what it would have.
-
-        Args:
-            batch: Any samples of the right shapes; only the shapes matter.
-
-        Raises:
-            IncompatibleComponents: The batch does not fit the model, or the weights have a precision below
-                float32.
-        """
-        require_batch(batch, self.sizes, self)
-        check_precision(self)
-        # elsewhere the answer would have to be waited for, and a program has no answer
-        if batch.inputs.device.type == "cpu" and not torch.compiler.is_exporting():
-            check_batch(batch, self.sizes)
-        with generators_kept(batch.inputs.device):
-            state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
-            guess = None if self.feedback is None else self.feedback.first(batch)
-        age = torch.zeros_like(batch.task, dtype=torch.int32)
-        return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool), guess)
-
-    @checked
     def segment(
         self, carry: Carry, fresh: Batch, cycles: int | None = None, *, through: bool = False
     ) -> tuple[Carry, Segment, Tensor]:
@@ -119,50 +93,6 @@ class Recursion(Composition):
             score = self.halting.score(segment)
         carry = carry._replace(state=state if through else slots.detach(state), age=carry.age + 1)
         return carry, segment, score
-
-    def told(self, carry: Carry, segment: Segment, last: int) -> Carry:
-        """Move the guess that the next segment is told to what this one has read out; see `AnswerFeedback`.
-
-        Args:
-            carry: As returned by `segment`.
-            segment: What it computed.
-            last: Segments in all.
-
-        Returns:
-            The carry, as it was where there is no feedback.
-        """
-        if self.feedback is None:
-            return carry
-        return carry._replace(guess=self.feedback.towards(segment.logits, carry, last))
-
-    @checked
-    def refill(self, carry: Carry, fresh: Batch) -> Carry:
-        """Give halted slots a fresh sample and their first state, as `segment` does before it begins.
-
-        For what comes between the two, such as noise on the first state.
-
-        Args:
-            carry: What the slots kept; halted slots take a sample from `fresh`.
-            fresh: One sample for each slot, `(B, ...)`.
-
-        Returns:
-            The carry with no slot halted, age 0 where a sample is fresh.
-        """
-        return self._refilled(carry, fresh)[0]
-
-    def _refilled(self, carry: Carry, fresh: Batch) -> tuple[Carry, Tensor]:
-        """Refill the slots, and encode what they hold, `(B, N, D)`."""
-        require_batch(fresh, self.sizes, self)
-        require_carry(carry, fresh)
-        batch = slots.choose(carry.halted, fresh, carry.batch)
-        injection = self.encoder(batch.inputs, batch.task)
-        state = slots.choose(carry.halted, self.refiner.initial_state(injection), carry.state)
-        age, none = carry.age.masked_fill(carry.halted, 0), torch.zeros_like(carry.halted)
-        guess = carry.guess
-        if self.feedback is not None:
-            guess = slots.choose(carry.halted, self.feedback.first(batch), guess)
-            injection = injection + self.feedback(guess)
-        return Carry(state, batch, age, none, guess), injection
 
     def learn(
         self,
@@ -301,7 +231,8 @@ class Recursion(Composition):
                 carry, segment, score = self.segment(carry, carry.batch, cycles)
                 halted = self.halting.should_halt(score, carry.age)
                 part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
-            carry = self.told(carry, segment, last)
+            if self.feedback is not None:
+                carry = carry._replace(guess=self.feedback.towards(segment.logits, carry, last))
             whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)
             yield whole
             if adaptive:

@@ -38,7 +38,8 @@ class _Solve(nn.Module):
         carry = self.recursion.start(_batch(self.recursion, tokens, task))
         for _ in range(self.segments):
             carry, segment, score = self.recursion.segment(carry, carry.batch, self.cycles)
-            carry = self.recursion.told(carry, segment, self.segments)
+            if (feedback := self.recursion.feedback) is not None:
+                carry = carry._replace(guess=feedback.towards(segment.logits, carry, self.segments))
         halting = self.recursion.halting
         judged = {"halted": halting.should_halt(score, carry.age), "confidence": halting.confidence(score)}
         return {"logits": segment.logits, **judged}

@@ -14,20 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from recurlight.data.base import PuzzleData
 from recurlight.data.counter import counter_hash
 from recurlight.data.puzzles import Puzzles, are_numbers
 from recurlight.data.split import fingerprints
 from recurlight.losses import MeanSquaredError
+from recurlight.testing.batches import BATCHES, equal, rows, same, stream
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import draws
 from recurlight.types import IGNORE, Batch, Prediction, supervised
 
 __all__ = ["check_data"]
-
-BATCHES = 3
 
 
 def check_data(
@@ -93,10 +91,10 @@ def _seed(build: Build) -> None:
     first, second = build(), build()
     for name, one, other in zip(first.splits._fields, first.splits, second.splits, strict=True):
         expect(
-            all(map(_same, one, other)),
+            all(map(same, one, other)),
             f"two objects of the same settings have other {name} puzzles: draw them from self.seed alone",
         )
-    expect(_equal(_stream(first), _stream(second)), "two objects of the same settings serve other batches")
+    expect(equal(stream(first), stream(second)), "two objects of the same settings serve other batches")
 
 
 def _apart(build: Build) -> None:
@@ -121,7 +119,7 @@ def _augmentation(build: Build) -> None:
     whole = vary(Puzzles(*(field.copy() for field in puzzles)), keys)
     some = np.array([2, 1])
     expect(
-        all(map(_same, whole.rows(some), vary(puzzles.rows(some), keys[some]))),
+        all(map(same, whole.rows(some), vary(puzzles.rows(some), keys[some]))),
         "a puzzle becomes another one when its neighbours in the batch change: vary each by its key alone",
     )
     expect(
@@ -155,12 +153,12 @@ def _ranks(build: Build) -> None:
     expect(whole.batch_size % 2 == 0, f"batch_size is {whole.batch_size}: give an even one to check ranks")
     joined = [
         Batch(*map(torch.cat, zip(*pair, strict=True)))
-        for pair in zip(*(_stream(half) for half in halves), strict=True)
+        for pair in zip(*(stream(half) for half in halves), strict=True)
     ]
-    expect(_equal(_stream(whole), joined), "two processes train on other samples than one")
+    expect(equal(stream(whole), joined), "two processes train on other samples than one")
     for name in ("val", "test"):
-        parts = [_rows(getattr(half, f"{name}_dataloader")()) for half in halves]
-        wanted = _rows(getattr(whole, f"{name}_dataloader")())
+        parts = [rows(getattr(half, f"{name}_dataloader")()) for half in halves]
+        wanted = rows(getattr(whole, f"{name}_dataloader")())
         expect(
             sorted(parts[0] + parts[1]) == sorted(wanted),
             f"two processes are asked other {name} puzzles than one: let EvaluationBatches divide them",
@@ -175,31 +173,27 @@ def _on_rank(data: PuzzleData, rank: int) -> PuzzleData:
 
 
 def _resume(build: Build) -> None:
-    whole = _stream(build(), BATCHES)
+    whole = stream(build(), BATCHES)
     loader = build().train_dataloader()
     served = iter(loader)
     next(served)
     state = loader.state_dict()
     again = build().train_dataloader()
     again.load_state_dict(state)
-    expect(
-        _equal(whole[1:], list(islice(again, BATCHES - 1))), "a resumed stream does not go on where it was"
-    )
+    expect(equal(whole[1:], list(islice(again, BATCHES - 1))), "a resumed stream does not go on where it was")
 
 
 def _workers(build: Build) -> None:
     dataset: Any = build().train_dataloader().dataset
     again = pickle.loads(pickle.dumps(dataset))
-    expect(
-        _equal([dataset[1]], [again[1]]), "a worker process makes other batches: keep nothing between them"
-    )
+    expect(equal([dataset[1]], [again[1]]), "a worker process makes other batches: keep nothing between them")
 
 
 def _randomness(build: Build) -> None:
     data = build()
     _ = data.splits
     expect(
-        not draws(lambda: (_stream(data), _rows(data.val_dataloader()))),
+        not draws(lambda: (stream(data), rows(data.val_dataloader()))),
         "serving batches draws from the global generators: draw from recurlight.data.draws(keys, ...)",
     )
 
@@ -260,41 +254,14 @@ def _metric(build: Build) -> None:
 
 def _right(batch: Batch, vocab: int) -> Prediction:
     """Predict the labels, where none counts the question's tokens, or 0."""
-    counts, rows = supervised(batch.labels), len(batch.labels)
+    counts, count = supervised(batch.labels), len(batch.labels)
     otherwise = batch.inputs if batch.inputs.shape == batch.labels.shape else torch.zeros_like(batch.labels)
     answers = torch.where(counts, batch.labels, otherwise)
     return Prediction(
         answers if answers.is_floating_point() else 10.0 * functional.one_hot(answers, vocab).float(),
-        torch.ones(rows, dtype=torch.int32),
-        torch.ones(rows, dtype=torch.bool),
-        torch.ones(rows),
-    )
-
-
-def _stream(data: PuzzleData, count: int = BATCHES) -> list[Batch]:
-    return list(islice(data.train_dataloader(), count))
-
-
-def _rows(loader: DataLoader[Batch]) -> list[list[float]]:
-    """Return every row that is asked, as plain numbers; NaN, which equals nothing, as infinity."""
-    return [
-        [*question.flatten().tolist(), *answer.nan_to_num(torch.inf).flatten().tolist(), int(task)]
-        for batch in loader
-        for question, answer, task, asked in zip(*batch, batch.asked(), strict=True)
-        if asked
-    ]
-
-
-def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Compare arrays, in which NaN equals NaN."""
-    return np.array_equal(one, other, equal_nan=True)
-
-
-def _equal(one: list[Batch], other: list[Batch]) -> bool:
-    return all(
-        _same(a.numpy(), b.numpy())
-        for first, second in zip(one, other, strict=True)
-        for a, b in zip(first, second, strict=True)
+        torch.ones(count, dtype=torch.int32),
+        torch.ones(count, dtype=torch.bool),
+        torch.ones(count),
     )
 
 

@@ -57,8 +57,7 @@ class RecursiveModule(Evaluating):
     all segments, as published.
 
     Args:
-        vocab_size: Vocabulary `V`, 0 where neither questions nor answers are tokens; from the data on the
-            command line.
+        vocab_size: Vocabulary `V`, 0 where there are no tokens; from the data on the command line.
         seq_len: Tokens `L` of a sample; from the data on the command line.
         refiner: How the state is refined.
         truncation: Which updates carry gradient.
@@ -66,8 +65,7 @@ class RecursiveModule(Evaluating):
         num_tasks: Tasks in the data; from the data on the command line.
         encoder: Question to injection; null for `TokenEncoder`, of numbers `ContinuousEncoder`.
         decoder: Answer to logits; null for `TokenDecoder`, of numbers `ContinuousDecoder`.
-        loss: Loss of a sample, and when it is right; null for `StablemaxCrossEntropy`, of numbers
-            `MeanSquaredError`.
+        loss: Loss of a sample; null for `StablemaxCrossEntropy`, of numbers `MeanSquaredError`.
         supervision: What one step does with segments; null for `OneSegment`.
         width: Width `D`.
         prefix: Task-prefix positions `P`.
@@ -82,15 +80,14 @@ class RecursiveModule(Evaluating):
         optimizer_groups: Parts that have settings of the optimizer for themselves, or are `frozen`; see
             `recurlight.optim.make_optimizer`. Null for one group of all.
         scheduler: Makes the learning-rate schedule from the optimizer, stepped every step; null for constant.
-        seed: Seed of the weights, of the exploration, and of what parts draw at each batch; null for that of
-            `seed_everything`, 0 where nothing set it.
+        seed: Seed of weights, exploration and what parts draw; null for that of `seed_everything`, or 0.
         eval_seed: Seed of what parts draw in evaluation; null for `seed`.
         save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
             exactly; otherwise a resumed run begins with fresh samples.
         grid_shape: Rows and columns that a sample's tokens are; from the data on the command line. Null for
             none known: cells that need a grid then take a square number of tokens for a square.
-        features: Numbers at each position of a question, 0 for tokens; from the data on the command line.
-        targets: Numbers at each position of an answer, 0 for tokens; from the data on the command line.
+        features: Numbers at a position of a question, 0 for tokens; from the data on the command line.
+        targets: The same of an answer.
 
     Raises:
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
@@ -275,11 +272,6 @@ class RecursiveModule(Evaluating):
         """Drop gradients of rows as those of parameters are dropped."""
         forget_gradients(self)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what was pickled; a spawned process would share all tensors with the others."""
-        super().__setstate__(state)  # type: ignore[no-untyped-call,unused-ignore]
-        self._apply(_unshared)  # type: ignore[no-untyped-call,unused-ignore]  # metrics and tables know theirs
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a damaged checkpoint, and one of another architecture.
 
@@ -300,9 +292,3 @@ class RecursiveModule(Evaluating):
         """Write what the numbers of tasks and tokens stand for, too."""
         super().on_save_checkpoint(checkpoint)
         checkpoint[STAMP]["names"] = dict(self.names)
-
-
-def _unshared(tensor: Tensor) -> Tensor:
-    """Return a tensor that no other process writes to."""
-    shared = tensor.device.type == "cpu" and tensor.is_shared()  # type: ignore[no-untyped-call,unused-ignore]
-    return tensor.clone() if shared else tensor

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
 
 from recurlight.checkpoints import contents
 from recurlight.checkpoints.io import DurableCheckpointIO, verify_source
@@ -46,6 +47,11 @@ class Reloadable(Recorded, LightningModule):
                 f"{type(self).__name__}: checkpoints will not hold {name} ({reason}); "
                 f"give it again when you load one: load_from_checkpoint(path, {name}=...)"
             )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled; a spawned process would share all tensors with the others."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call,unused-ignore]
+        self._apply(_unshared)  # type: ignore[no-untyped-call,unused-ignore]  # metrics and tables know theirs
 
     def changed(self) -> dict[str, Any]:
         """Return the constructor's arguments that would be others now; checkpoints hold these."""
@@ -177,3 +183,9 @@ def _make(kind: type[Any], checkpoint: dict[str, Any], trust: Trust, changes: di
     require_arguments(kind.__name__, kind, given)
     types = hints(kind)
     return kind(**{name: from_spec(spec, trust, types.get(name)) for name, spec in given.items()}, **changes)
+
+
+def _unshared(tensor: Tensor) -> Tensor:
+    """Return a tensor that no other process writes to."""
+    shared = tensor.device.type == "cpu" and tensor.is_shared()  # type: ignore[no-untyped-call,unused-ignore]
+    return tensor.clone() if shared else tensor
