@@ -58,8 +58,10 @@ def test_composes_at_its_own_size(name, monkeypatch):
     RecurlightCLI(prepare("fit", ["--config", name, "--trainer.accelerator=cpu"], FOLDER))
     weights = sum(parameter.numel() for parameter in models[0].recursion.parameters()) / 1e6
     assert weights == pytest.approx(PUBLISHED.get(name, weights), rel=0.02)
-    tokens = torch.ones(1, models[0].recursion.sizes.tokens, dtype=torch.int64)
-    assert models[0].recursion.encoder(tokens, torch.zeros(1, dtype=torch.int64)).isfinite().all()
+    sizes = models[0].recursion.sizes
+    question = torch.ones(1, sizes.tokens, dtype=torch.int64)
+    question = torch.ones(1, sizes.tokens, sizes.features) if sizes.features else question
+    assert models[0].recursion.encoder(question, torch.zeros(1, dtype=torch.int64)).isfinite().all()
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -57,3 +57,15 @@ def test_a_family_solves_held_out_puzzles(family, folder):
     assert main(["test", "--ckpt_path", weights, *cpu, *log]) == 0
     measured = figures(folder / "test" / "version_0")
     assert measured["test/exact_accuracy"] >= 0.95, measured
+
+
+def test_steady_heat_flow_is_learnt_to_a_few_percent_of_the_direct_solver(folder):
+    """Fails if fields are learnt, averaged or measured wrongly; four times the steps reach one percent."""
+    short = ["--trainer.max_steps", "400", "--model.scheduler.total", "400", "--data.epoch_samples", "6400"]
+    cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+    log = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", ".", "--trainer.logger.name", "fit"]
+    assert main(["fit", "--config", "heat", "--config", "small_heat", *short, *cpu, *log]) == 0
+    measured = figures(folder / "fit" / "version_0")
+    assert measured["val/error_at_1"] < 0.1, measured
+    assert measured["val/mean_absolute_error"] < 0.05
+    assert "val/token_accuracy" not in measured

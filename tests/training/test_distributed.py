@@ -82,7 +82,7 @@ def made(name: str) -> RecursiveModule:
 class Questions(pl.LightningDataModule):
     """Global batches, each rank taking its block of rows."""
 
-    def __init__(self, drawn) -> None:
+    def __init__(self, drawn=batch) -> None:
         super().__init__()
         self.drawn = drawn
 

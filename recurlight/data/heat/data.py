@@ -57,7 +57,7 @@ class HeatData(PuzzleData):
     def __init__(
         self,
         size: int = 12,
-        plates: int = 8,
+        plates: int = 0,
         num_train: int = 10_000,
         num_val: int = 200,
         num_test: int = 500,
