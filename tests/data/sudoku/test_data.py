@@ -104,8 +104,7 @@ def test_sources_refuse_what_they_cannot_give():
 def test_shared_arguments_are_settings_of_every_family(family):
     """Fails if the command line loses a setting that is passed on, or offers one that the family gives."""
     shared = set(inspect.signature(PuzzleData.__init__).parameters) - {"self"}
-    own = {"vocab_size", "features", "targets", "grid_shape", "num_tasks"}
-    assert shared - set(accepted(family)) == own
+    assert shared - set(accepted(family)) == {"vocab_size", "grid_shape", "num_tasks"}
     assert settings(family)["batch_size"].default == 768
 
 
