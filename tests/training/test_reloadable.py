@@ -19,6 +19,8 @@ from torch import nn
 from recurlight import (
     AdamATan2,
     AndersonSolver,
+    ContinuousDecoder,
+    ContinuousEncoder,
     ConvergenceHalting,
     ConvTransformerCell,
     CorrectnessHalting,
@@ -30,6 +32,7 @@ from recurlight import (
     LastUpdates,
     LinearWarmup,
     LinearWarmupCosine,
+    MeanSquaredError,
     MixerCell,
     PhantomGradient,
     PicardSolver,
@@ -78,6 +81,9 @@ PUBLIC = {  # none with its defaults where it has arguments: a forgotten one mus
     TokenEncoder: lambda: made(encoder=TokenEncoder(learned_positions=True, task_width=4), prefix=1),
     SparseTable: lambda: made(encoder=TokenEncoder(task_table=SparseTable(lr=0.5)), prefix=1, num_tasks=2),
     TokenDecoder: lambda: made(decoder=TokenDecoder()),
+    ContinuousEncoder: lambda: made(encoder=ContinuousEncoder(learned_positions=True), features=2),
+    ContinuousDecoder: lambda: made(decoder=ContinuousDecoder(), targets=1),
+    MeanSquaredError: lambda: made(loss=MeanSquaredError(0.25, absolute=True), targets=2),
     SoftmaxCrossEntropy: lambda: made(loss=SoftmaxCrossEntropy(0.25)),
     StablemaxCrossEntropy: lambda: made(loss=StablemaxCrossEntropy()),
     SplitOptimizer: lambda: made(
