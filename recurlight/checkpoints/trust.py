@@ -125,6 +125,9 @@ class Trust:
         if entry is None:
             raise UntrustedCode(refusal(path))
         found = _import(f"{entry.module}.{entry.attr}")
+        module, _, name = path.rpartition(".")
+        if module and getattr(sys.modules.get(module), name, None) is not found:
+            raise UntrustedCode(refusal(path))  # of the same name, from elsewhere in the package
         home = f"{found.__module__}.{found.__qualname__}" if isinstance(found, type) else ""
         if home.partition(".")[0] != entry.module.partition(".")[0]:
             raise UntrustedCode(f"{entry.module} offers {entry.attr}, which is no class of its own")

@@ -54,7 +54,7 @@ def merged(contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
     contents = [*contents]
     config: dict[str, Any] = functools.reduce(overlay, map(without_class, contents), {})
     models = [content["model"] for content in contents if isinstance(content.get("model"), dict)]
-    named = [model[CLASS] for model in models if model.get(CLASS) is not None]
-    if named and isinstance(config["model"], dict):
+    named = [model[CLASS] for model in models if CLASS in model]
+    if named and named[-1] is not None and isinstance(config["model"], dict):
         config["model"][CLASS] = named[-1]
     return config

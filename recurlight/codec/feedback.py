@@ -57,10 +57,13 @@ class AnswerFeedback(Sized):
         told = self.scale * (guess.to(self.weight.dtype) @ self.weight)
         return to_compute_dtype(functional.pad(told, (0, 0, self.prefix, 0)))
 
+    def blank(self, batch: Batch) -> Tensor:
+        """Return a guess of zeros, `(B, L, V)` or `(B, L, G)`, for slots that have not begun."""
+        return self.weight.new_zeros(*batch.inputs.shape[:2], self.outputs)
+
     def first(self, batch: Batch) -> Tensor:
         """Draw the noise at which guesses begin, `(B, L, V)` or `(B, L, G)`, float32 or float64."""
-        place = self.weight.new_zeros(*batch.inputs.shape[:2], self.outputs)
-        return self.noise * draw.normal(place)
+        return self.noise * draw.normal(self.blank(batch))
 
     def towards(self, logits: Tensor, carry: Carry, last: int) -> Tensor:
         """Move the guess of a carry to what its segment has read out.

@@ -28,6 +28,8 @@ EVALUATION = {"eval_segments": "max_segments", "eval_adaptive": "adaptive", "eva
 
 PREFIX = "recursion."
 
+OURS = "recurlight.RecursiveModule"
+
 
 class Loaded(NamedTuple):
     """A driver, and how its checkpoint evaluates.
@@ -47,7 +49,8 @@ def load_recursion(path: str | Path, map_location: str = "cpu", trust: Sequence[
 
     For programs that answer questions, or train in a loop of their own. No code is read from the file, and
     the classes that it names must be recurlight's or torch's, those of your program or of the current folder,
-    or of a package that you trust. The loss, the optimizer and the state of training stay in the file.
+    or of a package that you trust. The loss, the optimizer and the state of training stay in the file. What
+    parts draw comes from your own seed, `torch.manual_seed`; `eval_seed` is the module's business.
 
     Args:
         path: A checkpoint, trained or imported.
@@ -82,6 +85,11 @@ def load_recursion(path: str | Path, map_location: str = "cpu", trust: Sequence[
 
 def _made(checkpoint: dict[str, Any], settings: dict[str, Any], trust: Trust) -> Recursion:
     """Make a driver of those settings that are its own."""
+    if (kind := made_by(checkpoint)) not in (None, OURS):  # which may make its driver of other settings
+        raise CheckpointMismatch(
+            f"it is of the class {kind}, which may make its driver of settings of its own: use "
+            f"{str(kind).rpartition('.')[2]}.load_from_checkpoint(path).recursion"
+        )
     known, types = inspect.signature(Recursion.__init__).parameters, hints(Recursion)
     sizes = {name: SETTINGS.get(name, name) for name in Sizes._fields}
     needed = [name for name, p in known.items() if p.default is p.empty and name not in ("self", "sizes")]

@@ -40,7 +40,7 @@ class Slotted(Composition):
             check_batch(batch, self.sizes)
         with generators_kept(batch.inputs.device):
             state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
-            guess = None if self.feedback is None else self.feedback.first(batch)
+            guess = None if self.feedback is None else self.feedback.blank(batch)
         age = torch.zeros_like(batch.task, dtype=torch.int32)
         return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool), guess)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-from recurlight import slots
+from recurlight import draw, slots
 from recurlight.codec.feedback import AnswerFeedback
 from recurlight.errors import IncompatibleComponents
 from recurlight.losses import SequenceLoss
@@ -32,6 +33,10 @@ class Turn(NamedTuple):
     rank: int = 0
     ranks: int = 1
 
+    def drawing(self) -> AbstractContextManager[None]:
+        """Draw by `recurlight.draw` as this rank, also where no process group tells it."""
+        return draw.as_rank(self.rank, self.ranks) if self.ranks > 1 else nullcontext()
+
 
 class Supervision(Recorded, ABC):
     """What one optimizer step does with segments: how many, which count in the loss, where gradient goes.
@@ -40,8 +45,10 @@ class Supervision(Recorded, ABC):
     its losses slot by slot, `halt` decides which slots take a fresh sample. It keeps nothing from step to
     step: that is the carry's business.
 
-    The loss is a mean over all slots, of what each slot makes of its own rows. So a step is the same however
-    the slots are divided over ranks and micro-batches; a slot that waits counts as zero.
+    The loss is a mean over all slots, of what each slot makes of its own rows; a slot that waits counts as
+    zero. So a step is the same however the slots are divided over ranks, and over micro-batches too where
+    nothing is drawn: exploration and noise belong to the micro-batch. What draws does so within
+    `turn.drawing()`.
     """
 
     def check(self, recursion: Recursion, loss: SequenceLoss) -> None:

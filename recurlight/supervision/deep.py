@@ -83,14 +83,15 @@ class DeepSupervision(Supervision):
         """Run the segments; what a slot computes once it has halted is thrown away, so that no step waits."""
         working, correct = torch.ones_like(carry.halted), torch.zeros_like(carry.halted)
         total = torch.zeros((), device=correct.device)
-        for number, weight in enumerate(self.weights or (1.0,) * self.segments):
-            after, segment, score = recursion.segment(carry, fresh, through=self.through)
-            judged = recursion.judge(after, segment, score, loss)
-            draw = turn.step * self.segments + number
-            after = recursion.halt(after, score.detach(), draw, turn.rank, turn.ranks)
-            total = total + weight * judged.total(turn.halting_weight).where(working, 0.0).mean()
-            if number:
-                after = slots.choose(working, after, carry)
-            carry, correct = after, judged.correct.where(working, correct)
-            working = ~carry.halted
+        with turn.drawing():
+            for number, weight in enumerate(self.weights or (1.0,) * self.segments):
+                after, segment, score = recursion.segment(carry, fresh, through=self.through)
+                judged = recursion.judge(after, segment, score, loss)
+                draw = turn.step * self.segments + number
+                after = recursion.halt(after, score.detach(), draw, turn.rank, turn.ranks)
+                total = total + weight * judged.total(turn.halting_weight).where(working, 0.0).mean()
+                if number:
+                    after = slots.choose(working, after, carry)
+                carry, correct = after, judged.correct.where(working, correct)
+                working = ~carry.halted
         return Learnt(slots.detach(carry), total, segment, correct)

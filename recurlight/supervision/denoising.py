@@ -29,6 +29,9 @@ class Denoising(Supervision):
     halting score is learnt there from segments that were told it in part. Evaluate with all segments, as is
     the default, or judge adaptive evaluation by its table.
 
+    Where nothing is supervised there is no answer to be told: the guess stays noise in training, and moves in
+    evaluation to what nobody has trained. Prefer data whose every position is supervised.
+
     Args:
         noise: Standard deviation of the noise, above 0; an answer of tokens is 0 and 1.
 

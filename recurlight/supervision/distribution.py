@@ -70,10 +70,11 @@ class HaltingDistribution(Supervision):
         halted = torch.ones_like(carry.halted)
         carry = carry._replace(halted=halted)  # one of another supervision may be amid its work
         judged, stopping = [], []
-        for _ in range(recursion.max_segments):
-            carry, segment, score = recursion.segment(carry, fresh, through=self.through)
-            judged.append(recursion.judge(carry, segment, score, loss))
-            stopping.append(recursion.halting.stopping(score))
+        with turn.drawing():
+            for _ in range(recursion.max_segments):
+                carry, segment, score = recursion.segment(carry, fresh, through=self.through)
+                judged.append(recursion.judge(carry, segment, score, loss))
+                stopping.append(recursion.halting.stopping(score))
         log_p = log_halting(torch.stack(stopping, dim=1))  # (B, S)
         losses, halting = (torch.stack(part, dim=1) for part in zip(*(j[:2] for j in judged), strict=True))
         total = (log_p.exp() * losses).sum(1) + turn.halting_weight * halting.mean(1) + self.penalty(log_p)
@@ -91,7 +92,7 @@ def _require_stopping(recursion: Recursion) -> None:
     weight = next(floats(recursion), torch.zeros(()))
     with torch.enable_grad():
         answer = weight.new_zeros(2, sizes.positions, sizes.width).requires_grad_()
-        logits = weight.new_zeros(2, sizes.tokens, recursion.decoder.outputs(sizes))
+        logits = weight.new_zeros(2, sizes.tokens, recursion.decoder.outputs(sizes)).requires_grad_()
         found = recursion.halting.stopping(recursion.halting.score(Segment(answer.detach(), answer, logits)))
     if found.shape != (2,) or not found.requires_grad:
         raise IncompatibleComponents(

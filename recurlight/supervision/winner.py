@@ -64,10 +64,11 @@ class WinnerTakesAll(Supervision):
     ) -> Learnt:
         """Run one segment of every chain, and learn from the winners."""
         begins = carry.halted
-        carry = recursion.refill(carry, slots.repeat(fresh, self.width))
-        noisy = slots.choose(begins & self._others(begins), self._shaken(carry.state), carry.state)
-        carry, segment, score = recursion.segment(carry._replace(state=noisy), carry.batch)
-        judged = recursion.judge(carry, segment, score, loss)
+        with turn.drawing():
+            carry = recursion.refill(carry, slots.repeat(fresh, self.width))
+            noisy = slots.choose(begins & self._others(begins), self._shaken(carry.state), carry.state)
+            carry, segment, score = recursion.segment(carry._replace(state=noisy), carry.batch)
+            judged = recursion.judge(carry, segment, score, loss)
         first = torch.arange(0, len(begins), self.width, device=begins.device)
         winner = first + judged.loss.detach().view(-1, self.width).argmin(1)  # (B,) among the rows
         total = judged.total(turn.halting_weight)[winner].mean()

@@ -29,6 +29,7 @@ class Carries(dict[int, Carry]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.rows = 1  # of each slot
         self.loaded: dict[int, Any] = {}
         """Carries of a checkpoint for micro-batches that have not begun yet."""
 
@@ -52,7 +53,7 @@ class Carries(dict[int, Carry]):
         Raises:
             IncompatibleComponents: The batch is not as large as those before.
         """
-        carry = self[micro]
+        carry, self.rows = self[micro], rows
         slots = carry.batch.inputs[::rows]
         if slots.shape != batch.inputs.shape:
             raise IncompatibleComponents(
@@ -67,8 +68,9 @@ class Carries(dict[int, Carry]):
         return self.loaded | {micro: pack(self[micro], _global) for micro in sorted(self)}
 
     def magnitudes(self) -> list[tuple[str, Tensor]]:
-        """Return what `magnitudes` finds in the state of each carry."""
-        return [field for carry in self.values() for field in magnitudes(carry.state)]
+        """Return what `magnitudes` finds in the state of each carry, the largest of the rows of a slot."""
+        found = [field for carry in self.values() for field in magnitudes(carry.state)]
+        return [(name, sizes.view(-1, self.rows).amax(1)) for name, sizes in found]
 
 
 def pack(tree: Any, convert: Callable[[Tensor], Tensor] = torch.clone) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -27,6 +28,7 @@ from recurlight.recursion.driver import Recursion
 from recurlight.recursion.outputs import check_loss
 from recurlight.refiners.base import Refiner
 from recurlight.slots import require_batch
+from recurlight.spec import to_spec
 from recurlight.spec.given import within
 from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.training.attached import attached_data
@@ -57,12 +59,12 @@ class RecursiveModule(Evaluating):
     all segments, as published.
 
     Args:
-        vocab_size: Vocabulary `V`, 0 where there are no tokens; from the data on the command line.
-        seq_len: Tokens `L` of a sample; from the data on the command line.
+        vocab_size: Vocabulary `V`, 0 where there are no tokens; like every size from the data.
+        seq_len: Tokens `L` of a sample.
         refiner: How the state is refined.
         truncation: Which updates carry gradient.
         halting: When to stop.
-        num_tasks: Tasks in the data; from the data on the command line.
+        num_tasks: Tasks in the data.
         encoder: Question to injection; null for `TokenEncoder`, of numbers `ContinuousEncoder`.
         decoder: Answer to logits; null for `TokenDecoder`, of numbers `ContinuousDecoder`.
         loss: Loss of a sample; null for `StablemaxCrossEntropy`, of numbers `MeanSquaredError`.
@@ -77,15 +79,13 @@ class RecursiveModule(Evaluating):
         eval_segments: Segments in evaluation; null for `max_segments`.
         eval_adaptive: Let samples stop in evaluation when the halting policy says so.
         optimizer: Makes the optimizer from the parameters.
-        optimizer_groups: Parts that have settings of the optimizer for themselves, or are `frozen`; see
-            `recurlight.optim.make_optimizer`. Null for one group of all.
-        scheduler: Makes the learning-rate schedule from the optimizer, stepped every step; null for constant.
+        optimizer_groups: Parts with settings of their own, or `frozen`; see `recurlight.optim.groups`.
+        scheduler: Makes the learning-rate schedule, stepped every step; null for constant.
         seed: Seed of weights, exploration and what parts draw; null for that of `seed_everything`, or 0.
         eval_seed: Seed of what parts draw in evaluation; null for `seed`.
-        save_carry: Keep the carry in checkpoints, `B N D` numbers for each level, so that training resumes
-            exactly; otherwise a resumed run begins with fresh samples.
-        grid_shape: Rows and columns that a sample's tokens are; from the data on the command line. Null for
-            none known: cells that need a grid then take a square number of tokens for a square.
+        save_carry: Keep the carry, `B N D` numbers a level, so that training resumes exactly; else it begins
+            with fresh samples.
+        grid_shape: Rows and columns, from the data on the command line; null for those of a square.
         features: Numbers at a position of a question, 0 for tokens; from the data on the command line.
         targets: The same of an answer.
 
@@ -286,7 +286,13 @@ class RecursiveModule(Evaluating):
     def changed(self) -> dict[str, Any]:
         """Return what `Recursion.reconfigure` has changed since the model was made."""
         now = {name: getattr(self.recursion, name) for name in self._made}
-        return {name: value for name, value in now.items() if value != self._made[name]}
+        changed = {name: value for name, value in now.items() if value != self._made[name]}
+        given = self.description.arguments
+        own = () if type(self) is RecursiveModule else tuple(changed)  # may give a name another meaning
+        for name in [name for name in own if given.get(name) != to_spec(self._made[name])]:
+            here = f"{name} is {changed.pop(name)} now"
+            rank_zero_warn(f"{type(self).__name__} sets {name} itself: checkpoints do not hold that {here}")
+        return changed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what the numbers of tasks and tokens stand for, too."""

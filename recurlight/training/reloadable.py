@@ -175,6 +175,12 @@ def class_path(kind: type) -> str:
 def _make(kind: type[Any], checkpoint: dict[str, Any], trust: Trust, changes: dict[str, Any]) -> Any:
     """Call the constructor with the checkpoint's arguments and the changes."""
     contents.require_readable(checkpoint)
+    made = contents.made_by(checkpoint)
+    if made and made.rpartition(".")[2] != kind.__name__:
+        raise CheckpointMismatch(
+            f"it is of the class {made}: use {made.rpartition('.')[2]}.load_from_checkpoint, for "
+            f"{kind.__name__} may give its settings another meaning"
+        )
     missing = {name: why for name, why in contents.unrecorded(checkpoint).items() if name not in changes}
     if missing:
         name, why = next(iter(missing.items()))

@@ -139,6 +139,15 @@ def test_a_plug_in_is_imported_when_it_is_named_and_not_before(folder, capsys, m
     assert (folder / "canary").exists()
 
 
+def test_the_name_of_a_plug_in_elsewhere_in_its_package_is_no_plug_in(folder, capsys, monkeypatch):
+    """Fails if a file reaches any module of a package by the name of a class that the package offers."""
+    installed(folder, monkeypatch, OWN.replace("Own", "FreshlyOffered"))
+    offering(folder, "FreshlyOffered")
+    (folder / "evil.yaml").write_text("model: {halting: fresh_package.evil.FreshlyOffered}")
+    text = failure(capsys, "fit", "--config", "tiny", "--config", "evil.yaml")
+    assert "'fresh_package.evil.FreshlyOffered' was not imported" in text
+
+
 def test_a_plug_in_may_offer_a_model(folder, capsys, monkeypatch):
     model = OWN.replace("FixedHalting", "RecursiveModule").replace("Own", "FreshModel")
     installed(folder, monkeypatch, model)

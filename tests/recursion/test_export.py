@@ -10,6 +10,8 @@ from torch import nn
 from recurlight import (
     ConvergenceHalting,
     CorrectnessHalting,
+    Denoising,
+    EveryUpdate,
     FixedHalting,
     ImplicitGradient,
     LastCycles,
@@ -154,3 +156,16 @@ def test_an_export_runs_something():
         export_solve(trm(), segments=0)
     with pytest.raises(IncompatibleComponents, match="cycles=0: give 1 or more"):
         export_segment(trm(), cycles=0)
+
+
+def test_a_program_is_told_the_guesses_that_the_driver_would_be():
+    """Fails if a program draws once more than the driver does, so that its noise is another."""
+    parts = SingleRefiner(mixer()), EveryUpdate(), FixedHalting()
+    recursion = Recursion(SIZES, *parts, cycles=1, max_segments=2, feedback=Denoising().feedback())
+    asked = batch(3)
+    program = export_solve(recursion).module()
+    torch.manual_seed(0)
+    found = program(tokens=asked.inputs, task=asked.task)["logits"]
+    torch.manual_seed(0)
+    expected = recursion.solve(asked, adaptive=False).logits
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)

@@ -151,7 +151,7 @@ def edited(saved, tmp_path, change):
         (
             lambda c: (c["hyper_parameters"].pop("refiner"), c["recurlight"].update(model="mine.Own")),
             CheckpointMismatch,
-            "it does not tell the model's refiner .it is of the class mine.Own.: make the Recursion",
+            "it is of the class mine.Own, which may make its driver .*: use Own.load_from_checkpoint",
         ),
         (
             lambda c: c["state_dict"].pop("recursion.decoder.head.weight"),

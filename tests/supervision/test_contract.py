@@ -17,7 +17,7 @@ from recurlight.refiners import TwoLevelRefiner
 from recurlight.supervision import Denoising, Turn, WinnerTakesAll
 from recurlight.training.module import RecursiveModule
 
-from .cases import CAP, CASES, busy, composed, exported, step
+from .cases import CAP, CASES, LOSS, busy, composed, exported, step
 
 ROWS = 8
 DRAWING = (Denoising, WinnerTakesAll)
@@ -194,3 +194,19 @@ def test_the_command_line_trains_it(name, tmp_path, monkeypatch, capsys):
     assert f"; {type(rule).__name__}" in capsys.readouterr().out
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     assert RecursiveModule.load_from_checkpoint(checkpoint).supervision == rule
+
+
+def test_ranks_draw_apart_where_no_process_group_tells_them():
+    """Fails if a rule draws for the whole batch on every rank of a loop without Lightning."""
+    rule, recursion = WinnerTakesAll(2), composed()
+    fresh = batch(ROWS)
+
+    def losses(share, turn):
+        torch.manual_seed(0)
+        return rule.step(recursion, rule.start(recursion, share), share, LOSS, turn).loss
+
+    halves = [
+        losses(slots.take(rows, fresh), Turn(0, rank=rank, ranks=2))
+        for rank, rows in enumerate(torch.arange(ROWS).split(ROWS // 2))
+    ]
+    torch.testing.assert_close(sum(halves) / 2, losses(fresh, Turn(0)), rtol=0, atol=1e-10)

@@ -12,7 +12,7 @@ from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalt
 from recurlight.supervision import ExpectedLoss, HaltingDistribution, OneSegment, PonderLoss, log_halting
 from recurlight.truncation import EveryUpdate, LastCycles
 
-from .cases import CAP, busy, composed, step
+from .cases import CAP, LOSS, busy, composed, step
 
 ROWS = 8
 
@@ -172,3 +172,16 @@ def test_adaptive_evaluation_stops_where_stopping_is_likelier_than_going_on():
     likelier = recursion.halting.stopping(score).sigmoid() > 0.5
     assert torch.equal(recursion.halting.should_halt(score, torch.ones(ROWS)), likelier)
     assert torch.equal(recursion.solve(batch(ROWS), CAP).segments == 1, likelier)
+
+
+class Certain(CorrectnessHalting):
+    """Scores the certainty of the read-out alone."""
+
+    def score(self, segment):
+        return segment.logits.softmax(-1).amax(-1).mean(1, keepdim=True) + 0 * super().score(segment)
+
+
+def test_a_policy_may_score_the_logits():
+    """Fails if the policy is tried on logits without gradient, unlike in training."""
+    recursion = composed(halting=Certain())
+    ExpectedLoss(through=False).check(recursion, LOSS)

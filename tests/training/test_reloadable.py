@@ -260,3 +260,22 @@ def test_data_that_pass_settings_on_are_recorded_and_loaded(tmp_path):
     loaded = SortingData.load_from_checkpoint(tmp_path / "x.ckpt")
     assert (loaded.num_train, loaded.num_val, loaded.num_test, loaded.batch_size) == (8, 2, 500, 4)
     assert torch.load(tmp_path / "x.ckpt", weights_only=True)[DATA]["num_test"] == 500
+
+
+class Doubling(RecursiveModule):
+    """Gives a name of its base another meaning."""
+
+    def __init__(self, cycles: int = 1, **settings):
+        super().__init__(cycles=2 * cycles, **settings)
+
+
+def test_a_class_that_gives_names_another_meaning_is_loaded_as_itself(tmp_path):
+    """Fails if a checkpoint holds what the driver has where the class would take it for something else."""
+    parts = {"refiner": SingleRefiner(attention()), "truncation": EveryUpdate(), "halting": FixedHalting()}
+    model = Doubling(2, vocab_size=SIZES.vocab, seq_len=SIZES.tokens, width=SIZES.width, **parts)
+    model.recursion.reconfigure(cycles=5)
+    with pytest.warns(UserWarning, match="Doubling sets cycles itself: .* hold that cycles is 5"):
+        trained(model, tmp_path / "x.ckpt")
+    assert Doubling.load_from_checkpoint(tmp_path / "x.ckpt").recursion.cycles == 4
+    with pytest.raises(CheckpointMismatch, match=r"it is of the class .*Doubling: use Doubling\.load_from"):
+        RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt")
