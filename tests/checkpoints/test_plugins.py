@@ -20,9 +20,11 @@ def install(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
 
-    def made(name, source=PART, **entries):
+    def made(name, source=PART, exporting=False, **entries):
         (folder / name).mkdir()
-        (folder / name / "__init__.py").write_text("")
+        shown = [value.partition(":") for value in entries.values()]
+        text = "".join(f"from {module} import {attr}\n" for module, _, attr in shown) if exporting else ""
+        (folder / name / "__init__.py").write_text(text)
         (folder / name / "parts.py").write_text(source)
         information = folder / f"{name}-1.0.dist-info"
         information.mkdir()
@@ -39,10 +41,20 @@ def install(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["Part", "fresh_one.parts.Part", "fresh_one.Part"])
 def test_a_class_is_found_by_its_name_and_by_paths_of_it(install, path):
-    install("fresh_one", Part="fresh_one.parts:Part")
+    install("fresh_one", exporting=True, Part="fresh_one.parts:Part")
     trust = Trust()
     assert trust(path).__module__ == "fresh_one.parts"
     assert {"fresh_one.parts.Part", path} - {"Part"} <= trust.offered
+
+
+@pytest.mark.parametrize("path", ["fresh_one.evil.Part", "fresh_one.Part"])
+def test_its_name_elsewhere_in_the_package_is_refused(install, path):
+    """Fails if a file reaches any module of a package by the name of a class that the package offers."""
+    install("fresh_one", Part="fresh_one.parts:Part")
+    trust = Trust()
+    with pytest.raises(UntrustedCode, match=path):
+        trust(path)
+    assert trust.offered == set()
 
 
 def test_looking_imports_nothing(install):
