@@ -88,7 +88,7 @@ def _made(checkpoint: dict[str, Any], settings: dict[str, Any], trust: Trust) ->
     if (kind := made_by(checkpoint)) not in (None, OURS):  # which may make its driver of other settings
         raise CheckpointMismatch(
             f"it is of the class {kind}, which may make its driver of settings of its own: use "
-            f"{str(kind).rpartition('.')[2]}.load_from_checkpoint(path).recursion"
+            f"{str(kind).rpartition('.')[2]}.load_from_checkpoint(path).recursion.eval()"
         )
     known, types = inspect.signature(Recursion.__init__).parameters, hints(Recursion)
     sizes = {name: SETTINGS.get(name, name) for name in Sizes._fields}
