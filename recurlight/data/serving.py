@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -21,7 +22,7 @@ LoaderT = TypeVar("LoaderT", bound=DataLoader[Batch])
 _MINIMUM_STEPS = 100
 
 
-class Serving(LightningDataModule):
+class Serving(LightningDataModule, ABC):
     """The half of `PuzzleData` that serves batches; the other half says what the puzzles are."""
 
     by_task: ClassVar[bool]
@@ -32,17 +33,17 @@ class Serving(LightningDataModule):
     epoch_samples: int | None
 
     @property
+    @abstractmethod
     def splits(self) -> Splits:
         """The puzzles."""
-        raise NotImplementedError
 
+    @abstractmethod
     def augmentation(self) -> Augmentation | None:
         """Return the function that varies training puzzles."""
-        raise NotImplementedError
 
+    @abstractmethod
     def variants(self, split: str) -> Variants | None:
         """Return the variants in which evaluation asks every puzzle."""
-        raise NotImplementedError
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the loader of the endless stream, one epoch of it at a time.

@@ -117,9 +117,11 @@ def wanted(hint: Any, value: Any = None) -> str:
 
     Example:
         >>> wanted(int | None), wanted(dict[str, list[bool]])
-        ('a whole number or None', 'a dictionary of names to a list, True or False each each')
+        ('a whole number or None', 'a dictionary of names to a list, True or False each')
     """
     origin, parts = get_origin(hint) or hint, get_args(hint)
+    if hint is Any:
+        return "anything"
     if hint in PLAIN:
         return PLAIN[hint]
     if len(options := alternatives(hint)) > 1:
@@ -140,5 +142,5 @@ def wanted(hint: Any, value: Any = None) -> str:
 
 def _held(origin: Any, each: list[str], endless: bool) -> str:
     if issubclass(origin, Mapping):
-        return f"a dictionary of names to {each[1]} each"
+        return f"a dictionary of names to {each[1]}"
     return f"({', '.join(each)})" if origin is tuple and not endless else f"a list, {each[0]} each"
