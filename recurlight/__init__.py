@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recurlight.callbacks import Curriculum, Moment, RandomDepth, RandomWindow
     from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
     from recurlight.checkpoints import DurableCheckpointIO
     from recurlight.codec import (
@@ -119,6 +120,12 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "callbacks": (
+        "Curriculum",
+        "Moment",
+        "RandomDepth",
+        "RandomWindow",
+    ),
     "cells": (
         "ConvTransformerCell",
         "MixerCell",

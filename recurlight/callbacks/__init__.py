@@ -1,6 +1,9 @@
 """Callbacks of the trainer."""
 
 from recurlight.callbacks.compile import CompileCells
+from recurlight.callbacks.curricula.base import Curriculum, Moment
+from recurlight.callbacks.curricula.random_depth import RandomDepth
+from recurlight.callbacks.curricula.random_window import RandomWindow
 from recurlight.callbacks.guards.failure import SaveOnFailure
 from recurlight.callbacks.guards.finite import StopOnNonFinite
 from recurlight.callbacks.guards.signals import StopOnSignal
@@ -11,7 +14,11 @@ from recurlight.recursion import compile_cells
 
 __all__ = [
     "CompileCells",
+    "Curriculum",
+    "Moment",
     "PredictionWriter",
+    "RandomDepth",
+    "RandomWindow",
     "SamplePictures",
     "SaveOnFailure",
     "StopOnNonFinite",

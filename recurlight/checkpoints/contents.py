@@ -17,6 +17,7 @@ __all__ = [
     "FROM_DATA",
     "MODEL",
     "STAMP",
+    "curricula_in",
     "data_made_with",
     "data_settings",
     "made_by",
@@ -69,6 +70,11 @@ def unrecorded(checkpoint: Mapping[str, Any]) -> dict[str, str]:
 def names_in(checkpoint: Mapping[str, Any]) -> dict[str, str]:
     """Return the hashes of what numbers stood for in training, see `PuzzleData.names`."""
     return {kind: str(digest) for kind, digest in _section(_section(checkpoint, STAMP), "names").items()}
+
+
+def curricula_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of what changed the composition with the step in training, by class."""
+    return _section(_section(checkpoint, STAMP), "curricula")
 
 
 def made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

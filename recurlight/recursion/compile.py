@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakSet
 
+import torch
 from torch import nn
 
 from recurlight.refiners.base import Refiner
 from recurlight.spec.given import checked
 
-__all__ = ["compile_cells"]
+__all__ = ["compile_cells", "uncompiled"]
 
 _COMPILED: WeakSet[nn.Module] = WeakSet()
 
@@ -36,3 +38,15 @@ def compile_cells(refiner: Refiner[Any], backend: str | Callable[..., Any] = "in
         if cell not in _COMPILED:
             cell.compile(backend=backend, fullgraph=True)
             _COMPILED.add(cell)
+
+
+def uncompiled(refiner: Refiner[Any]) -> AbstractContextManager[Any]:
+    """Run the cells of a refiner as they are written: what is tried once needs no graphs.
+
+    Args:
+        refiner: Supplies the cells.
+    """
+    if not any(cell in _COMPILED for cell in refiner.cells().values()):
+        return nullcontext()  # the other way round it would load the compiler
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance

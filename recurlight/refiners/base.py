@@ -27,6 +27,9 @@ class Refiner(Recorded, nn.Module, ABC, Generic[StateT]):
     stationary: ClassVar[bool] = True
     """The cycle is the same map every time; False for refiners with noise or step embeddings."""
 
+    adjustable: ClassVar[tuple[str, ...]] = ()
+    """Counts of its constructor that `Recursion.reconfigure` may change: attributes that `schedule` reads."""
+
     @abstractmethod
     def cells(self) -> dict[str, nn.Module]:
         """Map each level to the network that updates it; two levels may share one."""

@@ -54,6 +54,8 @@ class Evaluating(Reloadable):
         self.measured: Measured | None = None
         self.loaded = Weights()
         self.names: dict[str, str] = {}
+        self.curricula: dict[str, Any] = {}
+        """Settings of what changed the composition with the step in training, by class."""
         self.other_tasks = False
         self._eval_slots = 0  # of a global batch of evaluation; 0 where the data do not tell
 
@@ -148,6 +150,7 @@ class Evaluating(Reloadable):
             self.loaded,
             model=class_path(type(self)),
             supervision=self.supervision,
+            curricula=self.curricula,
             trained=self.run.ended_in(self.trainer),
             cycles=self.eval_cycles or self.recursion.cycles,
             adaptive=self.eval_adaptive,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class Fingerprint:
         torch: Version of torch.
         supervision: How the model is trained, with its settings; see `Supervision`.
         model: Class path of the model.
+        curricula: What changes the composition with the step of training, by class, with its settings.
     """
 
     split: str
@@ -108,6 +110,7 @@ class Fingerprint:
     torch: str
     supervision: str = "OneSegment()"
     model: str = "recurlight.RecursiveModule"
+    curricula: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         part = "" if self.size in (None, self.puzzles) else f" of {self.size:,}"
@@ -117,7 +120,7 @@ class Fingerprint:
         file = f", {Path(self.checkpoint).name}" if self.checkpoint else ""
         seeds = ", ".join(f"{name} {seed}" for name, seed in self.seeds.items())
         first = f"{self.split}: {self.puzzles:,}{part} puzzles, {data}; {work} = {self.updates:.4g} each"
-        rule = self.supervision.partition("(")[0]
+        rule = ", ".join([self.supervision.partition("(")[0], *self.curricula])
         if self.model != "recurlight.RecursiveModule":
             rule += f", {self.model.rpartition('.')[2]}"
         made = f"{self.precision}, recurlight {self.recurlight}, torch {self.torch}; {rule}"
@@ -132,6 +135,7 @@ def fingerprint(
     *,
     model: str,
     supervision: Supervision,
+    curricula: Mapping[str, Any],
     trained: bool,
     cycles: int,
     adaptive: bool,
@@ -146,6 +150,7 @@ def fingerprint(
         loaded: Which weights the checkpoint held that the trainer loaded, if it did.
         model: Class path of the model.
         supervision: How the model is trained.
+        curricula: What changes with the step of training, by class, with its settings.
         trained: Whether the weights are those with which this trainer's last training ended.
         cycles: Cycles in a segment of the evaluation.
         adaptive: Whether puzzles stopped when the halting policy said so.
@@ -174,6 +179,7 @@ def fingerprint(
         torch=torch.__version__,
         supervision=_spelled(supervision),
         model=model,
+        curricula=dict(curricula),
     )
 
 

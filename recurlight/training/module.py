@@ -7,12 +7,11 @@ from typing import Any, Self
 
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
-from recurlight.checkpoints.contents import FROM_DATA, STAMP, names_in
+from recurlight.checkpoints.contents import FROM_DATA, STAMP, curricula_in, names_in
 from recurlight.checkpoints.weights import require_fitting
 from recurlight.codec import add_tables, forget_gradients
 from recurlight.codec.base import Decoder, Encoder
@@ -28,7 +27,6 @@ from recurlight.recursion.driver import Recursion
 from recurlight.recursion.outputs import check_loss
 from recurlight.refiners.base import Refiner
 from recurlight.slots import require_batch
-from recurlight.spec import to_spec
 from recurlight.spec.given import within
 from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.training.attached import attached_data
@@ -43,6 +41,7 @@ from recurlight.training.start import (
     validates,
     when_stepped,
 )
+from recurlight.training.stated import changed_since, stated_callbacks
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Batch, Carry, Learnt, Prediction, Sizes
 
@@ -150,7 +149,7 @@ class RecursiveModule(Evaluating):
         self.recursion.require(partial(self.supervision.check, loss=self.loss))
         within("RecursiveModule", "halting_weight", halting_weight, 0)
         self.halting_weight = halting_weight
-        self._made = {"cycles": cycles, "max_segments": max_segments, "truncation": truncation}
+        self._made = self.recursion.stated
         self.eval_cycles, self.eval_segments, self.eval_adaptive = eval_cycles, eval_segments, eval_adaptive
         self.eval_seed = seed if eval_seed is None else eval_seed
         self.optimizer, self.optimizer_groups, self.scheduler = optimizer, optimizer_groups, scheduler
@@ -225,6 +224,7 @@ class RecursiveModule(Evaluating):
         self.evaluation.segments = self.eval_segments or self.recursion.max_segments
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
         if stage == "fit":
+            self.curricula = stated_callbacks(self.trainer)
             check_trainer(self.trainer)
             check_monitors(self.trainer, self.figures())
 
@@ -282,19 +282,15 @@ class RecursiveModule(Evaluating):
         super().on_load_checkpoint(checkpoint)
         require_fitting(self, checkpoint, self.recursion.sizes)
         self.loaded, self.names = weights_of(checkpoint), names_in(checkpoint)
+        if self._trainer is None or self.trainer.state.fn != "fit":  # which has its own
+            self.curricula = curricula_in(checkpoint)
 
     def changed(self) -> dict[str, Any]:
         """Return what `Recursion.reconfigure` has changed since the model was made."""
-        now = {name: getattr(self.recursion, name) for name in self._made}
-        changed = {name: value for name, value in now.items() if value != self._made[name]}
-        given = self.description.arguments
-        own = () if type(self) is RecursiveModule else tuple(changed)  # may give a name another meaning
-        for name in [name for name in own if given.get(name) != to_spec(self._made[name])]:
-            here = f"{name} is {changed.pop(name)} now"
-            rank_zero_warn(f"{type(self).__name__} sets {name} itself: checkpoints do not hold that {here}")
-        return changed
+        own = None if type(self) is RecursiveModule else type(self).__name__
+        return changed_since(self._made, self.recursion, self.description.arguments, own)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write what the numbers of tasks and tokens stand for, too."""
+        """Write what the numbers of tasks and tokens stand for, and what changed with the step, too."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint[STAMP]["names"] = dict(self.names)
+        checkpoint[STAMP] |= {"names": dict(self.names), "curricula": self.curricula}

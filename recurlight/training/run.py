@@ -14,13 +14,14 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
-from recurlight.checkpoints.contents import made_with
+from recurlight.checkpoints.contents import curricula_in, made_with
 from recurlight.checkpoints.weights import require_same_optimizer
 from recurlight.draw.seeding import seed_batch
 from recurlight.errors import CheckpointMismatch
 from recurlight.ranks import world_size
 from recurlight.training.carries import Carries
 from recurlight.training.progress import Progress
+from recurlight.training.stated import spelled, stated_callbacks
 
 __all__ = ["RUN_KEY", "Run"]
 
@@ -139,6 +140,9 @@ class Run(Callback):
         seed = made_with(checkpoint).get("seed", self.seed)
         if not flaw and seed != self.seed:
             flaw = f"is of a run with model.seed {seed} and this one has {self.seed}"
+        then, here = curricula_in(checkpoint), stated_callbacks(trainer)
+        if not flaw and then != here:
+            flaw = f"is of a run with {spelled(then)} and this one has {spelled(here)}"
         if flaw:
             rank_zero_warn(f"the checkpoint {flaw}: training goes on, but not as without the interruption")
 

@@ -39,6 +39,7 @@ def mark(made: RecursiveModule) -> Fingerprint:
     settings = {"cycles": made.eval_cycles or made.recursion.cycles, "adaptive": made.eval_adaptive}
     settings |= {"trained": made.run.ended_in(made.trainer), "supervision": made.supervision}
     settings |= {"eval_seed": made.eval_seed, "model": "recurlight.RecursiveModule"}
+    settings |= {"curricula": made.curricula}
     return fingerprint(made.trainer, made.recursion, made.measured, made.loaded, **settings)
 
 

@@ -1,0 +1,1 @@
+"""Curricula: what changes the composition with the step of training."""

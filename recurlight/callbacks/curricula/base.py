@@ -1,0 +1,162 @@
+"""The contract of curricula: a pure function of seed and step, in force for that step alone."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from recurlight.callbacks.curricula.fitted import fitted
+from recurlight.errors import IncompatibleComponents
+from recurlight.recursion.driver import Recursion
+from recurlight.training.module import RecursiveModule
+from recurlight.training.stated import StatedCallback
+
+__all__ = ["Curriculum", "Moment"]
+
+
+class Moment(NamedTuple):
+    """All that a curriculum may know.
+
+    Attributes:
+        seed: Seed of the model.
+        step: Optimizer steps taken before this one.
+        total: Optimizer steps of the run; None where no end is known.
+        stated: Composition that the model states, by the names of `Recursion.reconfigure`.
+    """
+
+    seed: int
+    step: int
+    total: int | None
+    stated: Mapping[str, Any]
+
+
+class Curriculum(StatedCallback, ABC):
+    """What changes the composition with the step: cycles, truncation, segments or updates of the refiner.
+
+    `Recursion.reconfigure(**change(moment))` before each optimizer step, for all micro-batches of it
+
+    A change is a pure function of seed and step. So a run that is resumed at any step goes on as if it had
+    not been interrupted, every rank does the same, and nothing is kept in checkpoints but the settings. It
+    holds while a batch is trained on: validation, test and prediction, during and after training, run with
+    the composition that the model states, and checkpoints state that one too, with the curricula beside it.
+    So do fingerprints. Where a change makes the segment shorter than the window of the truncation, gradient
+    goes through what there is.
+
+    Several curricula may change different settings. Write `settings`, `change` and `extremes` for your own.
+    """
+
+    settings: ClassVar[tuple[str, ...]]
+    """What it changes, by the names of `Recursion.reconfigure`."""
+
+    _total: int | None = None
+
+    @abstractmethod
+    def change(self, moment: Moment) -> dict[str, Any]:
+        """Return what is other than stated in this step; a pure function.
+
+        Args:
+            moment: What it may depend on.
+
+        Returns:
+            Arguments of `Recursion.reconfigure`, of those that `settings` names.
+        """
+
+    @abstractmethod
+    def extremes(self, stated: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+        """Return changes between which all others lie: they are tried before the first step.
+
+        Args:
+            stated: Composition that the model states.
+        """
+
+    def generator(self, moment: Moment) -> np.random.Generator:
+        """Return a generator of the class, the seed and the step alone, for `change` to draw from.
+
+        Args:
+            moment: The step that is drawn for.
+        """
+        text = f"{type(self).__name__} {moment.seed} {moment.step}"
+        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        return np.random.default_rng(int.from_bytes(digest, "little"))
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Try what it will change.
+
+        Raises:
+            IncompatibleComponents: The model cannot be so, is no `RecursiveModule`, or another curriculum
+                changes the same setting.
+        """
+        if stage != "fit":
+            return
+        recursion, name = _recursion(pl_module, self), type(self).__name__
+        _require_alone(self, trainer.callbacks)  # type: ignore[attr-defined]
+        for change in self.extremes(recursion.stated):
+            try:
+                self._apply(recursion, change)
+            except IncompatibleComponents as error:
+                said = " and ".join(f"{setting}={value!r}" for setting, value in change.items())
+                raise IncompatibleComponents(f"{name} sets {said} in some step: {error}") from error
+            finally:
+                recursion.restore()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out how long the run is."""
+        try:
+            total = trainer.estimated_stepping_batches
+        except MisconfigurationException:  # the accumulation changes with the epoch
+            total = -1
+        self._total = int(total) if 0 < total < float("inf") else None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Change the composition for this batch."""
+        recursion = _recursion(pl_module, self)
+        moment = Moment(recursion.seed, trainer.global_step, self._total, recursion.stated)
+        self._apply(recursion, self.change(moment))
+
+    def _apply(self, recursion: Recursion, change: dict[str, Any]) -> None:
+        """Change the composition for now, and let the window be as long as there is room for."""
+        recursion.reconfigure(**fitted(recursion, change), for_now=True)
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the composition back, for callbacks that ask the model at the end of the batch."""
+        if pl_module.automatic_optimization:
+            _recursion(pl_module, self).restore()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Bring the composition back, where the module itself differentiates."""
+        _recursion(pl_module, self).restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Bring the composition back, for what comes after a run that was broken off."""
+        _recursion(pl_module, self).restore()
+
+
+def _recursion(module: LightningModule, curriculum: Curriculum) -> Recursion:
+    """Return the driver of a module."""
+    if not isinstance(module, RecursiveModule):
+        raise IncompatibleComponents(
+            f"{type(curriculum).__name__} changes the composition of a RecursiveModule, and "
+            f"{type(module).__name__} is none: leave it out of trainer.callbacks"
+        )
+    return module.recursion
+
+
+def _require_alone(curriculum: Curriculum, callbacks: Iterable[Callback]) -> None:
+    """Refuse another curriculum that changes the same."""
+    others = (one for one in callbacks if isinstance(one, Curriculum) and one is not curriculum)
+    for other in others:
+        if both := [name for name in curriculum.settings if name in other.settings]:
+            names = f"{type(curriculum).__name__} and {type(other).__name__}"
+            raise IncompatibleComponents(
+                f"trainer.callbacks: {names} both change {both[0]} with the step: keep one of them"
+            )
