@@ -95,7 +95,9 @@ if TYPE_CHECKING:
     from recurlight.training.warm_start import WarmStart, warm_start
     from recurlight.truncation import (
         AndersonSolver,
+        BroydenSolver,
         EveryUpdate,
+        FixedPointGradient,
         FixedPointSolver,
         GradientTruncation,
         GradientWindow,
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
         LastCycles,
         LastPerLevel,
         LastUpdates,
+        NeumannGradient,
         PhantomGradient,
         PicardSolver,
     )
@@ -236,7 +239,9 @@ _HOMES = {
     ),
     "truncation": (
         "AndersonSolver",
+        "BroydenSolver",
         "EveryUpdate",
+        "FixedPointGradient",
         "FixedPointSolver",
         "GradientTruncation",
         "GradientWindow",
@@ -244,6 +249,7 @@ _HOMES = {
         "LastCycles",
         "LastPerLevel",
         "LastUpdates",
+        "NeumannGradient",
         "PhantomGradient",
         "PicardSolver",
     ),

@@ -170,6 +170,7 @@ MADE: dict[str, Table] = {
         recurlight.warm_start, {"model": lambda: nn.Linear(2, 2), "checkpoint_path": lambda: "nowhere"}
     ),
     "AndersonSolver": Table(recurlight.AndersonSolver),
+    "BroydenSolver": Table(recurlight.BroydenSolver),
     "FixedPointSolver": Table(OwnSolver),
     "PicardSolver": Table(recurlight.PicardSolver),
     "DeepSupervision": Table(recurlight.DeepSupervision, {"segments": lambda: 2}),
@@ -186,6 +187,7 @@ MADE: dict[str, Table] = {
     "LastCycles": Table(recurlight.LastCycles),
     "LastPerLevel": Table(recurlight.LastPerLevel, {"counts": lambda: {"answer": 1}}),
     "LastUpdates": Table(recurlight.LastUpdates),
+    "NeumannGradient": Table(recurlight.NeumannGradient),
     "PhantomGradient": Table(recurlight.PhantomGradient),
 }
 
@@ -205,7 +207,7 @@ NOT_MADE: dict[str, str] = {
         ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
     **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded"), BASE),
-    **dict.fromkeys(("HaltingDistribution", "Supervision"), BASE),
+    **dict.fromkeys(("FixedPointGradient", "HaltingDistribution", "Supervision"), BASE),
     **{
         name: ERROR
         for name in recurlight.__all__
@@ -213,7 +215,14 @@ NOT_MADE: dict[str, str] = {
     },
 }
 
-LATER = {"LastCycles", "LastUpdates", "LastPerLevel", "PhantomGradient", "ImplicitGradient"}
+LATER = {
+    "LastCycles",
+    "LastUpdates",
+    "LastPerLevel",
+    "PhantomGradient",
+    "NeumannGradient",
+    "ImplicitGradient",
+}
 """Whose range depends on the composition, which refuses it."""
 
 

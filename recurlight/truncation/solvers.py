@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +14,42 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.spec import Recorded
 from recurlight.spec.given import checked, within
 
-__all__ = ["AndersonSolver", "FixedPointSolver", "PicardSolver", "anderson_weights", "relative_residual"]
+__all__ = ["Convergence", "FixedPointSolver", "PicardSolver", "Solution", "relative_residual", "telling"]
+
+
+class Convergence(NamedTuple):
+    """How far each row of a solve came.
+
+    Attributes:
+        residual: Relative residual of the returned point, `(B,)`; infinite where nothing was finite.
+        steps: Evaluations until the row converged, `(B,)` int64; all of them where it did not.
+        converged: Whether the returned point meets a tolerance of the solver, `(B,)` bool.
+    """
+
+    residual: Tensor
+    steps: Tensor
+    converged: Tensor
+
+
+class Solution(NamedTuple):
+    """What a solver returns: the best point of each row, and how far it came.
+
+    Attributes:
+        point: The points, `(B, F)`.
+        residual: Their relative residuals, `(B,)`; infinite where nothing was finite.
+        steps: Evaluations until the row converged, `(B,)` int64; all of them where it did not.
+        converged: Whether the point meets a tolerance, `(B,)` bool; never where it is not finite.
+    """
+
+    point: Tensor
+    residual: Tensor
+    steps: Tensor
+    converged: Tensor
+
+    @property
+    def convergence(self) -> Convergence:
+        """The solution without its points, which are large."""
+        return Convergence(self.residual, self.steps, self.converged)
 
 
 def relative_residual(change: Tensor, value: Tensor) -> Tensor:
@@ -30,10 +66,34 @@ def relative_residual(change: Tensor, value: Tensor) -> Tensor:
         >>> relative_residual(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 10.0]]))
         tensor([0.5000])
     """
-    # The smallest normal number, not a friendly 1e-8: gradients are often smaller than that.
-    scale = torch.linalg.vector_norm(value, dim=1) + torch.finfo(value.dtype).tiny
-    residual = torch.linalg.vector_norm(change, dim=1) / scale
+    # Gradients are often so small, and diverging rows so large, that their squares are no numbers any more.
+    largest = value.abs().amax(1, keepdim=True).clamp_min(torch.finfo(value.dtype).tiny)
+    scale = torch.linalg.vector_norm(value / largest, dim=1).clamp_min(torch.finfo(value.dtype).tiny)
+    residual = torch.linalg.vector_norm(change / largest, dim=1) / scale
     return torch.where(residual.isfinite(), residual, torch.inf)
+
+
+def telling(step: Tensor, difference: Tensor, z: Tensor) -> Tensor:
+    """Tell in which rows two evaluations say how the map changes: finite, and by more than rounding.
+
+    A solver that learns from rounding sees a slope near zero and leaps as far as numbers go, where every
+    residual is small relative to the point.
+
+    Args:
+        step: Difference of two points, `(B, F)`.
+        difference: Difference of `f(z) - z` between them, `(B, F)`.
+        z: The later point, `(B, F)`.
+
+    Returns:
+        `(B, 1)` bool.
+
+    Example:
+        >>> telling(torch.ones(2, 1), torch.tensor([[0.5], [1e-7]]), torch.ones(2, 1)).flatten()
+        tensor([ True, False])
+    """
+    finite = (step.isfinite() & difference.isfinite()).all(1, keepdim=True)
+    rounding = 8 * torch.finfo(z.dtype).eps * z.abs().amax(1, keepdim=True)
+    return finite & (difference.abs().amax(1, keepdim=True) > rounding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +105,10 @@ class FixedPointSolver(Recorded, ABC):
 
     Args:
         damping: Share of the step `f(z) - z` that is taken, in (0, 1].
-        tolerance: A row whose relative residual is at most this is frozen. bfloat16 models reach about 1e-2.
+        tolerance: A row whose relative residual is at most this has converged and is frozen. bfloat16 models
+            reach about 1e-2.
+        absolute_tolerance: So has a row whose `||f(z) - z||` is at most this, for fixed points near zero; 0
+            leaves it to `tolerance`.
         check_every: Ask the device every so many steps whether all rows have converged, and stop early if so;
             0 never asks. It changes the time and never the result: asking stalls a GPU, so set it to about 8
             there and to 1 on a CPU, or leave it at 0 when compiling.
@@ -56,14 +119,17 @@ class FixedPointSolver(Recorded, ABC):
 
     damping: float = 1.0
     tolerance: float = 1e-4
+    absolute_tolerance: float = 0.0
     check_every: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.damping <= 1:
             raise IncompatibleComponents(f"{self!r} cannot step: set solver damping above 0, to at most 1")
-        if self.tolerance < 0 or self.check_every < 0:
-            raise IncompatibleComponents(f"{self!r}: set solver tolerance and check_every to 0 or more")
+        if min(self.tolerance, self.absolute_tolerance, self.check_every) < 0:
+            raise IncompatibleComponents(
+                f"{self!r}: set solver tolerance, absolute_tolerance and check_every to 0 or more"
+            )
 
     @abstractmethod
     def proposer(self, z: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
@@ -71,7 +137,7 @@ class FixedPointSolver(Recorded, ABC):
 
     @checked
     @torch.no_grad()
-    def solve(self, f: Callable[[Tensor], Tensor], z: Tensor, max_steps: int) -> tuple[Tensor, Tensor]:
+    def solve(self, f: Callable[[Tensor], Tensor], z: Tensor, max_steps: int) -> Solution:
         """Iterate from `z` and return the best point of each row, without gradient.
 
         Args:
@@ -80,30 +146,45 @@ class FixedPointSolver(Recorded, ABC):
             max_steps: Evaluations of `f` at most.
 
         Returns:
-            The points, `(B, F)`, and their relative residuals, `(B,)`; infinite where nothing was finite.
+            The points, their relative residuals, the evaluations taken and whether each row has converged.
 
         Raises:
             IncompatibleComponents: `z` is no floating-point `(B, F)`, or `max_steps` is negative.
         """
-        within(f"{type(self).__name__}.solve", "max_steps", max_steps, 0)
-        if z.ndim != 2 or not z.is_floating_point():
-            raise IncompatibleComponents(
-                f"{type(self).__name__}.solve got z {tuple(z.shape)} {z.dtype}: give float rows (B, F)"
-            )
+        self._require(z, max_steps)
         propose = self.proposer(z)
         best, residual = z, torch.full_like(z[:, 0], torch.inf)
+        steps = torch.zeros_like(residual, dtype=torch.int64)
+        done = torch.zeros_like(residual, dtype=torch.bool)
         looking = self.check_every and not torch.compiler.is_exporting()
         for step in range(max_steps):
             value = f(z)
             change = value - z
             now = relative_residual(change, value)
-            better = (now < residual) & (residual > self.tolerance)
+            met = self._met(change, now)
+            better = ((now < residual) | met) & ~done
             best, residual = torch.where(better[:, None], z, best), torch.where(better, now, residual)
-            if looking and step % self.check_every == 0 and bool((residual <= self.tolerance).all()):
+            steps, done = steps + ~done, done | met
+            if looking and step % self.check_every == 0 and bool(done.all()):
                 break
-            going = (residual > self.tolerance) & now.isfinite()
+            going = ~done & now.isfinite()
             z = torch.where(going[:, None], propose(z, change), best)
-        return best, residual
+        return Solution(best, residual, steps, done)
+
+    def _require(self, z: Tensor, max_steps: int) -> None:
+        """Refuse a first point and a number of steps that cannot be used."""
+        within(f"{type(self).__name__}.solve", "max_steps", max_steps, 0)
+        if z.ndim != 2 or not z.is_floating_point():
+            raise IncompatibleComponents(
+                f"{type(self).__name__}.solve got z {tuple(z.shape)} {z.dtype}: give float rows (B, F)"
+            )
+
+    def _met(self, change: Tensor, relative: Tensor) -> Tensor:
+        """Tell which rows meet a tolerance, `(B,)`; none that is not finite."""
+        met = relative <= self.tolerance
+        if self.absolute_tolerance:
+            met = met | (torch.linalg.vector_norm(change, dim=1) <= self.absolute_tolerance)
+        return met & relative.isfinite()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,112 +194,11 @@ class PicardSolver(FixedPointSolver):
     Converges where the damped map contracts, linearly. Use `AndersonSolver` for fewer evaluations.
 
     Example:
-        >>> z, residual = PicardSolver(tolerance=1e-6).solve(lambda z: z / 2 + 1, torch.zeros(1, 1), 50)
-        >>> round(z.item(), 4)
-        2.0
+        >>> solution = PicardSolver(tolerance=1e-6).solve(lambda z: z / 2 + 1, torch.zeros(1, 1), 50)
+        >>> round(solution.point.item(), 4), solution.steps.item(), solution.converged.item()
+        (2.0, 20, True)
     """
 
     def proposer(self, z: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the damped step; it remembers nothing."""
         return lambda z, change: z + self.damping * change
-
-
-def anderson_weights(gram: Tensor, target: Tensor, ridge: float) -> Tensor:
-    """Solve the ridge least-squares problem of Anderson's method from its normal equations.
-
-    Columns are scaled to unit length first, so that `ridge` means the same at every residual.
-
-    Args:
-        gram: Products of the remembered differences of `f(z) - z`, `(B, M, M)`; zero for empty memory.
-        target: Their products with the present `f(z) - z`, `(B, M)`.
-        ridge: Added to the diagonal of the scaled matrix.
-
-    Returns:
-        Weights, `(B, M)`; not finite where a row's matrix cannot be factored.
-
-    Example:
-        >>> anderson_weights(torch.tensor([[[4.0]]]), torch.tensor([[2.0]]), ridge=0.0)
-        tensor([[0.5000]])
-    """
-    length = gram.diagonal(dim1=1, dim2=2).sqrt()  # (B, M)
-    empty = length == 0
-    length = torch.where(empty, 1.0, length)
-    scaled = gram / (length[:, :, None] * length[:, None, :])
-    scaled = scaled + torch.diag_embed(empty.to(gram.dtype) + ridge)
-    # The `_ex` form neither raises nor waits for the device: a bad row must not stop the others.
-    factor, failed = torch.linalg.cholesky_ex(scaled)
-    weights = torch.cholesky_solve((target / length)[:, :, None], factor)[:, :, 0] / length
-    return torch.where(failed[:, None] == 0, weights, torch.nan)
-
-
-class _Memory:
-    """The last differences of `z` and of `f(z) - z` of one solve, and the products of the latter."""
-
-    def __init__(self, solver: AndersonSolver, z: Tensor) -> None:
-        self.solver = solver
-        self.steps = 0
-        self.points = z.new_zeros(z.shape[0], solver.history, z.shape[1])  # (B, M, F)
-        self.changes = torch.zeros_like(self.points)
-        self.gram = z.new_zeros(z.shape[0], solver.history, solver.history)
-        self.last: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self, z: Tensor, change: Tensor) -> Tensor:
-        if self.last is not None:
-            self._remember(z - self.last[0], change - self.last[1])
-        self.last = (z, change)
-        # Sums of products, not matrix products: those lose precision under autocast and TF32.
-        target = (self.changes * change[:, None]).sum(2)
-        weights = anderson_weights(self.gram, target, self.solver.ridge)
-        beta = self.solver.damping
-        plain = z + beta * change
-        mixed = plain - (weights[:, :, None] * (self.points + beta * self.changes)).sum(1)
-        return torch.where(mixed.isfinite().all(1, keepdim=True), mixed, plain)
-
-    def _remember(self, point: Tensor, change: Tensor) -> None:
-        """Replace the oldest pair; a row that is not finite is stored as zeros, which means empty."""
-        oldest = self.steps % self.solver.history
-        sound = (point.isfinite() & change.isfinite()).all(1, keepdim=True)
-        self.points[:, oldest] = torch.where(sound, point, 0.0)
-        self.changes[:, oldest] = torch.where(sound, change, 0.0)
-        products = (self.changes * self.changes[:, oldest, None]).sum(2)  # (B, M)
-        self.gram[:, oldest] = products
-        self.gram[:, :, oldest] = products
-        self.steps += 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class AndersonSolver(FixedPointSolver):
-    r"""Combine the last steps so that their linear model has the smallest residual.
-
-    `z <- z + damping * g - (dZ + damping * dG) w` with `g = f(z) - z` and
-    `w = argmin ||g - dG w||`, regularized. Needs fewer evaluations than
-    `PicardSolver`, often converges where that does not, and costs `2 * history` copies of the state.
-
-    Args:
-        history: Differences that are remembered.
-        ridge: Regularization relative to the squared length of the differences; below 1e-6 only in float64.
-        damping: Share of the step `f(z) - z` that is taken, in (0, 1].
-        tolerance: A row whose relative residual is at most this is frozen.
-        check_every: Steps between looks at the device for an early stop; 0 never looks.
-
-    Example:
-        >>> z, residual = AndersonSolver(history=2).solve(lambda z: 1 - 2 * z, torch.zeros(1, 1), 10)
-        >>> round(z.item(), 3)
-        0.333
-
-    Reference:
-        Anderson, Iterative procedures for nonlinear integral equations, 1965; Walker and Ni, Anderson
-        acceleration for fixed-point iterations, 2011.
-    """
-
-    history: int = 5
-    ridge: float = 1e-4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.history < 1 or self.ridge < 0:
-            raise IncompatibleComponents(f"{self!r}: set solver history to at least 1 and ridge to 0 or more")
-
-    def proposer(self, z: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return a step that remembers the last `history` differences."""
-        return _Memory(self, z)

@@ -23,6 +23,7 @@ from recurlight import (
     LastPerLevel,
     LastUpdates,
     LinearWarmupCosine,
+    NeumannGradient,
     PhantomGradient,
     Recursion,
     SingleRefiner,
@@ -267,6 +268,7 @@ TRUNCATIONS = [
     LastUpdates(2),
     LastPerLevel({"answer": 1}),
     ImplicitGradient(backward_steps=2),
+    NeumannGradient(2),
     PhantomGradient(2),
 ]
 FROZEN = [["encoder"], ["refiner"], ["decoder"], ["halting"], ["encoder", "refiner"], ["*", "!halting"]]

@@ -22,11 +22,13 @@ from recurlight.recursion.driver import Recursion
 from recurlight.refiners import Refiner, SingleRefiner, SingleState, StartVector, TwoLevelRefiner
 from recurlight.truncation import (
     EveryUpdate,
+    FixedPointGradient,
     GradientTruncation,
     ImplicitGradient,
     LastCycles,
     LastPerLevel,
     LastUpdates,
+    NeumannGradient,
     PhantomGradient,
 )
 from recurlight.types import Sizes
@@ -79,6 +81,8 @@ TRUNCATIONS: list[GradientTruncation] = [
     LastPerLevel({"answer": 1}),
     LastPerLevel({"answer": 2, "latent": 3}),
     PhantomGradient(steps=2),
+    NeumannGradient(steps=0),
+    NeumannGradient(steps=2),
     ImplicitGradient(backward_steps=3),
 ]
 HALTING: list[Halting] = [FixedHalting(), CorrectnessHalting(), QLearningHalting(), ConvergenceHalting(0.3)]
@@ -90,7 +94,7 @@ def obstacles(
     """Say in words, apart from the package's checks, why a composition cannot train; nothing if it can."""
     two_levels = refiner in ("shared", "two")
     updates = cycles * (3 if two_levels else 1)
-    fixed_point = isinstance(policy, PhantomGradient | ImplicitGradient)
+    fixed_point = isinstance(policy, PhantomGradient | FixedPointGradient)
     short = {"latent": 2 * cycles * two_levels, "answer": cycles}
     trains = {
         "nothing ahead to look at": not (isinstance(stop, QLearningHalting) and segments == 1),

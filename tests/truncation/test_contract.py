@@ -17,6 +17,7 @@ from recurlight.truncation import (
     LastCycles,
     LastPerLevel,
     LastUpdates,
+    NeumannGradient,
     PhantomGradient,
 )
 
@@ -29,6 +30,7 @@ POLICIES: dict[type[GradientTruncation], GradientTruncation] = {
     LastCycles: LastCycles(),
     LastPerLevel: LastPerLevel({"answer": 2, "latent": 3}),
     LastUpdates: LastUpdates(),
+    NeumannGradient: NeumannGradient(steps=3, damping=0.5),
     PhantomGradient: PhantomGradient(steps=2),
 }
 REFINERS = {

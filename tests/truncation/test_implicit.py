@@ -9,6 +9,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.truncation import (
     AndersonSolver,
+    BroydenSolver,
     EveryUpdate,
     FixedPointSolver,
     ImplicitGradient,
@@ -19,7 +20,7 @@ from recurlight.truncation import (
 
 from .helpers import cell, gradients, loss, question, single, two_level
 
-SOLVERS = [PicardSolver(tolerance=1e-13), AndersonSolver(tolerance=1e-13)]
+SOLVERS = [kind(tolerance=1e-13) for kind in (PicardSolver, AndersonSolver, BroydenSolver)]
 BUILDS = {
     "single": single,
     "two": two_level,
@@ -114,15 +115,23 @@ def test_autocast_keeps_the_gradient_close():
         assert (rough - exact_gradient).norm() < 0.05 * exact_gradient.norm()
 
 
-def test_diagnostics_are_the_residuals_of_the_last_solves():
+def test_diagnostics_are_those_of_the_last_solves():
     refiner = single()
     policy = ImplicitGradient(PicardSolver(), PicardSolver(), backward_steps=3)
     assert policy.diagnostics() == {}
     backward(policy, refiner, cycles=4)
     rough = policy.diagnostics()
-    assert set(rough) == {"forward_residual", "backward_residual"}
-    assert all(value.ndim == 0 and 0 < value < 1 for value in rough.values())
-    assert policy.report.forward.shape == policy.report.backward.shape == (3,)
+    assert set(rough) == set(policy.figures())
+    assert all(value.ndim == 0 and value.dtype == torch.float64 for value in rough.values())
+    assert all(0 < rough[f"{way}_residual"] < 1 for way in ("forward", "backward"))
+    assert (rough["forward_steps"], rough["backward_steps"]) == (3, 3)
+    assert rough["forward_converged"] == rough["backward_converged"] == 0
+    for solve in (policy.report.forward, policy.report.backward):
+        assert solve.residual.shape == solve.steps.shape == solve.converged.shape == (3,)
+        assert (solve.steps.dtype, solve.converged.dtype) == (torch.int64, torch.bool)
+    backward(policy, refiner, cycles=40)
+    assert policy.diagnostics()["forward_converged"] == 1
+    assert 3 < policy.diagnostics()["forward_steps"] < 39
     backward(policy, refiner, cycles=8)
     assert policy.diagnostics()["forward_residual"] < rough["forward_residual"]
     assert policy.diagnostics()["backward_residual"] == pytest.approx(rough["backward_residual"], rel=0.5)
@@ -182,5 +191,7 @@ def test_compositions_that_cannot_train_are_refused():
         policy.check(Forgetful(cell(1), cell(2)), 20)
     with pytest.raises(IncompatibleComponents, match="set cycles=1 to 2 or more"):
         policy.check(two_level(), 1)
-    with pytest.raises(IncompatibleComponents, match="backward_steps to at least 1"):
+    with pytest.raises(
+        IncompatibleComponents, match=r"backward_steps to at least 1.*NeumannGradient\(steps=0\)"
+    ):
         ImplicitGradient(backward_steps=0).check(two_level(), 20)

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurlight.truncation import AndersonSolver, PicardSolver
+from recurlight.truncation import AndersonSolver, BroydenSolver, PicardSolver
 
 ROWS, FEATURES = 3, 4
 
 
 @given(
-    kind=st.sampled_from([PicardSolver, AndersonSolver]),
+    kind=st.sampled_from([PicardSolver, AndersonSolver, BroydenSolver]),
     gain=st.floats(0, 3),
     damping=st.floats(0.1, 1),
     tolerance=st.floats(1e-12, 0.5),
@@ -28,10 +28,12 @@ def test_a_row_has_converged_or_is_said_not_to(kind, gain, damping, tolerance, s
     shift, start = torch.randn(2, ROWS, FEATURES, generator=generator, dtype=torch.float64)
     solver = kind(damping=damping, tolerance=tolerance, check_every=often)
     f = lambda z: z @ matrix.T + shift  # noqa: E731
-    z, reported = solver.solve(f, start, steps)
+    z, reported, taken, converged = solver.solve(f, start, steps)
     norm = lambda rows: torch.linalg.vector_norm(rows, dim=1)  # noqa: E731
     actual, first = (norm(f(x) - x) / norm(f(x)) for x in (z, start))
     torch.testing.assert_close(reported, actual, rtol=1e-6, atol=1e-14)
     assert (actual <= first + 1e-14).all()
+    assert torch.equal(converged, reported <= tolerance)
+    assert ((taken == steps) | (converged & (taken < steps))).all()
     if gain < 0.5 and steps == 40 and damping > 0.5 and tolerance > 1e-4:
         assert (reported <= tolerance).all()
