@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         draws,
         hold_out,
     )
+    from recurlight.diagnostics import Finding, Report, examine
     from recurlight.errors import (
         CheckpointError,
         CheckpointMismatch,
@@ -166,6 +167,11 @@ _HOMES = {
         "Variants",
         "draws",
         "hold_out",
+    ),
+    "diagnostics": (
+        "Finding",
+        "Report",
+        "examine",
     ),
     "errors": (
         "CheckpointError",

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 import numpy as np
 import pytest
 import torch
-from helpers import SIZES, mixer
+from helpers import SIZES, batch, mixer
 from torch import nn
 
 import recurlight
@@ -179,6 +179,9 @@ MADE: dict[str, Table] = {
     "OneSegment": Table(recurlight.OneSegment),
     "PonderLoss": Table(recurlight.PonderLoss),
     "WinnerTakesAll": Table(recurlight.WinnerTakesAll, {"width": lambda: 2}),
+    "examine": Table(
+        recurlight.examine, {"recursion": recursion, "batches": lambda: [batch()]}, signed=("seed",)
+    ),
     "export_segment": Table(recurlight.export_segment, {"recursion": recursion}),
     "export_solve": Table(recurlight.export_solve, {"recursion": recursion}),
     "load_recursion": Table(recurlight.load_recursion, {"path": lambda: "nowhere"}),
@@ -199,7 +202,7 @@ ERROR = "an error"
 NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes", "Turn"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation"), PLAIN),
-    **dict.fromkeys(("Judged", "Learnt", "WarmStart"), RETURNED),
+    **dict.fromkeys(("Finding", "Judged", "Learnt", "Report", "WarmStart"), RETURNED),
     **dict.fromkeys(
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),
