@@ -21,11 +21,12 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "recipes", "import")
+COMMANDS = (*RUNS, "doctor", "recipes", "import")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
+  doctor    examine the dynamics of a trained model, with a verdict on each
   recipes   list the recipes that come with recurlight, show one, copy one
   import    turn a published checkpoint of HRM or TRM into one of recurlight
 
@@ -34,6 +35,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   recurlight fit --config NAME --model.width 256   the same with a setting changed; flags always win
   recurlight fit --config NAME --weights FILE      a new run that begins with trained weights
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
+  recurlight doctor --ckpt_path FILE               look at its dynamics
   recurlight import FILE --from trm                then test or fit it with --ckpt_path
   recurlight fit --help                            which settings there are, and more examples
   recurlight --version
@@ -87,6 +89,11 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.importing import run as import_published
 
             import_published(rest)
+        case ["doctor", *rest]:
+            _quiet("doctor")
+            from recurlight.cli.doctor import run as doctor
+
+            doctor(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":
             sys.stdout.write(PAGE.format(command=command, about=RUNS[command]))
         case [command, *rest] if command in RUNS:

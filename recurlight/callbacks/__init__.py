@@ -4,6 +4,7 @@ from recurlight.callbacks.compile import CompileCells
 from recurlight.callbacks.curricula.base import Curriculum, Moment
 from recurlight.callbacks.curricula.random_depth import RandomDepth
 from recurlight.callbacks.curricula.random_window import RandomWindow
+from recurlight.callbacks.doctor import Doctor
 from recurlight.callbacks.guards.failure import SaveOnFailure
 from recurlight.callbacks.guards.finite import StopOnNonFinite
 from recurlight.callbacks.guards.signals import StopOnSignal
@@ -16,6 +17,7 @@ __all__ = [
     "CompileCells",
     "Curriculum",
     "Moment",
+    "Doctor",
     "PredictionWriter",
     "RandomDepth",
     "RandomWindow",

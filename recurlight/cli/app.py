@@ -10,7 +10,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 import yaml
@@ -70,9 +70,10 @@ class RecurlightCLI:
 
     Args:
         request: The command line to carry out.
+        act: What to do with them; None for the trainer's method that the command is called after.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, act: Callable[[RecurlightCLI], None] | None = None) -> None:
         self.request = request
         self.kind, self.places = checked(request)
         self.setup_parser()
@@ -86,7 +87,10 @@ class RecurlightCLI:
             self._seed()
             self.instantiate_classes()
             self._begin()
-            self._run_subcommand(request.subcommand)
+            if act is None:
+                self._run_subcommand(request.subcommand)
+            else:
+                act(self)
         except Exception as error:
             # What a library refuses before the first step becomes one line that names the setting.
             trainer, begun = getattr(self, "trainer", None), request.checkpoint.get("global_step", 0)
@@ -231,8 +235,15 @@ def _kind(check: Check, request: Request) -> type[RecursiveModule]:
     return kind
 
 
-def run(subcommand: str, arguments: Sequence[str]) -> None:
+def run(
+    subcommand: str, arguments: Sequence[str], act: Callable[[RecurlightCLI], None] | None = None
+) -> None:
     """Carry out `recurlight SUBCOMMAND ...`.
+
+    Args:
+        subcommand: A method of the trainer.
+        arguments: What follows it.
+        act: See `RecurlightCLI`.
 
     Raises:
         RecurlightError: The command line, a file or the composition is wrong.
@@ -242,7 +253,7 @@ def run(subcommand: str, arguments: Sequence[str]) -> None:
     prepared = prepare(subcommand, arguments, recipes_dir())
     try:
         allow(prepared.packages)
-        RecurlightCLI(prepared)
+        RecurlightCLI(prepared, act)
     except SIGTERMException as error:  # one that came before the first step
         raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:

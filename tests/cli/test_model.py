@@ -116,6 +116,13 @@ def own(folder, source, monkeypatch):
     forget()
 
 
+def test_it_is_examined(own, capsys):
+    """Fails if the doctor makes another class, or loads other weights than its own."""
+    capsys.readouterr()
+    assert main(["doctor", "--ckpt_path", own]) == 0
+    assert "fine      halting   calibration error" in capsys.readouterr().out
+
+
 def test_it_trains_and_says_so_in_what_it_saves(source, own):
     """Fails if `RecursiveModule` takes its place, or its own weights are not trained."""
     saved = torch.load(own, weights_only=True)

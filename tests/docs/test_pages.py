@@ -207,6 +207,13 @@ def test_the_example_of_groups_of_the_optimizer_fits_the_published_composition()
     assert "decoder.head.weight" not in set().union(*found)
 
 
+def test_the_page_on_examining_runs():
+    """Fails if a name is left out, or the figure taken alone is another than the report's."""
+    names = execute("diagnostics.md")
+    radius = names["report"].finding("spectrum").figures["radius"]
+    assert names["spectrum"].radius.median().item() == pytest.approx(radius)
+
+
 def shown_paths():
     """Yield every path that an API page shows."""
     for page in (DOCS / "api").glob("*.md"):
