@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from recurlight.codec.task_table import tables_of
 from recurlight.draw.seeding import seeded_evaluation
 from recurlight.numerics import floats
 from recurlight.recursion.checks import buffers_kept
@@ -23,8 +22,7 @@ __all__ = ["at_rest", "lent"]
 def at_rest(recursion: Recursion, seed: int = 0) -> Iterator[None]:
     """Put a driver into evaluation mode and full precision, and give everything back at the end.
 
-    That is modes, buffers, the global generators, which are seeded inside, and what tables of tasks have
-    received of gradients.
+    That is modes, buffers and the global generators, which are seeded inside.
 
     Args:
         recursion: The driver.
@@ -32,7 +30,6 @@ def at_rest(recursion: Recursion, seed: int = 0) -> Iterator[None]:
     """
     device = next(floats(recursion), torch.zeros(())).device
     modes = {part: part.training for part in recursion.modules()}
-    received = {table: table.received for table in tables_of(recursion).values()}
     try:
         recursion.eval()
         with (
@@ -45,8 +42,6 @@ def at_rest(recursion: Recursion, seed: int = 0) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
-        for table, before in received.items():
-            table.received = before
 
 
 @contextmanager

@@ -1,44 +1,61 @@
-"""Whether the solvers of an implicit gradient reach their tolerance."""
+"""Whether the solvers of a truncation reach their tolerance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from recurlight.diagnostics.finding import Finding
-from recurlight.truncation import ImplicitGradient
+from recurlight.truncation import FixedPointSolver
 from recurlight.truncation.base import GradientTruncation
 
-__all__ = ["convergence"]
+__all__ = ["convergence", "solvers_of"]
 
+_FIELDS = {"forward": "solver", "backward": "backward_solver"}
 _ADVICE = {
     "forward": "more cycles, another damping of the solver, or a contracting cell",
     "backward": "more backward_steps, another damping of the backward_solver, or PhantomGradient",
 }
 
 
-def convergence(truncation: GradientTruncation, residuals: Mapping[str, float]) -> Finding:
+def solvers_of(truncation: GradientTruncation) -> dict[str, FixedPointSolver]:
+    """Return the solvers of both passes; none of windows, of which no pass is a solve.
+
+    Example:
+        >>> from recurlight import ImplicitGradient, LastCycles
+        >>> list(solvers_of(ImplicitGradient())), list(solvers_of(LastCycles(1)))
+        (['forward', 'backward'], [])
+    """
+    parts = vars(truncation)
+    found = {way: parts.get(name) for way, name in _FIELDS.items()}
+    return {way: part for way, part in found.items() if isinstance(part, FixedPointSolver)}
+
+
+def convergence(truncation: GradientTruncation, said: Mapping[str, float]) -> Finding:
     """Judge mean relative residuals: `fine` within the solver's tolerance, `broken` above 0.1.
 
     Args:
         truncation: Whose solvers they are.
-        residuals: What it says of its last run, `forward_residual` and `backward_residual`.
+        said: What its `diagnostics` tell of its last run: `forward_residual`, `backward_residual`, and
+            `forward_converged`, `backward_converged` where it counts the rows that a solver took for solved.
 
     Example:
+        >>> from recurlight import ImplicitGradient
         >>> convergence(ImplicitGradient(), {"forward_residual": 0.3, "backward_residual": 0.0}).verdict
         'broken'
     """
-    if not isinstance(truncation, ImplicitGradient):
+    solvers = {way: one for way, one in solvers_of(truncation).items() if f"{way}_residual" in said}
+    if not solvers:
         return Finding("solver", "unjudged", f"{type(truncation).__name__} solves nothing")
-    tolerances = {
-        "forward": truncation.solver.tolerance,
-        "backward": truncation.backward_solver.tolerance,
-    }
-    found = {name: residuals[f"{name}_residual"] for name in tolerances if f"{name}_residual" in residuals}
-    missed = [name for name, value in found.items() if not value <= tolerances[name]]
-    text = ", ".join(f"{name} {value:.2g} of {tolerances[name]:.2g}" for name, value in found.items())
-    figures = {f"solver_{name}": value for name, value in found.items()}
+    residuals = {way: said[f"{way}_residual"] for way in solvers}
+    text = ", ".join(f"{way} {residuals[way]:.2g} of {one.tolerance:.2g}" for way, one in solvers.items())
+    figures = {f"solver_{way}": residual for way, residual in residuals.items()}
+    missed = [
+        way
+        for way, one in solvers.items()
+        if not residuals[way] <= one.tolerance and said.get(f"{way}_converged", 0.0) < 1
+    ]
     if not missed:
         return Finding("solver", "fine", f"residuals {text}", figures)
-    broken = not all(value <= 0.1 for value in found.values())
-    change = "; ".join(_ADVICE[name] for name in missed)
+    broken = not all(residuals[way] <= 0.1 for way in missed)
+    change = "; ".join(_ADVICE[way] for way in missed)
     return Finding("solver", "broken" if broken else "watch", f"residuals {text}", figures, change)

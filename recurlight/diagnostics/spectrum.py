@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from recurlight.diagnostics.finding import Finding, Verdict
+from recurlight.diagnostics.solvers import solvers_of
 from recurlight.diagnostics.tracing import Trace
 from recurlight.metrics.counters import table_points
 from recurlight.numerics import at_least_float32
@@ -19,7 +20,7 @@ from recurlight.recursion.driver import Recursion
 from recurlight.recursion.padding import padding_told
 from recurlight.refiners.base import Refiner
 from recurlight.spec.given import within
-from recurlight.truncation import GradientWindow, ImplicitGradient
+from recurlight.truncation import GradientWindow
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Batch, StateT
 
@@ -148,8 +149,8 @@ def contraction(recursion: Recursion, batch: Batch, seen: Trace, seed: int = 0) 
     """Judge the spectral radius at the end: the median of the rows, against 1.
 
     Above 1 a cycle is no contraction, and a state that is nudged does not come back: `watch`, for trained HRM
-    and TRM are like that and answer well; `broken` with `ImplicitGradient`, which differentiates a fixed
-    point that the cycles do not lead to.
+    and TRM are like that and answer well; `broken` where a solver looks for the fixed point that is then
+    differentiated, for the cycles do not lead to it.
     """
     points = table_points(len(seen.predictions))
     found = radii(recursion, batch, seen, points, seed=seed)
@@ -170,11 +171,11 @@ def contraction(recursion: Recursion, batch: Batch, seen: Trace, seed: int = 0) 
 def _judged(radius: float, truncation: GradientTruncation) -> tuple[Verdict, str]:
     if radius <= 1:
         return "fine", ""
-    if isinstance(truncation, ImplicitGradient):
+    if solvers_of(truncation):
         return "broken", _CHANGE_FIXED
     return "watch", _CHANGE_WINDOW if isinstance(truncation, GradientWindow) else _CHANGE_NEAR
 
 
-_CHANGE_FIXED = "damping or a contracting cell; or LastCycles in place of ImplicitGradient"
+_CHANGE_FIXED = "damping or a contracting cell; or LastCycles in place of what solves"
 _CHANGE_WINDOW = "nothing while accuracy is good; ConvergenceHalting would not stop it"
 _CHANGE_NEAR = "damping or a contracting cell: the truncation takes the cycles to lead to a fixed point"

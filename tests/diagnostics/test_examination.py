@@ -33,6 +33,7 @@ from recurlight import (
 )
 from recurlight.diagnostics import GradientMatch
 from recurlight.diagnostics.gradients import alignment
+from recurlight.diagnostics.solvers import convergence
 
 from .planted import Dead, Deaf, Overshooting, Swinging, learnt, linear
 
@@ -133,6 +134,13 @@ def test_a_solver_that_does_not_converge_is_broken(verdict):
     planted = found(linear(0.5, SOLVERS[verdict], cycles=12), "solver")
     assert planted.verdict == verdict
     assert ("backward_steps" in planted.change) == (verdict != "fine")
+
+
+def test_rows_that_a_solver_takes_for_solved_are_not_held_against_it():
+    """Fails if an absolute tolerance that was met counts for nothing, or a half of the rows for all."""
+    said = {"forward_residual": 0.5, "forward_converged": 1.0, "backward_residual": 0.0}
+    assert convergence(ImplicitGradient(), said).verdict == "fine"
+    assert convergence(ImplicitGradient(), said | {"forward_converged": 0.5}).verdict == "broken"
 
 
 def test_an_unconverged_solver_of_a_trained_driver_is_broken(trained):
