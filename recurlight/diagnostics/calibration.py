@@ -138,8 +138,8 @@ def calibration(halting: Halting, seen: Trace, batch: Batch, loss: SequenceLoss)
     """
     if not judges(halting):
         return Finding("halting", "unjudged", f"{type(halting).__name__} has no confidence to calibrate")
-    right = torch.stack([loss.right(each.logits, batch.labels) for each in seen.predictions])  # (S, B)
-    sure = torch.stack([each.confidence for each in seen.predictions])
+    right = torch.stack([loss.right(each.logits, batch.labels) for each in seen.predictions]).cpu()  # (S, B)
+    sure = torch.stack([each.confidence for each in seen.predictions]).cpu()
     curve, last = reliability(sure.flatten(), right.flatten()), coverage_risk(sure[-1], right[-1])
     error, risk = calibration_error(curve).item(), last.risk.mean().item()
     chance = chance_error(sure.flatten(), repeats=len(sure)).item()

@@ -34,6 +34,7 @@ def at_rest(recursion: Recursion, seed: int = 0) -> Iterator[None]:
         recursion.eval()
         with (
             torch.inference_mode(False),  # gradients are taken, also within a validation
+            torch.compiler.set_stance("force_eager"),  # a compiled backward pass may run but once
             torch.autocast(device.type, enabled=False),
             seeded_evaluation(seed, 0, device),
             buffers_kept(recursion),

@@ -34,6 +34,7 @@ from recurlight import (
 from recurlight.diagnostics import GradientMatch
 from recurlight.diagnostics.gradients import alignment
 from recurlight.diagnostics.solvers import convergence
+from recurlight.recursion import compile_cells
 
 from .planted import Dead, Deaf, Overshooting, Swinging, learnt, linear
 
@@ -227,6 +228,14 @@ def test_an_examination_leaves_everything_as_it_was():
     assert recursion.truncation is truncation
     assert truncation.diagnostics() == said
     assert len(encoder.task_table.received) == len(received) == 1
+
+
+def test_compiled_cells_are_examined_as_they_are():
+    """Fails if a compiled backward pass is run again and again, which torch refuses."""
+    plain, compiled = trm(), trm()
+    compile_cells(compiled.refiner, backend="aot_eager")
+    expected = examine(plain, ASKED).scalars()
+    assert examine(compiled, ASKED).scalars() == expected
 
 
 def test_samples_without_an_answer_are_left_out():
