@@ -104,6 +104,7 @@ class Recursion(Slotted):
         halting_weight: float = 0.5,
         rank: int = 0,
         ranks: int = 1,
+        decay: float = 1.0,
     ) -> Learnt:
         """Run one segment of training: the rule of published HRM and TRM, for any composition.
 
@@ -122,6 +123,7 @@ class Recursion(Slotted):
             rank: This process's number.
             ranks: Number of processes; parts that draw by `recurlight.draw` ask the process group where it
                 is 1.
+            decay: Weight of a slot's loss in its second segment, squared in its third, and so on.
 
         Example:
             >>> from recurlight import CorrectnessHalting, LastCycles, MixerCell, Sizes, SoftmaxCrossEntropy
@@ -141,9 +143,11 @@ class Recursion(Slotted):
         with draw.as_rank(rank, ranks) if ranks > 1 else nullcontext():
             carry, segment, score = self.segment(carry, fresh)
             judged = self.judge(carry, segment, score, loss)
-            total = judged.total(halting_weight).mean()
+            total = judged.total(halting_weight)
+            if decay != 1:
+                total = total * decay ** (carry.age - 1)
             carry = self.halt(carry, score.detach(), step, rank, ranks)
-        return Learnt(carry, total, segment, judged.correct)
+        return Learnt(carry, total.mean(), segment, judged.correct)
 
     @checked
     def judge(self, carry: Carry, segment: Segment, score: Tensor, loss: SequenceLoss) -> Judged:

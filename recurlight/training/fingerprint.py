@@ -108,7 +108,7 @@ class Fingerprint:
     precision: str
     recurlight: str
     torch: str
-    supervision: str = "OneSegment()"
+    supervision: str = "OneSegment(decay=1.0)"
     model: str = "recurlight.RecursiveModule"
     curricula: dict[str, Any] = dataclasses.field(default_factory=dict)
 

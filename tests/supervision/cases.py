@@ -31,6 +31,7 @@ LOSS = SoftmaxCrossEntropy()
 
 CASES: dict[str, tuple[Supervision, GradientTruncation]] = {
     "one": (OneSegment(), LastCycles(1)),
+    "decayed": (OneSegment(decay=0.7), LastCycles(1)),
     "deep": (DeepSupervision(3, weights=[0.5, 1.0, 2.0]), LastCycles(1)),
     "winner": (WinnerTakesAll(2), LastCycles(1)),
     "denoising": (Denoising(), LastCycles(1)),

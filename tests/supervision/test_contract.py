@@ -172,6 +172,7 @@ YAML = {
     "winner": "WinnerTakesAll --model.supervision.width 2",
     "denoising": "Denoising",
     "one": "OneSegment",
+    "decayed": "OneSegment --model.supervision.decay 0.7",
     "deep": "DeepSupervision --model.supervision.segments 3 --model.supervision.weights [0.5,1,2]",
     "deep through": "DeepSupervision --model.supervision.segments 2 --model.supervision.through true",
     "expected": "ExpectedLoss --model.supervision.entropy 0.1",
