@@ -10,7 +10,14 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurlight.callbacks import Curriculum, Moment, RandomDepth, RandomWindow
+    from recurlight.callbacks import (
+        Curriculum,
+        DepthCurriculum,
+        Moment,
+        RandomDepth,
+        RandomWindow,
+        WindowCurriculum,
+    )
     from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
     from recurlight.checkpoints import DurableCheckpointIO
     from recurlight.codec import (
@@ -126,9 +133,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "callbacks": (
         "Curriculum",
+        "DepthCurriculum",
         "Moment",
         "RandomDepth",
         "RandomWindow",
+        "WindowCurriculum",
     ),
     "cells": (
         "ConvTransformerCell",

@@ -2,8 +2,10 @@
 
 from recurlight.callbacks.compile import CompileCells
 from recurlight.callbacks.curricula.base import Curriculum, Moment
+from recurlight.callbacks.curricula.depth import DepthCurriculum
 from recurlight.callbacks.curricula.random_depth import RandomDepth
 from recurlight.callbacks.curricula.random_window import RandomWindow
+from recurlight.callbacks.curricula.window import WindowCurriculum
 from recurlight.callbacks.doctor import Doctor
 from recurlight.callbacks.guards.failure import SaveOnFailure
 from recurlight.callbacks.guards.finite import StopOnNonFinite
@@ -16,8 +18,9 @@ from recurlight.recursion import compile_cells
 __all__ = [
     "CompileCells",
     "Curriculum",
-    "Moment",
+    "DepthCurriculum",
     "Doctor",
+    "Moment",
     "PredictionWriter",
     "RandomDepth",
     "RandomWindow",
@@ -26,5 +29,6 @@ __all__ = [
     "StopOnNonFinite",
     "StopOnSignal",
     "SubmissionWriter",
+    "WindowCurriculum",
     "compile_cells",
 ]

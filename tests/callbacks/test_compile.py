@@ -15,7 +15,7 @@ from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from recurlight import draw
-from recurlight.callbacks import CompileCells, compile_cells
+from recurlight.callbacks import CompileCells, DepthCurriculum, RandomDepth, RandomWindow, compile_cells
 from recurlight.errors import RecurlightError
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.recursion.driver import Recursion
@@ -149,6 +149,21 @@ def test_a_whole_run_takes_a_handful_of_graphs(tmp_path, cells, precision):
     graphs = CompileCounterWithBackend("eager")
     fit(TwoLevelRefiner(*cells, latent_steps=2), tmp_path, CompileCells(graphs), precision=precision)
     assert 0 < graphs.frame_count <= HANDFUL * len(cells)
+
+
+@pytest.mark.parametrize(
+    "curriculum",
+    [RandomWindow(most=8), RandomDepth(mean=4.0, most=9), DepthCurriculum(latent_steps=[1, 2, 3])],
+)
+def test_a_curriculum_makes_no_graphs(tmp_path, curriculum):
+    """Fails if a depth, or the trial of one that is new, makes a graph of its own."""
+    found = []
+    for extra in ([], [curriculum]):
+        graphs = CompileCounterWithBackend("eager")
+        torch._dynamo.reset()
+        fit(TwoLevelRefiner(mixer(), latent_steps=2), tmp_path, CompileCells(graphs), *extra)
+        found.append(graphs.frame_count)
+    assert found[1] <= found[0]
 
 
 class Counting(nn.Module):

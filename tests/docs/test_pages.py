@@ -157,6 +157,17 @@ def test_the_command_line_trains_by_the_example_of_a_supervision(folder, monkeyp
     assert "; LastSegment" in capsys.readouterr().out
 
 
+def test_the_command_line_trains_with_the_example_of_a_curriculum(folder, monkeypatch, capsys):
+    (code,) = (block for block in blocks("extending.md", "python") if "(Curriculum)" in block)
+    (folder / "mine.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    part = "--trainer.callbacks+=mine.MoreSegments --trainer.callbacks.every 1 --model.width 16"
+    sizes = "--data.num_train 8 --data.num_val 4 --data.batch_size 4 --data.epoch_samples 8"
+    quiet = "--trainer.accelerator cpu --trainer.enable_progress_bar false --trainer.max_steps 2"
+    assert main(f"fit --config trm_sudoku --config small {part} {sizes} {quiet}".split()) == 0
+    assert "; OneSegment, MoreSegments" in capsys.readouterr().out
+
+
 def test_the_command_line_trains_the_example_of_a_model(folder, monkeypatch, capsys):
     (code,) = (block for block in blocks("extending.md", "python") if "(RecursiveModule)" in block)
     (folder / "deep.py").write_text(code)

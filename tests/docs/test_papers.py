@@ -23,7 +23,11 @@ from recurlight import (
     Denoising,
     ExpectedLoss,
     MixerCell,
+    Moment,
+    OneSegment,
     PonderLoss,
+    RandomDepth,
+    RandomWindow,
     Recursion,
     RecursiveModule,
     SplitOptimizer,
@@ -268,29 +272,41 @@ def test_dropout(lines):
         torch.testing.assert_close(dropped, MixerCell.forward(cell, draw.dropout(x, 0.2)))
 
 
+def drawn(curriculum, steps):
+    """What a curriculum does in each step of a run of the small recipe."""
+    stated = {"cycles": 3, "latent_steps": 6}
+    return [curriculum.change(Moment(0, step, steps, stated)) for step in range(steps)]
+
+
 def test_random_windows(lines):
-    """Fails when the window is drawn once for all, or cuts a cycle in two."""
-    counts = {segment.updates for segment in lines("random-windows", steps=8).training()}
-    assert counts <= {7, 14, 21}
-    assert len(counts) > 1
+    """Fails if windows are not those of seed and step, or evaluation has them, too."""
+    ran, expected = lines("random-windows", steps=8), drawn(RandomWindow(most=4), 8)
+    found = [(segment.cycles, segment.updates) for segment in ran.training()]
+    assert found == [(change["cycles"], 7 * change["truncation"].count) for change in expected]
+    assert {segment.cycles for segment in ran.evaluation()} == {3}
 
 
 def test_random_depth(lines):
-    """Fails when depths are not those of seed and step, or evaluation has them, too."""
-    ran = lines("random-depth", steps=4)
-    made = sys.modules["my_depth"].RandomDepth
-    drawn = made(most=4)
-    assert [segment.cycles for segment in ran.training()] == [drawn.cycles(step) for step in range(4)]
+    """Fails if depths are not those of seed and step, or evaluation has them, too."""
+    ran, expected = lines("random-depth", steps=8), drawn(RandomDepth(mean=3.0, most=6), 8)
+    assert [segment.cycles for segment in ran.training()] == [change["cycles"] for change in expected]
     assert {segment.cycles for segment in ran.evaluation()} == {3}
-    assert {drawn.cycles(step) for step in range(100)} == {1, 2, 3, 4}
-    assert [drawn.cycles(step) for step in range(9)] != [made(1, 4, seed=1).cycles(step) for step in range(9)]
 
 
-def test_curricula(lines):
-    """Fails when the depth does not grow, grows beyond the most, or is that of evaluation."""
-    ran = lines("curricula", ("callbacks.every 200", "callbacks.every 2"), steps=7)
-    assert [segment.cycles for segment in ran.training()] == [1, 1, 2, 2, 3, 3, 3]
-    assert {segment.cycles for segment in lines("curricula").evaluation()} == {3}
+def test_a_window_that_grows(lines):
+    """Fails if the window has another length than the reference's in any step."""
+    ran = lines("a-window-that-grows", steps=15)
+    assert [segment.updates for segment in ran.training()] == [2, 3, 4] + [5] * 12
+
+
+def test_a_depth_that_grows(lines):
+    """Fails if a stage begins early or late, is that of evaluation, or the weights are others."""
+    ran = lines("a-depth-that-grows", steps=10)
+    stages = [(1, 3)] * 3 + [(2, 5)] * 3 + [(3, 7)] * 4
+    assert [(segment.cycles, segment.updates) for segment in ran.training()] == stages
+    assert {segment.cycles for segment in ran.evaluation()} == {3}
+    assert ran.model.recursion.refiner.latent_steps == 6
+    assert ran.model.supervision == OneSegment(decay=0.7)
 
 
 def test_several_segments_a_step(lines):

@@ -17,6 +17,7 @@ from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalt
 from recurlight.losses import MeanSquaredError, SoftmaxCrossEntropy
 from recurlight.recursion import Recursion
 from recurlight.refiners import TwoLevelRefiner
+from recurlight.spec import to_spec
 from recurlight.truncation import EveryUpdate, ImplicitGradient, LastCycles, LastUpdates, PhantomGradient
 
 
@@ -150,6 +151,88 @@ def test_a_reconfigured_composition_is_the_one_that_was_made_so():
         assert torch.equal(ours, theirs)
     for ours, theirs in zip(steps(changed, 5), steps(made, 5), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_refiner_s_counts_are_changed_as_if_it_had_been_made_so():
+    """Fails if the schedule is not asked anew, or the refiner tells what it was made with at first."""
+    made = Recursion(SIZES, TwoLevelRefiner(mixer(), latent_steps=4), LastUpdates(4), CorrectnessHalting())
+    changed = Recursion(SIZES, TwoLevelRefiner(mixer(), latent_steps=2), LastUpdates(4), CorrectnessHalting())
+    changed.reconfigure(latent_steps=4)
+    for ours, theirs in zip(gradients(changed), gradients(made), strict=True):
+        assert torch.equal(ours, theirs)
+    assert to_spec(changed.refiner) == to_spec(made.refiner)
+
+
+def test_a_change_for_now_is_forgotten():
+    """Fails if anything of it stays, or the checks are left out."""
+    recursion = trm()
+    before, stated = recursion.composition(), to_spec(recursion.refiner)
+    recursion.reconfigure(cycles=5, latent_steps=3, truncation=LastUpdates(4), for_now=True)
+    assert (recursion.cycles, recursion.refiner.latent_steps, recursion.stated) == (5, 3, before)
+    assert to_spec(recursion.refiner) == stated
+    with pytest.raises(IncompatibleComponents):
+        recursion.reconfigure(truncation=LastUpdates(99), for_now=True)
+    assert recursion.composition() == {**before, "cycles": 5, "latent_steps": 3, "truncation": LastUpdates(4)}
+    recursion.restore()
+    assert recursion.composition() == recursion.stated == before
+
+
+def test_a_composition_for_now_is_checked_once_and_again_when_more_is_required():
+    """Fails if each step of a curriculum pays for the checks, or a new requirement is not held to."""
+    recursion, asked = trm(), []
+    recursion.require(lambda driver: asked.append(driver.cycles))
+    for cycles in (3, 4, 3, 4):
+        recursion.reconfigure(cycles=cycles, for_now=True)
+    recursion.reconfigure(cycles=3)
+    assert asked == [2, 3, 4, 3]
+    recursion.require(lambda driver: None)
+    recursion.reconfigure(cycles=4, for_now=True)
+    assert asked[4:] == [4]
+
+
+class Nested(TwoLevelRefiner):
+    """A user's own, with a count of its own."""
+
+    adjustable = ("latent_steps", "rounds")
+
+    def __init__(self, latent, rounds: int = 1) -> None:
+        super().__init__(latent, latent_steps=1)
+        self.rounds = rounds
+
+    def schedule(self):
+        return super().schedule() * self.rounds
+
+
+def test_a_refiner_of_one_s_own_says_what_may_change():
+    """Fails if only the counts of recurlight's own refiners can."""
+    recursion = Recursion(SIZES, Nested(mixer()), EveryUpdate(), CorrectnessHalting(), cycles=1)
+    recursion.reconfigure(rounds=3, latent_steps=2)
+    assert recursion.refiner.schedule() == ("latent", "latent", "answer") * 3
+
+
+class Misnamed(TwoLevelRefiner):
+    adjustable = ("turns",)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: trm().reconfigure(latent_steps=0), "TwoLevelRefiner got latent_steps=0: give 1 or more"),
+        (lambda: trm().reconfigure(latent_stepps=2), r"did you mean 'latent_steps'\?: only what TwoLevelRef"),
+        (
+            lambda: single().reconfigure(steps=2),
+            "SingleRefiner lets no steps be changed: .* which is nothing",
+        ),
+        (
+            lambda: Recursion(SIZES, Misnamed(mixer()), EveryUpdate(), CorrectnessHalting()),
+            "Misnamed.adjustable names 'turns', and its attribute of that name is None: keep",
+        ),
+    ],
+)
+def test_a_count_that_cannot_be_changed_is_named(act, message):
+    """Fails if an attribute is set that nothing reads."""
+    with pytest.raises(IncompatibleComponents, match=message):
+        act()
 
 
 def test_what_is_not_named_is_kept_and_weights_are_not_drawn_anew():

@@ -13,6 +13,7 @@ from noisy import DrawnWindow, noisy
 from ranks import run_two
 from resuming import Shifts
 
+from recurlight.callbacks import DepthCurriculum, RandomDepth, RandomWindow, WindowCurriculum
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.losses import MeanSquaredError
 from recurlight.optim import SplitOptimizer
@@ -54,6 +55,13 @@ MODELS = {
         4,
     ),
 }
+CURRICULA = {
+    "random window": RandomWindow(most=4),
+    "random depth": RandomDepth(mean=3.0),
+    "growing window": WindowCurriculum(2, 6, share=0.25),
+    "growing depth": DepthCurriculum([1, 2, 3], [1, 2, 3], [0, 0.05, 0.1]),
+}
+MODELS |= dict.fromkeys(CURRICULA, MODELS["trm"])
 RULES = {
     "deep": DeepSupervision(2, through=True),
     "ponder": PonderLoss(through=False),
@@ -126,7 +134,8 @@ def trainer(devices: int, *callbacks: pl.Callback) -> pl.Trainer:
 
 def fit(name: str, path: Path, devices: int) -> None:
     rows = numbers if name == "numbers" else batch
-    trainer(devices, Record(f"{path}/{name}")).fit(made(name), Questions(rows))
+    curricula = [CURRICULA[name]] if name in CURRICULA else []
+    trainer(devices, Record(f"{path}/{name}"), *curricula).fit(made(name), Questions(rows))
 
 
 def ask(path: Path, devices: int) -> None:

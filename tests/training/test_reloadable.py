@@ -217,6 +217,33 @@ def test_a_reconfigured_model_comes_back_as_it_was_trained(tmp_path):
     assert {name for name in lower if "_at_" in name} == {"test/exact_at_1", "test/exact_at_2"}
 
 
+def test_changed_counts_of_the_refiner_come_back(tmp_path):
+    """Fails if a checkpoint tells what the refiner's constructor was given, or loses what was changed."""
+    model = made(refiner=TwoLevelRefiner(mixer(), latent_steps=2), truncation=LastUpdates(2))
+    model.recursion.reconfigure(latent_steps=3)
+    trained(model, tmp_path / "x.ckpt")
+    loaded = RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt")
+    assert loaded.recursion.refiner.latent_steps == 3
+    assert torch.equal(answers(loaded), answers(model))
+
+
+class Fixed(TwoLevelRefiner):
+    """Takes no number of steps."""
+
+    def __init__(self, latent) -> None:
+        super().__init__(latent, latent_steps=2)
+
+
+def test_counts_that_no_argument_says_are_warned_of(tmp_path):
+    """Fails if a checkpoint silently loads with others."""
+    model = made(refiner=Fixed(mixer()), truncation=LastUpdates(2))
+    model.recursion.reconfigure(latent_steps=3)
+    with pytest.warns(UserWarning, match="Fixed sets latent_steps itself: .* that latent_steps is 3 now"):
+        trained(model, tmp_path / "x.ckpt")
+    loaded = RecursiveModule.load_from_checkpoint(tmp_path / "x.ckpt")
+    assert loaded.recursion.refiner.latent_steps == 2
+
+
 def test_a_truncation_that_cannot_be_written_is_asked_for_again(tmp_path):
     """Fails if the one that the constructor was given is loaded in its place."""
 

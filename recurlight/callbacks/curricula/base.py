@@ -14,8 +14,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from recurlight.callbacks.curricula.fitted import fitted
 from recurlight.errors import IncompatibleComponents
 from recurlight.recursion.driver import Recursion
+from recurlight.spec import describe
 from recurlight.training.module import RecursiveModule
-from recurlight.training.stated import StatedCallback
+from recurlight.training.stated import StatedCallback, spelled
 
 __all__ = ["Curriculum", "Moment"]
 
@@ -34,6 +35,26 @@ class Moment(NamedTuple):
     step: int
     total: int | None
     stated: Mapping[str, Any]
+
+    def at(self, share: float) -> int:
+        """Return the step at which a share of the run is over.
+
+        Args:
+            share: In [0, 1].
+
+        Raises:
+            IncompatibleComponents: Nobody knows how long the run is.
+
+        Example:
+            >>> Moment(seed=0, step=0, total=1000, stated={}).at(0.3)
+            300
+        """
+        if self.total is None:
+            raise IncompatibleComponents(
+                "the curriculum counts in shares of the run, and this one has no known end: set "
+                "trainer.max_steps"
+            )
+        return round(share * self.total)
 
 
 class Curriculum(StatedCallback, ABC):
@@ -100,26 +121,30 @@ class Curriculum(StatedCallback, ABC):
             try:
                 self._apply(recursion, change)
             except IncompatibleComponents as error:
-                said = " and ".join(f"{setting}={value!r}" for setting, value in change.items())
-                raise IncompatibleComponents(f"{name} sets {said} in some step: {error}") from error
+                sets = " and ".join(f"{setting}={value!r}" for setting, value in change.items())
+                who = spelled({name: describe(self).arguments})
+                raise IncompatibleComponents(f"{who} sets {sets} in some step: {error}") from error
             finally:
                 recursion.restore()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out how long the run is."""
+        """Find out how long the run is, and whether that will do."""
         try:
             total = trainer.estimated_stepping_batches
         except MisconfigurationException:  # the accumulation changes with the epoch
             total = -1
         self._total = int(total) if 0 < total < float("inf") else None
+        self.change(self._moment(trainer, _recursion(pl_module, self)))
+
+    def _moment(self, trainer: Trainer, recursion: Recursion) -> Moment:
+        return Moment(recursion.seed, trainer.global_step, self._total, recursion.stated)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Change the composition for this batch."""
         recursion = _recursion(pl_module, self)
-        moment = Moment(recursion.seed, trainer.global_step, self._total, recursion.stated)
-        self._apply(recursion, self.change(moment))
+        self._apply(recursion, self.change(self._moment(trainer, recursion)))
 
     def _apply(self, recursion: Recursion, change: dict[str, Any]) -> None:
         """Change the composition for now, and let the window be as long as there is room for."""

@@ -7,13 +7,18 @@ from typing import Any
 import lightning.pytorch as pl
 from helpers import batch, loader, module, trainer
 
-from recurlight.callbacks import RandomDepth, RandomWindow
+from recurlight.callbacks import DepthCurriculum, RandomDepth, RandomWindow, WindowCurriculum
 from recurlight.truncation import LastCycles, LastUpdates
 
 CASES = {
     "random window": (lambda: RandomWindow(most=4), LastCycles(1)),
     "random depth": (lambda: RandomDepth(mean=3.0, most=6), LastUpdates(6)),
     "uniform depth": (lambda: RandomDepth(least=1, most=4), LastUpdates(6)),
+    "growing window": (lambda: WindowCurriculum(first=2, last=4, share=0.6), LastCycles(1)),
+    "growing depth": (
+        lambda: DepthCurriculum(cycles=[1, 2, 3], latent_steps=[1, 2, 4], starts=[0, 0.3, 0.6]),
+        LastUpdates(5),
+    ),
 }
 """A curriculum, and a truncation that the model states, by name."""
 
