@@ -17,6 +17,10 @@ from recurlight.spec.given import checked, within
 __all__ = ["Convergence", "FixedPointSolver", "PicardSolver", "Solution", "relative_residual", "telling"]
 
 
+_ROUNDING = 8
+"""Units in the last place of a row that may be rounding."""
+
+
 class Convergence(NamedTuple):
     """How far each row of a solve came.
 
@@ -66,11 +70,21 @@ def relative_residual(change: Tensor, value: Tensor) -> Tensor:
         >>> relative_residual(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 10.0]]))
         tensor([0.5000])
     """
-    # Gradients are often so small, and diverging rows so large, that their squares are no numbers any more.
-    largest = value.abs().amax(1, keepdim=True).clamp_min(torch.finfo(value.dtype).tiny)
-    scale = torch.linalg.vector_norm(value / largest, dim=1).clamp_min(torch.finfo(value.dtype).tiny)
-    residual = torch.linalg.vector_norm(change / largest, dim=1) / scale
+    return _relative(_length(change), _length(value))
+
+
+def _relative(size: Tensor, scale: Tensor) -> Tensor:
+    """Divide lengths, `(B,)`; nothing is zero even of nothing, and what is not finite is infinite."""
+    residual = torch.where(size == 0, 0.0, size / scale)
     return torch.where(residual.isfinite(), residual, torch.inf)
+
+
+def _length(rows: Tensor) -> Tensor:
+    """Return the length of each row, `(B,)`."""
+    # Gradients are often so small, and diverging rows so large, that their squares are no numbers any more.
+    largest = rows.abs().amax(1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(rows / torch.where(largest > 0, largest, 1.0), dim=1)
+    return largest[:, 0] * length
 
 
 def telling(step: Tensor, difference: Tensor, z: Tensor) -> Tensor:
@@ -92,7 +106,7 @@ def telling(step: Tensor, difference: Tensor, z: Tensor) -> Tensor:
         tensor([ True, False])
     """
     finite = (step.isfinite() & difference.isfinite()).all(1, keepdim=True)
-    rounding = 8 * torch.finfo(z.dtype).eps * z.abs().amax(1, keepdim=True)
+    rounding = _ROUNDING * torch.finfo(z.dtype).eps * z.abs().amax(1, keepdim=True)
     return finite & (difference.abs().amax(1, keepdim=True) > rounding)
 
 
@@ -105,7 +119,8 @@ class FixedPointSolver(Recorded, ABC):
 
     Args:
         damping: Share of the step `f(z) - z` that is taken, in (0, 1].
-        tolerance: A row whose relative residual is at most this has converged and is frozen. bfloat16 models
+        tolerance: A row whose relative residual is at most this has converged and is frozen, unless its point
+            has grown by more than its residual has shrunk, as where there is no fixed point. bfloat16 models
             reach about 1e-2.
         absolute_tolerance: So has a row whose `||f(z) - z||` is at most this, for fixed points near zero; 0
             leaves it to `tolerance`.
@@ -151,40 +166,52 @@ class FixedPointSolver(Recorded, ABC):
         Raises:
             IncompatibleComponents: `z` is no floating-point `(B, F)`, or `max_steps` is negative.
         """
-        self._require(z, max_steps)
-        propose = self.proposer(z)
-        best, residual = z, torch.full_like(z[:, 0], torch.inf)
-        steps = torch.zeros_like(residual, dtype=torch.int64)
-        done = torch.zeros_like(residual, dtype=torch.bool)
-        looking = self.check_every and not torch.compiler.is_exporting()
-        for step in range(max_steps):
-            value = f(z)
-            change = value - z
-            now = relative_residual(change, value)
-            met = self._met(change, now)
-            better = ((now < residual) | met) & ~done
-            best, residual = torch.where(better[:, None], z, best), torch.where(better, now, residual)
-            steps, done = steps + ~done, done | met
-            if looking and step % self.check_every == 0 and bool(done.all()):
-                break
-            going = ~done & now.isfinite()
-            z = torch.where(going[:, None], propose(z, change), best)
-        return Solution(best, residual, steps, done)
-
-    def _require(self, z: Tensor, max_steps: int) -> None:
-        """Refuse a first point and a number of steps that cannot be used."""
         within(f"{type(self).__name__}.solve", "max_steps", max_steps, 0)
         if z.ndim != 2 or not z.is_floating_point():
             raise IncompatibleComponents(
                 f"{type(self).__name__}.solve got z {tuple(z.shape)} {z.dtype}: give float rows (B, F)"
             )
+        propose, progress = self.proposer(z), _Progress(self, z)
+        looking = self.check_every and not torch.compiler.is_exporting()
+        for step in range(max_steps):
+            value = f(z)
+            change = value - z
+            going = progress.note(z, value, change)
+            if looking and step % self.check_every == 0 and bool(progress.converged.all()):
+                break
+            z = torch.where(going[:, None], propose(z, change), progress.point)
+        return Solution(progress.point, progress.residual, progress.steps, progress.converged)
 
-    def _met(self, change: Tensor, relative: Tensor) -> Tensor:
-        """Tell which rows meet a tolerance, `(B,)`; none that is not finite."""
-        met = relative <= self.tolerance
-        if self.absolute_tolerance:
-            met = met | (torch.linalg.vector_norm(change, dim=1) <= self.absolute_tolerance)
-        return met & relative.isfinite()
+
+class _Progress:
+    """The best point of each row so far."""
+
+    def __init__(self, solver: FixedPointSolver, z: Tensor) -> None:
+        self.solver, self.point = solver, z
+        self.residual = torch.full_like(z[:, 0], torch.inf)
+        self.steps = torch.zeros_like(self.residual, dtype=torch.int64)
+        self.converged = torch.zeros_like(self.residual, dtype=torch.bool)
+        self.near: Tensor | None = None
+
+    def note(self, z: Tensor, value: Tensor, change: Tensor) -> Tensor:
+        """Take the points that are better, and tell which rows go on from there, `(B,)`."""
+        size, scale = _length(change), _length(value)
+        residual = _relative(size, scale)
+        tolerance, rounding = self.solver.tolerance, _ROUNDING * torch.finfo(z.dtype).eps * scale
+        if self.near is None:
+            near = torch.maximum(tolerance**0.5 * size, 2 * torch.maximum(tolerance * scale, rounding))
+            self.near = torch.where(near.isfinite(), near, torch.inf)
+        # Far out every residual is relatively small, or lost in rounding. Half of the digits must come from
+        # the residual itself, or a row without a fixed point, such as a shifted one, would converge there.
+        met = (residual <= tolerance) & (torch.maximum(size, rounding) <= self.near)
+        if self.solver.absolute_tolerance:
+            met = met | (size <= self.solver.absolute_tolerance)
+        met = met & residual.isfinite()
+        better = (met | (residual < self.residual)) & ~self.converged
+        self.point = torch.where(better[:, None], z, self.point)
+        self.residual = torch.where(better, residual, self.residual)
+        self.steps, self.converged = self.steps + ~self.converged, self.converged | met
+        return ~self.converged & residual.isfinite()
 
 
 @dataclass(frozen=True, kw_only=True)

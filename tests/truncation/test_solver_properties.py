@@ -33,7 +33,7 @@ def test_a_row_has_converged_or_is_said_not_to(kind, gain, damping, tolerance, s
     actual, first = (norm(f(x) - x) / norm(f(x)) for x in (z, start))
     torch.testing.assert_close(reported, actual, rtol=1e-6, atol=1e-14)
     assert (actual <= first + 1e-14).all()
-    assert torch.equal(converged, reported <= tolerance)
+    assert (reported[converged] <= tolerance).all()
     assert ((taken == steps) | (converged & (taken < steps))).all()
     if gain < 0.5 and steps == 40 and damping > 0.5 and tolerance > 1e-4:
-        assert (reported <= tolerance).all()
+        assert converged.all()
