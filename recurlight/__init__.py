@@ -79,6 +79,12 @@ if TYPE_CHECKING:
     from recurlight.recursion import Recursion, load_recursion
     from recurlight.recursion.export import export_segment, export_solve
     from recurlight.refiners import (
+        AddedInjection,
+        DecayInjection,
+        InjectedRefiner,
+        Injection,
+        ProjectedInjection,
+        QuestionStartRefiner,
         Refiner,
         SingleRefiner,
         SingleState,
@@ -227,6 +233,12 @@ _HOMES = {
         "export_solve",
     ),
     "refiners": (
+        "AddedInjection",
+        "DecayInjection",
+        "InjectedRefiner",
+        "Injection",
+        "ProjectedInjection",
+        "QuestionStartRefiner",
         "Refiner",
         "SingleRefiner",
         "SingleState",

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
 from recurlight.refiners.base import Refiner, StartVector
+from recurlight.refiners.levels import SingleState
 
 __all__ = ["SingleRefiner", "SingleState"]
-
-
-class SingleState(NamedTuple):
-    """State of `SingleRefiner`.
-
-    Attributes:
-        answer: Answer, `(B, N, D)`.
-    """
-
-    answer: Tensor
 
 
 class SingleRefiner(Refiner[SingleState]):

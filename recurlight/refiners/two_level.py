@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
-from recurlight.errors import IncompatibleComponents
-from recurlight.refiners.base import Refiner, StartVector
+from recurlight.refiners.base import StartVector
+from recurlight.refiners.levels import LatentAndAnswer, TwoLevelState
 
 __all__ = ["TwoLevelRefiner", "TwoLevelState"]
 
 
-class TwoLevelState(NamedTuple):
-    """State of `TwoLevelRefiner`.
-
-    Attributes:
-        answer: Answer, `(B, N, D)`: z_H in HRM, y in TRM.
-        latent: Latent, `(B, N, D)`: z_L in HRM, z in TRM.
-    """
-
-    answer: Tensor
-    latent: Tensor
-
-
-class TwoLevelRefiner(Refiner[TwoLevelState]):
+class TwoLevelRefiner(LatentAndAnswer):
     """Each cycle refines the latent several times given question and answer, then the answer once.
 
     `latent = cell_latent(latent + answer + injection)`, `latent_steps` times, then
@@ -51,25 +37,9 @@ class TwoLevelRefiner(Refiner[TwoLevelState]):
     adjustable = ("latent_steps",)
 
     def __init__(self, latent: nn.Module, answer: nn.Module | None = None, latent_steps: int = 6) -> None:
-        super().__init__()
-        if latent_steps < 1:
-            raise IncompatibleComponents(
-                f"TwoLevelRefiner needs latent_steps of at least 1, not {latent_steps}: "
-                "raise it, or use SingleRefiner, which has no latent"
-            )
-        self.latent = latent
-        self.answer = answer
-        self.latent_steps = latent_steps
+        super().__init__(latent, answer, latent_steps)
         self.answer_start = StartVector()
         self.latent_start = StartVector()
-
-    def cells(self) -> dict[str, nn.Module]:
-        """The latent's cell, and the answer's own or the same one."""
-        return {"latent": self.latent, "answer": self.latent if self.answer is None else self.answer}
-
-    def schedule(self) -> tuple[str, ...]:
-        """`latent_steps` updates of the latent, then one of the answer."""
-        return ("latent",) * self.latent_steps + ("answer",)
 
     def initial_state(self, injection: Tensor) -> TwoLevelState:
         """Start both levels at fixed random vectors."""

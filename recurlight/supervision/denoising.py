@@ -10,6 +10,7 @@ from recurlight.losses import SequenceLoss
 from recurlight.recursion.driver import Recursion
 from recurlight.spec.given import within
 from recurlight.supervision.base import Supervision, Turn
+from recurlight.truncation.reach import reads_question
 from recurlight.types import Batch, Carry, Learnt
 
 __all__ = ["Denoising"]
@@ -58,7 +59,7 @@ class Denoising(Supervision):
         return AnswerFeedback(self.noise)
 
     def check(self, recursion: Recursion, loss: SequenceLoss) -> None:
-        """Refuse look-ahead, which would need the answer, and a composition without feedback."""
+        """Refuse look-ahead, which would need the answer, and a composition that hears no guess."""
         if recursion.halting.needs_lookahead:
             raise IncompatibleComponents(
                 f"{type(recursion.halting).__name__} looks one segment ahead, which Denoising cannot: set "
@@ -67,6 +68,12 @@ class Denoising(Supervision):
         if recursion.feedback is None:
             raise IncompatibleComponents(
                 "Denoising needs a composition with feedback: give Recursion feedback=supervision.feedback()"
+            )
+        if not reads_question(recursion.refiner, recursion.sizes):
+            raise IncompatibleComponents(
+                f"Denoising tells the guess beside the question, which no update of "
+                f"{type(recursion.refiner).__name__} reads: set model.refiner to TwoLevelRefiner or "
+                "SingleRefiner"
             )
 
     def step(

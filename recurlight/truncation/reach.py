@@ -15,7 +15,14 @@ from recurlight.refiners.base import Refiner
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Sized, Sizes
 
-__all__ = ["check_question", "passes_gradient", "reached_levels", "require_gradient", "require_stationary"]
+__all__ = [
+    "check_question",
+    "passes_gradient",
+    "reached_levels",
+    "reads_question",
+    "require_gradient",
+    "require_stationary",
+]
 
 
 def reached_levels(updates: Sequence[str], mask: Sequence[bool]) -> frozenset[str]:
@@ -127,6 +134,8 @@ def check_question(
 ) -> None:
     """Refuse a window without any update that reads the question, for the encoder would never learn.
 
+    Where the start alone reads it, the window must reach back to the start of a segment.
+
     Raises:
         IncompatibleComponents: With the setting to change.
     """
@@ -139,10 +148,31 @@ def check_question(
         end = copy.deepcopy(truncation).run(shadow, shadow.initial_state(question), question, cycles)
         reached = _depends(end.answer, question)
     if not reached:
+        name = type(refiner).__name__
         raise IncompatibleComponents(
-            f"{truncation!r} leaves the encoder untrained: no update that reads the question has gradient; "
-            "set truncation LastCycles(count=1) or a longer window, or freeze the encoder"
+            f"{truncation!r} leaves the encoder untrained: {_unread(shadow, name)}, or freeze the encoder"
         )
+
+
+def _unread(shadow: _Shadow, name: str) -> str:
+    """Say why no gradient reaches the question, and what to change."""
+    if shadow.reading:
+        return (
+            "no update that reads the question has gradient; set truncation LastCycles(count=1) or a longer "
+            "window"
+        )
+    if any(shadow.starting):
+        return (
+            f"{name} reads the question at its start alone, and no gradient passes from the end of a segment "
+            "to its start; set truncation EveryUpdate, or LastPerLevel with every update of 'answer'"
+        )
+    return f"{name} never reads the question; use injection in its update or in its initial_state"
+
+
+def reads_question(refiner: Refiner[Any], sizes: Sizes) -> bool:
+    """Tell whether an update reads the question; otherwise the start of a sample alone may."""
+    with torch.enable_grad():
+        return bool(_Shadow(refiner, sizes).reading)
 
 
 def passes_gradient(refiner: Refiner[Any], truncation: GradientTruncation, sizes: Sizes, cycles: int) -> bool:

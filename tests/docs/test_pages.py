@@ -116,6 +116,23 @@ def test_the_example_of_a_refiner_is_short():
     assert blocks("extending.md", "python")[0].count("\n") < 40
 
 
+def test_the_example_of_a_third_level(extended):
+    """Fails when it is long, when a level is not read, or when no gradient reaches one."""
+    (code,) = (block for block in blocks("extending.md", "python") if "class ThreeLevelRefiner" in block)
+    assert code.count("\n") < 40
+    refiner = extended["ThreeLevelRefiner"](recurlight.MixerCell(multiple=8))
+    assert refiner.schedule() == ("latent", "latent", "sketch") * 2 + ("answer",)
+    window = recurlight.LastPerLevel({"latent": 2, "sketch": 1, "answer": 1})
+    sizes = recurlight.Sizes(vocab=6, tokens=16, width=8)
+    recursion = recurlight.Recursion(sizes, refiner, window, recurlight.FixedHalting(), cycles=2)
+    tokens = torch.ones(2, 16, dtype=torch.int64)
+    batch = recurlight.Batch(tokens, tokens, tokens[:, 0])
+    recursion.segment(recursion.start(batch), batch)[1].logits.sum().backward()
+    assert all(weight.grad is not None for weight in recursion.parameters() if weight.requires_grad)
+    state = refiner.initial_state(torch.zeros(1, 16, 8))
+    assert len({leaf.sum().item() for leaf in state}) == 3  # each level starts elsewhere
+
+
 def test_the_command_line_finds_the_example_of_a_refiner(folder, monkeypatch, capsys):
     (folder / "mine.py").write_text(blocks("extending.md", "python")[0])
     monkeypatch.delitem(sys.modules, "mine", raising=False)

@@ -24,7 +24,7 @@ from recurlight.cells import TransformerCell
 from recurlight.codec.tokens import TokenEncoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import QLearningHalting
-from recurlight.refiners import SingleRefiner, TwoLevelRefiner
+from recurlight.refiners import QuestionStartRefiner, SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import ImplicitGradient, LastCycles, LastPerLevel, LastUpdates, PhantomGradient
 from recurlight.types import Sized
 
@@ -125,8 +125,22 @@ REFUSED = {
     ),
     "question never read": (
         lambda: compose(Deaf(mixer()), ImplicitGradient(), cycles=3),
-        "leaves the encoder untrained",
-        "or freeze the encoder",
+        "leaves the encoder untrained: Deaf never reads the question",
+        "use injection in its update or in its initial_state, or freeze the encoder",
+    ),
+    "question at the start, outside the window": (
+        lambda: compose(
+            QuestionStartRefiner(mixer(), latent_steps=3),
+            LastPerLevel({"latent": 3, "answer": 1}),
+            cycles=2,
+        ),
+        "leaves the encoder untrained: QuestionStartRefiner reads the question at its start alone",
+        "set truncation EveryUpdate, or LastPerLevel with every update of 'answer', or freeze the encoder",
+    ),
+    "question at the start, of which a fixed point knows nothing": (
+        lambda: compose(QuestionStartRefiner(mixer(), latent_steps=3), ImplicitGradient(), cycles=3),
+        "leaves the encoder untrained: QuestionStartRefiner reads the question at its start alone",
+        "set truncation EveryUpdate",
     ),
     "no fixed point": (
         lambda: compose(Noisy(mixer()), ImplicitGradient()),

@@ -10,13 +10,29 @@ from helpers import SIZES, attention, bound, mixer, seeded
 
 from recurlight import refiners
 from recurlight.errors import IncompatibleComponents
-from recurlight.refiners import Refiner, SingleRefiner, TwoLevelRefiner
+from recurlight.refiners import (
+    AddedInjection,
+    DecayInjection,
+    InjectedRefiner,
+    Injection,
+    ProjectedInjection,
+    QuestionStartRefiner,
+    Refiner,
+    SingleRefiner,
+    TwoLevelRefiner,
+)
+from recurlight.testing import check_refiner
 
 REFINERS = {
     "single": lambda: SingleRefiner(attention()),
     "two_shared": lambda: TwoLevelRefiner(mixer(), latent_steps=2),
     "two_cells": lambda: TwoLevelRefiner(mixer(), attention(), latent_steps=2),
+    "question_start": lambda: QuestionStartRefiner(mixer(), attention(), latent_steps=2),
+    "added": lambda: InjectedRefiner(mixer(), AddedInjection()),
+    "projected_noise": lambda: InjectedRefiner(mixer(), ProjectedInjection(), sigma=0.6),
+    "decay": lambda: InjectedRefiner(attention(), DecayInjection()),
 }
+OTHER_STARTS = {"question_start", "projected_noise"}  # than fixed vectors
 
 
 def question(rows=4, dtype=torch.float32, seed=3):
@@ -38,7 +54,12 @@ def refiner(request):
 def test_every_exported_refiner_is_tested():
     exported = (getattr(refiners, name) for name in refiners.__all__)
     concrete = {kind for kind in exported if issubclass(kind, Refiner) and not inspect.isabstract(kind)}
-    assert concrete == {type(build()) for build in REFINERS.values()}
+    made = [build() for build in REFINERS.values()]
+    assert concrete == {type(one) for one in made}
+    injections = {
+        kind for kind in map(refiners.__dict__.get, refiners.__all__) if issubclass(kind, Injection)
+    }
+    assert injections - {Injection} == {type(one.inject) for one in made if isinstance(one, InjectedRefiner)}
 
 
 def test_an_update_writes_its_level_and_nothing_else(refiner):
@@ -102,17 +123,31 @@ def test_the_initial_state_follows_the_injection(refiner, dtype):
     injection = question(dtype=dtype)
     state = refiner.initial_state(injection)
     assert all((leaf.shape, leaf.dtype) == (injection.shape, dtype) for leaf in state)
-    for leaf in state:  # one vector for every row and position
+    assert len({leaf.sum().item() for leaf in state}) == len(state)  # another start for each level
+
+
+@pytest.mark.parametrize("name", REFINERS.keys() - OTHER_STARTS)
+def test_rows_and_positions_start_at_one_vector(name):
+    for leaf in bound(REFINERS[name]()).initial_state(question()):
         assert torch.equal(leaf, leaf[:1, :1].expand_as(leaf))
-    assert len({leaf.sum().item() for leaf in state}) == len(state)  # and another for each level
 
 
-def test_the_start_is_kept_in_checkpoints_but_not_trained(refiner):
-    state = refiner.initial_state(question())
-    assert not any(leaf.requires_grad for leaf in state)
-    other = bound(type(refiner)(mixer()), seed=1)
-    other.answer_start.load_state_dict(refiner.answer_start.state_dict())
-    assert torch.equal(other.initial_state(question()).answer, state.answer)
+@pytest.mark.parametrize("name", REFINERS)
+def test_the_start_is_kept_in_checkpoints_but_not_trained(name):
+    first, second = (bound(REFINERS[name](), seed=seed) for seed in range(2))
+    second.load_state_dict(first.state_dict())
+    states = []
+    for refiner in (first, second):
+        torch.manual_seed(0)  # of starts that are drawn
+        states.append(refiner.initial_state(question()))
+    assert not any(leaf.requires_grad for leaf in states[0])
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+@pytest.mark.parametrize("name", ["projected_noise", "decay"])
+def test_the_checks_for_refiners_of_ones_own_pass(name):
+    """Draws belong to slots, gradients reach all weights and survive bfloat16, runs resume."""
+    check_refiner(REFINERS[name], exclude={"compile": "cells are compiled, and these are tested elsewhere"})
 
 
 def test_every_weight_is_saved_once(refiner):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import NUMBERS, batch, numbers
+from helpers import NUMBERS, SIZES, batch, mixer, numbers
 from torch.nn import functional
 
 from recurlight import slots
@@ -12,7 +12,10 @@ from recurlight.codec import ContinuousDecoder
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import FixedHalting, QLearningHalting
 from recurlight.losses import MeanSquaredError
+from recurlight.recursion import Recursion
+from recurlight.refiners import QuestionStartRefiner
 from recurlight.supervision import Denoising, Turn
+from recurlight.truncation import EveryUpdate
 from recurlight.types import IGNORE
 
 from .cases import CAP, LOSS, busy, composed
@@ -134,3 +137,11 @@ def test_look_ahead_and_a_composition_without_feedback_are_refused():
         RULE.check(composed(halting=QLearningHalting(), feedback=RULE.feedback()), LOSS)
     with pytest.raises(IncompatibleComponents, match=r"feedback=supervision\.feedback\(\)"):
         RULE.check(composed(), LOSS)
+
+
+def test_a_refiner_that_would_not_hear_the_guess_is_refused():
+    refiner = QuestionStartRefiner(mixer(), latent_steps=1)
+    parts = {"feedback": RULE.feedback(), "cycles": 2, "max_segments": CAP}
+    recursion = Recursion(SIZES, refiner, EveryUpdate(), FixedHalting(), **parts)
+    with pytest.raises(IncompatibleComponents, match="no update of QuestionStartRefiner reads: set model"):
+        RULE.check(recursion, LOSS)
