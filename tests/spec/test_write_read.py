@@ -21,10 +21,13 @@ from torch import nn
 from recurlight import (
     AdamATan2,
     AndersonSolver,
+    DecayInjection,
     ImplicitGradient,
+    InjectedRefiner,
     LastCycles,
     LastPerLevel,
     LinearWarmup,
+    QuestionStartRefiner,
     Recorded,
     SingleRefiner,
     SudokuData,
@@ -69,6 +72,17 @@ def test_arguments_survive(thing, args):
     assert type(made) is type(thing)
     assert spec["init_args"].items() >= args.items()
     assert {**arguments(made)}.items() >= {k: v for k, v in args.items() if k != "file"}.items()
+
+
+def test_refiners_keep_their_parts_and_numbers():
+    """Fails if a base's constructor, which is called with all arguments, is taken for the part's own."""
+    made, spec = round_trip(InjectedRefiner(mixer(), DecayInjection(retention=0.3), sigma=0.5))
+    assert (made.inject.retention, made.sigma) == (0.3, 0.5)
+    assert spec["init_args"]["inject"]["class_path"] == "recurlight.DecayInjection"
+    for kind in (QuestionStartRefiner, TwoLevelRefiner):
+        made, spec = round_trip(kind(mixer(), latent_steps=5))
+        assert (type(made), made.latent_steps, made.answer) == (kind, 5, None)
+        assert spec["class_path"] == f"recurlight.{kind.__name__}"
 
 
 def test_parts_within_parts_and_public_names():
