@@ -46,6 +46,8 @@ class LatentAndAnswer(Refiner[TwoLevelState]):
         IncompatibleComponents: `latent_steps` is below 1.
     """
 
+    adjustable = ("latent_steps",)
+
     def __init__(self, latent: nn.Module, answer: nn.Module | None, latent_steps: int) -> None:
         super().__init__()
         if latent_steps < 1:

@@ -34,8 +34,6 @@ class TwoLevelRefiner(LatentAndAnswer):
         HRM (arXiv:2506.21734), section 2; TRM (arXiv:2510.04871), section 4.
     """
 
-    adjustable = ("latent_steps",)
-
     def __init__(self, latent: nn.Module, answer: nn.Module | None = None, latent_steps: int = 6) -> None:
         super().__init__(latent, answer, latent_steps)
         self.answer_start = StartVector()

@@ -164,6 +164,14 @@ def test_a_cycle_is_the_schedule_in_order(refiner):
     assert all(torch.equal(a, b) for a, b in zip(state, refiner.cycle(start, injection), strict=True))
 
 
+def test_what_may_be_adjusted_is_a_count_that_the_schedule_reads(refiner):
+    for name in refiner.adjustable:
+        before = len(refiner.schedule())
+        setattr(refiner, name, getattr(refiner, name) + 1)
+        assert len(refiner.schedule()) > before
+    assert (refiner.adjustable == ("latent_steps",)) is ("latent" in refiner.cells())
+
+
 def test_latent_steps_below_one_are_refused():
     with pytest.raises(IncompatibleComponents, match="latent_steps of at least 1, not 0: raise it, or"):
         TwoLevelRefiner(mixer(), latent_steps=0)
