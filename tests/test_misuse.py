@@ -161,6 +161,13 @@ MADE: dict[str, Table] = {
         SEEDED,
     ),
     "SingleRefiner": Table(recurlight.SingleRefiner, {"cell": mixer}),
+    "InjectedRefiner": Table(
+        recurlight.InjectedRefiner, {"cell": mixer, "inject": recurlight.AddedInjection}
+    ),
+    "AddedInjection": Table(recurlight.AddedInjection),
+    "DecayInjection": Table(recurlight.DecayInjection),
+    "ProjectedInjection": Table(recurlight.ProjectedInjection),
+    "QuestionStartRefiner": Table(recurlight.QuestionStartRefiner, {"latent": mixer}),
     "TwoLevelRefiner": Table(recurlight.TwoLevelRefiner, {"latent": mixer}),
     "StartVector": Table(recurlight.StartVector),
     "DurableCheckpointIO": Table(recurlight.DurableCheckpointIO),
@@ -207,7 +214,7 @@ NOT_MADE: dict[str, str] = {
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),
     **dict.fromkeys(
-        ("Decoder", "Encoder", "Halting", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
+        ("Decoder", "Encoder", "Halting", "Injection", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
     **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded"), BASE),
     **dict.fromkeys(("FixedPointGradient", "HaltingDistribution", "Supervision"), BASE),
