@@ -25,6 +25,7 @@ from recurlight.cli.request import Request, prepare
 
 TABLE = Path(__file__).with_name("losses.txt")
 STEPS = 3
+LENGTH = 20  # of every run, which a curriculum may depend on, wherever it is broken off
 QUIET = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_checkpointing=false"]
 QUIET += ["--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
 
@@ -41,13 +42,18 @@ def different() -> list[str]:
 
 
 class Losses(pl.Callback):
-    """Keeps the loss of every step."""
+    """Keeps the loss of every step, and stops after some.
 
-    def __init__(self) -> None:
-        self.found: list[float] = []
+    Args:
+        steps: How many.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.found = steps, list[float]()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
         self.found.append(outputs["loss"].item())
+        trainer.should_stop = len(self.found) == self.steps
 
 
 class Recipe(RecurlightCLI):
@@ -68,9 +74,9 @@ class Recipe(RecurlightCLI):
     def losses(self, steps: int, precision: str = "32-true") -> list[float]:
         """Train new objects for some steps, on one thread, and return the loss of each."""
         torch.set_num_threads(1)
-        self.config["trainer.max_steps"], self.config["trainer.precision"] = steps, precision
+        self.config["trainer.max_steps"], self.config["trainer.precision"] = LENGTH, precision
         self.instantiate_classes()
-        record = Losses()
+        record = Losses(steps)
         self.trainer.callbacks.append(record)
         self.trainer.fit(self.model, datamodule=self.datamodule)
         return record.found

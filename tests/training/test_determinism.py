@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden.make import STEPS, Recipe, different, read
+from golden.make import LENGTH, STEPS, Recipe, different, read
 
 RECIPES = different()
 HINT = "if training was meant to change: python tests/golden/make.py"
@@ -30,10 +30,10 @@ def test_two_runs_are_bit_equal_and_the_first_losses_are_those_of_the_repository
     """Fails if anything is drawn from global random state (exploration, say), or if a formula changes."""
     name, runs = recipe
     torch.manual_seed(1)
-    first = runs.losses(20)
+    first = runs.losses(LENGTH)
     torch.manual_seed(2)
-    assert runs.losses(20) == first
-    assert len(set(first)) == 20
+    assert runs.losses(LENGTH) == first
+    assert len(set(first)) == LENGTH
     assert name in table, HINT
     steps = 2 if name.startswith("hrm") else STEPS  # see below
     assert runs.golden()[:steps] == pytest.approx(table[name][:steps], rel=1e-4), HINT
