@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         RandomWindow,
         WindowCurriculum,
     )
-    from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
+    from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, TransformerCell
     from recurlight.checkpoints import DurableCheckpointIO
     from recurlight.codec import (
         ContinuousDecoder,
@@ -146,6 +146,7 @@ _HOMES = {
         "WindowCurriculum",
     ),
     "cells": (
+        "ConvCell",
         "ConvTransformerCell",
         "MixerCell",
         "TransformerCell",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
+from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
@@ -33,6 +33,10 @@ def attention(layers: int = 1, **settings) -> TransformerCell:
 
 def convolution(layers: int = 1, **settings) -> ConvTransformerCell:
     return ConvTransformerCell(layers, heads=2, multiple=16, **settings)
+
+
+def convolutions(layers: int = 1, **settings) -> ConvCell:
+    return ConvCell(layers, **settings)
 
 
 def bound(module: nn.Module, sizes: Sizes = SIZES, seed: int = 0) -> nn.Module:

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import SIZES, attention, batch, bound, convolution, mixer, seeded
+from helpers import SIZES, attention, batch, bound, convolution, convolutions, mixer, seeded
 from torch import nn
 
 from recurlight import cells
-from recurlight.cells import ConvTransformerCell, MixerCell, TransformerCell
+from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, TransformerCell
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
 from recurlight.recursion.driver import Recursion
@@ -19,12 +19,19 @@ from recurlight.refiners import SingleRefiner, TwoLevelRefiner
 from recurlight.truncation import EveryUpdate
 from recurlight.types import Sizes
 
-CELLS = {MixerCell: mixer, TransformerCell: attention, ConvTransformerCell: convolution}
+CELLS = {
+    MixerCell: mixer,
+    TransformerCell: attention,
+    ConvTransformerCell: convolution,
+    ConvCell: convolutions,
+}
 
 
 BUILT = {kind.__name__: build for kind, build in CELLS.items()} | {
     "TransformerCell on a grid": partial(attention, rotary_axes=2),
     "ConvTransformerCell on a grid": partial(convolution, rotary_axes=2, kernel_axes=2, kernel=3),
+    "ConvCell on a grid": partial(convolutions, axes=2),
+    "ConvCell without norm": partial(convolutions, norm=False),
 }
 
 
@@ -41,7 +48,7 @@ def test_every_exported_cell_is_tested():
 @pytest.mark.parametrize(
     "argument", [{"layers": 0}, {"layers": -1}, {"expansion": 0.0}, {"expansion": -4.0}, {"multiple": 0}]
 )
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", [MixerCell, TransformerCell, ConvTransformerCell])
 def test_sizes_that_leave_nothing_to_learn_with_are_refused(kind, argument):
     """Breaks when a cell of no layers, which is the identity, trains."""
     ((name, value),) = argument.items()
@@ -49,11 +56,18 @@ def test_sizes_that_leave_nothing_to_learn_with_are_refused(kind, argument):
         kind(**argument)
 
 
-@pytest.mark.parametrize("kind", [TransformerCell, ConvTransformerCell])
+MASKED = {
+    "TransformerCell": partial(attention, rotary_axes=2),
+    "ConvTransformerCell": partial(convolution, rotary_axes=2, kernel_axes=2, kernel=3),
+    "ConvCell": convolutions,
+    "ConvCell on a grid": partial(convolutions, axes=2),
+}
+
+
+@pytest.mark.parametrize("kind", MASKED)
 def test_nothing_filled_depends_on_padding(kind):
     """Breaks when a cell that is told what is filled looks at the rest, or changes what is whole."""
-    settings = {"rotary_axes": 2} | ({"kernel_axes": 2, "kernel": 3} if kind is ConvTransformerCell else {})
-    cell = bound(kind(2, heads=2, multiple=16, masked=True, **settings)).double()
+    cell = bound(MASKED[kind](2, masked=True)).double()
     x = torch.randn(3, SIZES.positions, SIZES.width, generator=seeded(), dtype=torch.float64)
     filled = torch.rand(3, SIZES.positions, generator=seeded(1)) < 0.6
     filled[2] = True
