@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -112,7 +112,7 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
     """Settings that decide which puzzles are held out and how they are judged.
 
     A model that was trained under others is evaluated with a warning, for it may have seen the puzzles.
-    Counts belong to them where a change moves puzzles of one part into another.
+    Counts belong to them where a change moves puzzles of one part into another. See `divided_otherwise`.
     """
 
     tasks_apart: bool = True
@@ -149,6 +149,15 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
         hash of each, and is refused on data that number otherwise. Nothing by default.
         """
         return {}
+
+    def divided_otherwise(self, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+        """Name the settings by which a model may be asked here what it was trained on; `split_by` by default.
+
+        Args:
+            then: Arguments of the constructor of the data that the model was trained on.
+            now: Those of these data.
+        """
+        return [name for name in self.split_by if name in then and name in now and then[name] != now[name]]
 
     def task_metric(self, split: str) -> TaskMetric | None:
         """Return what this task measures beside exact accuracy, a new metric; None for nothing.

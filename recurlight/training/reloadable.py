@@ -101,14 +101,13 @@ class Reloadable(Recorded, LightningModule):
         self._trained_on = contents.data_made_with(checkpoint)
 
     def _compare_data(self) -> None:
-        """Warn of data that hold out other puzzles than those of training did; see `PuzzleData.split_by`."""
+        """Warn of data that hold out other puzzles than training's; see `PuzzleData.divided_otherwise`."""
         there, data = self._trained_on, attached_data(self.trainer)
         here = _how_made(data) if there else {}
         if data is None or not there or not here or there["class_path"] != here["class_path"]:
             return
         then, now = (made.get("init_args", {}) for made in (there, here))
-        both = [name for name in data.split_by if name in then and name in now]
-        if other := [name for name in both if then[name] != now[name]]:
+        if other := data.divided_otherwise(then, now):
             were, are = (", ".join(f"{name}={made[name]}" for name in other) for made in (then, now))
             rank_zero_warn(
                 f"the model was trained on {type(data).__name__} with {were}, and these have {are}: what was "

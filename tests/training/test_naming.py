@@ -10,9 +10,10 @@ import torch
 from data.arc.made import EVALUATION, TRAINING, small, write_kaggle
 from helpers import mixer, trainer
 
+from recurlight.cells import ConvCell
 from recurlight.codec.task_table import SparseTable
 from recurlight.codec.tokens import TokenEncoder
-from recurlight.data import ArcData, SudokuData, TableData
+from recurlight.data import ArcData, ParityData, SudokuData, TableData
 from recurlight.errors import CheckpointMismatch
 from recurlight.halting import FixedHalting
 from recurlight.refiners import SingleRefiner
@@ -235,6 +236,24 @@ def test_held_out_rows_that_may_have_been_trained_on_are_warned_of(tmp_path):
     other = table(tmp_path / "a.csv", seed=0)
     with warned("seed=1"):
         run().validate(model, other, verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "part"),
+    [([6], None), ([6, 9, 12], None), ([3], None), ([4, 6], "eval_lengths=[6], and these")],
+)
+def test_a_length_that_was_trained_on_whole_is_warned_of(lengths, part, tmp_path):
+    """Fails if a model is asked the questions that it learnt, or may not be asked for longer ones."""
+    settings = {"length": 6, "min_length": 4, "num_train": 40, "num_val": 2, "num_test": 2, "batch_size": 4}
+    data, path = ParityData(eval_lengths=[6], **settings), tmp_path / "x.ckpt"
+    parts = {"refiner": SingleRefiner(ConvCell(1)), "truncation": EveryUpdate(), "halting": FixedHalting()}
+    loop = run()
+    loop.fit(RecursiveModule.for_data(data, **parts, width=8, max_segments=1), data)
+    loop.save_checkpoint(path)
+    asked = ParityData(eval_lengths=lengths, **settings)
+    canvas = {"seq_len": asked.seq_len, "grid_shape": asked.grid_shape}
+    with warned(part):
+        run().test(RecursiveModule.load_from_checkpoint(path, **canvas), asked, verbose=False)
 
 
 def test_parts_with_files_of_their_own_may_have_another_seed(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from math import prod
 from typing import Any, NamedTuple
@@ -54,6 +54,10 @@ class SequenceData(PuzzleData):
     Question `i` of a length is a function of `(seed, length, i)`, made when it is needed. Evaluation
     questions are distinct, test and validation share none, and training takes none of either; it repeats
     questions only where short lengths have few. Neither test nor validation changes with `num_train`.
+
+    Training on short lengths needs no canvas of the longest: train with `eval_lengths` among the trained
+    ones, and ask a model that takes any length for others by `recurlight test --data.eval_lengths`. A trained
+    length of which training held nothing out is warned of.
 
     Args:
         symbols: What tokens 1, 2, ... look like; the vocabulary is one more.
@@ -160,6 +164,14 @@ class SequenceData(PuzzleData):
             grid[:, : part.shape[1], : part.shape[2]] = part
         inputs, labels = (grid.reshape(n, rows * columns) for grid in canvas)
         return Puzzles(inputs, labels, np.zeros(n, dtype=np.uint8))
+
+    def divided_otherwise(self, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+        """Name what divides questions, and lengths that were trained on with nothing held out."""
+        longest = then.get("length", 0)
+        trained = range(longest if then.get("min_length") is None else then["min_length"], longest + 1)
+        held_out = {*(then.get("eval_lengths") or [longest])}
+        known = "eval_lengths" in then and any(n in trained for n in {*self.eval_lengths} - held_out)
+        return super().divided_otherwise(then, now) + ["eval_lengths"] * known
 
     def augmentation(self) -> Augmentation | None:
         """Return the shifts over the canvas, or None if `shift` is off."""
