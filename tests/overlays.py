@@ -11,7 +11,9 @@ WHOLE = [name for name in RECIPES if name not in OVERLAYS]
 
 
 def small(name: str) -> str:
-    """Return the overlay of a recipe's task, `small_sort` of `trm_sort`; `small` is that of Sudoku."""
+    """Return a recipe's own overlay, or that of its task, `small_sort` of `trm_sort`; `small` is Sudoku's."""
+    if f"small_{name}" in OVERLAYS:
+        return f"small_{name}"
     task = name.rpartition("_")[2]
     return next((one for one in OVERLAYS[1:] if task.startswith(one.removeprefix("small_"))), "small")
 
