@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         RandomWindow,
         WindowCurriculum,
     )
-    from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, TransformerCell
+    from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, PreNormCell, TransformerCell
     from recurlight.checkpoints import DurableCheckpointIO
     from recurlight.codec import (
         ContinuousDecoder,
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from recurlight.recursion.export import export_segment, export_solve
     from recurlight.refiners import (
         AddedInjection,
+        DampedRefiner,
         DecayInjection,
         InjectedRefiner,
         Injection,
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
         Denoising,
         ExpectedLoss,
         HaltingDistribution,
+        JacobianPenalty,
         OneSegment,
         PonderLoss,
         Supervision,
@@ -149,6 +151,7 @@ _HOMES = {
         "ConvCell",
         "ConvTransformerCell",
         "MixerCell",
+        "PreNormCell",
         "TransformerCell",
     ),
     "checkpoints": ("DurableCheckpointIO",),
@@ -235,6 +238,7 @@ _HOMES = {
     ),
     "refiners": (
         "AddedInjection",
+        "DampedRefiner",
         "DecayInjection",
         "InjectedRefiner",
         "Injection",
@@ -254,6 +258,7 @@ _HOMES = {
         "Denoising",
         "ExpectedLoss",
         "HaltingDistribution",
+        "JacobianPenalty",
         "OneSegment",
         "PonderLoss",
         "Supervision",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, TransformerCell
+from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, PreNormCell, TransformerCell
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
@@ -29,6 +29,10 @@ def mixer(layers: int = 1) -> MixerCell:
 
 def attention(layers: int = 1, **settings) -> TransformerCell:
     return TransformerCell(layers, heads=2, multiple=16, **settings)
+
+
+def pre_norm(layers: int = 1, **settings) -> PreNormCell:
+    return PreNormCell(layers, heads=2, multiple=16, **settings)
 
 
 def convolution(layers: int = 1, **settings) -> ConvTransformerCell:

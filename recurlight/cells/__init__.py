@@ -3,6 +3,7 @@
 from recurlight.cells.conv_transformer import ConvTransformerCell
 from recurlight.cells.convolution import ConvCell
 from recurlight.cells.mixer import MixerCell
+from recurlight.cells.pre_norm import PreNormCell
 from recurlight.cells.transformer import TransformerCell
 
-__all__ = ["ConvCell", "ConvTransformerCell", "MixerCell", "TransformerCell"]
+__all__ = ["ConvCell", "ConvTransformerCell", "MixerCell", "PreNormCell", "TransformerCell"]

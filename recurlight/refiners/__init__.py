@@ -1,6 +1,7 @@
 """Refiners: how the latent state is refined."""
 
 from recurlight.refiners.base import Refiner, StartVector
+from recurlight.refiners.damped import DampedRefiner
 from recurlight.refiners.injected import InjectedRefiner
 from recurlight.refiners.injection import AddedInjection, DecayInjection, Injection, ProjectedInjection
 from recurlight.refiners.levels import SingleState, TwoLevelState
@@ -10,6 +11,7 @@ from recurlight.refiners.two_level import TwoLevelRefiner
 
 __all__ = [
     "AddedInjection",
+    "DampedRefiner",
     "DecayInjection",
     "InjectedRefiner",
     "Injection",

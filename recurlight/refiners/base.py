@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Generic
+from typing import Generic
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class Refiner(Recorded, nn.Module, ABC, Generic[StateT]):
     happen elsewhere. Use `SingleRefiner` or `TwoLevelRefiner` where they fit.
     """
 
-    stationary: ClassVar[bool] = True
+    stationary: bool = True
     """The cycle is the same map every time; False for refiners with noise or step embeddings."""
 
     adjustable: ClassVar[tuple[str, ...]] = ()

@@ -5,6 +5,7 @@ from recurlight.supervision.deep import DeepSupervision
 from recurlight.supervision.denoising import Denoising
 from recurlight.supervision.distribution import HaltingDistribution, log_halting
 from recurlight.supervision.expected import ExpectedLoss
+from recurlight.supervision.jacobian import JacobianPenalty, jacobian_square
 from recurlight.supervision.one import OneSegment
 from recurlight.supervision.ponder import PonderLoss
 from recurlight.supervision.winner import WinnerTakesAll
@@ -14,10 +15,12 @@ __all__ = [
     "Denoising",
     "ExpectedLoss",
     "HaltingDistribution",
+    "JacobianPenalty",
     "OneSegment",
     "PonderLoss",
     "Supervision",
     "Turn",
     "WinnerTakesAll",
+    "jacobian_square",
     "log_halting",
 ]

@@ -19,7 +19,7 @@ from recurlight.data.puzzles import Puzzles, are_numbers
 from recurlight.errors import Unrecordable
 from recurlight.metrics.evaluation import Measured
 from recurlight.recursion import Recursion
-from recurlight.spec import describe
+from recurlight.spec import arguments, describe
 from recurlight.supervision import Supervision
 from recurlight.training.attached import attached_data
 
@@ -184,14 +184,18 @@ def fingerprint(
 
 
 def _spelled(supervision: Supervision) -> str:
-    """Write a supervision with its settings, as far as they can be written."""
+    """Write a supervision with its settings, as far as they can be written; one within it likewise."""
+    kind = type(supervision).__name__
     try:
-        settings = describe(supervision).arguments
+        given, settings = arguments(supervision), describe(supervision).arguments
     except Unrecordable:
-        return f"{type(supervision).__name__}(...)"
-    return (
-        f"{type(supervision).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
+        return f"{kind}(...)"
+    inner = {name: value for name, value in given.items() if isinstance(value, Supervision)}
+    told = (
+        f"{name}={_spelled(inner[name]) if name in inner else repr(value)}"
+        for name, value in settings.items()
     )
+    return f"{kind}({', '.join(told)})"
 
 
 def _seeds(model: int, evaluation: int, data: PuzzleData | None) -> dict[str, int]:

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import SIZES, attention, batch, bound, convolution, convolutions, mixer, seeded
+from helpers import SIZES, attention, batch, bound, convolution, convolutions, mixer, pre_norm, seeded
 from torch import nn
 
 from recurlight import cells
-from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, TransformerCell
+from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, PreNormCell, TransformerCell
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
 from recurlight.recursion.driver import Recursion
@@ -24,11 +24,13 @@ CELLS = {
     TransformerCell: attention,
     ConvTransformerCell: convolution,
     ConvCell: convolutions,
+    PreNormCell: pre_norm,
 }
 
 
 BUILT = {kind.__name__: build for kind, build in CELLS.items()} | {
     "TransformerCell on a grid": partial(attention, rotary_axes=2),
+    "PreNormCell on a grid": partial(pre_norm, rotary_axes=2),
     "ConvTransformerCell on a grid": partial(convolution, rotary_axes=2, kernel_axes=2, kernel=3),
     "ConvCell on a grid": partial(convolutions, axes=2),
     "ConvCell without norm": partial(convolutions, norm=False),
@@ -59,6 +61,7 @@ def test_sizes_that_leave_nothing_to_learn_with_are_refused(kind, argument):
 MASKED = {
     "TransformerCell": partial(attention, rotary_axes=2),
     "ConvTransformerCell": partial(convolution, rotary_axes=2, kernel_axes=2, kernel=3),
+    "PreNormCell": partial(pre_norm, rotary_axes=2),
     "ConvCell": convolutions,
     "ConvCell on a grid": partial(convolutions, axes=2),
 }
@@ -117,7 +120,8 @@ def test_layers_have_weights_of_their_own(build):
     cell = bound(build(layers=3))
     weights = list(cell.parameters())
     assert len({id(weight) for weight in weights}) == 3 * len(list(bound(build()).parameters()))
-    assert not torch.equal(*(block.state_dict()[next(iter(block.state_dict()))] for block in cell.blocks[:2]))
+    first, second = (block.state_dict() for block in cell.blocks[:2])
+    assert not torch.equal(first[[*first][-1]], second[[*second][-1]])
 
 
 PUBLISHED = {

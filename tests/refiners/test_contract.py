@@ -12,6 +12,7 @@ from recurlight import refiners
 from recurlight.errors import IncompatibleComponents
 from recurlight.refiners import (
     AddedInjection,
+    DampedRefiner,
     DecayInjection,
     InjectedRefiner,
     Injection,
@@ -31,6 +32,7 @@ REFINERS = {
     "added": lambda: InjectedRefiner(mixer(), AddedInjection()),
     "projected_noise": lambda: InjectedRefiner(mixer(), ProjectedInjection(), sigma=0.6),
     "decay": lambda: InjectedRefiner(attention(), DecayInjection()),
+    "damped": lambda: DampedRefiner(TwoLevelRefiner(mixer(), latent_steps=2), damping=0.5),
 }
 OTHER_STARTS = {"question_start", "projected_noise"}  # than fixed vectors
 

@@ -17,6 +17,7 @@ from recurlight.supervision import (
     DeepSupervision,
     Denoising,
     ExpectedLoss,
+    JacobianPenalty,
     OneSegment,
     PonderLoss,
     Supervision,
@@ -38,6 +39,8 @@ CASES: dict[str, tuple[Supervision, GradientTruncation]] = {
     "deep through": (DeepSupervision(2, through=True), EveryUpdate()),
     "expected": (ExpectedLoss(entropy=0.1), EveryUpdate()),
     "expected apart": (ExpectedLoss(through=False), LastCycles(1)),
+    "jacobian": (JacobianPenalty(0.5), LastCycles(1)),
+    "jacobian of others": (JacobianPenalty(0.5, DeepSupervision(2)), LastCycles(1)),
     "ponder": (PonderLoss(prior=0.4, weight=0.2), EveryUpdate()),
 }
 """By name; every exported class is here."""

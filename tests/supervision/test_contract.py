@@ -14,13 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from recurlight import slots, supervision
 from recurlight.__main__ import main
 from recurlight.refiners import TwoLevelRefiner
-from recurlight.supervision import Denoising, Turn, WinnerTakesAll
+from recurlight.supervision import Denoising, JacobianPenalty, Turn, WinnerTakesAll
 from recurlight.training.module import RecursiveModule
 
 from .cases import CAP, CASES, LOSS, busy, composed, exported, step
 
 ROWS = 8
-DRAWING = (Denoising, WinnerTakesAll)
+DRAWING = (Denoising, JacobianPenalty, WinnerTakesAll)
 
 
 @pytest.fixture(params=CASES.values(), ids=list(CASES))
@@ -177,6 +177,9 @@ YAML = {
     "deep through": "DeepSupervision --model.supervision.segments 2 --model.supervision.through true",
     "expected": "ExpectedLoss --model.supervision.entropy 0.1",
     "expected apart": "ExpectedLoss --model.supervision.through false",
+    "jacobian": "JacobianPenalty --model.supervision.weight 0.5",
+    "jacobian of others": "JacobianPenalty --model.supervision.weight 0.5 --model.supervision.supervision "
+    "DeepSupervision --model.supervision.supervision.segments 2",
     "ponder": "PonderLoss --model.supervision.prior 0.4 --model.supervision.weight 0.2",
 }
 
