@@ -138,9 +138,15 @@ class Evaluating(Reloadable):
             self.show_table()
 
     def show_table(self, say: Callable[[str], None] | None = None) -> None:
-        """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`."""
+        """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`.
+
+        After a training the figures of the truncation, such as residuals of its solves, are told as well.
+        """
         if self.measured and self.trainer.is_global_zero:
             publish(self.measured, self._fingerprint(self.measured), say or self.print)
+            if figures := self.recursion.truncation.diagnostics():
+                told = ", ".join(f"{name} {value.item():.2g}" for name, value in figures.items())
+                (say or self.print)(f"last training step: {told}")
 
     def _fingerprint(self, measured: Measured) -> Fingerprint:
         return fingerprint(

@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from helpers import mixer
 from torch import nn
 
 from docs.test_pages import DOCS
 from recurlight import (
     Batch,
+    DampedRefiner,
     DeepSupervision,
     Denoising,
     ExpectedLoss,
+    JacobianPenalty,
     MixerCell,
     Moment,
     OneSegment,
@@ -39,7 +40,7 @@ from recurlight import (
 )
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
-from recurlight.testing import check_cell, check_refiner, check_supervision, check_truncation
+from recurlight.testing import check_cell, check_supervision, check_truncation
 
 PAGE = (DOCS / "papers.md").read_text("utf-8")
 MOST = 40
@@ -236,8 +237,9 @@ def test_noise_per_update(lines):
     """Fails when the noise has another size, is the same twice, or touches what is not written."""
     ran = lines("noise-per-update")
     refiner = ran.model.recursion.refiner
-    assert (type(refiner).__name__, refiner.noise, refiner.stationary) == ("NoisyRefiner", 0.02, False)
-    noisy, state = type(refiner)(nn.Identity(), noise=0.5), TwoLevelState(zeros(), zeros())
+    assert (refiner.damping, refiner.noise, refiner.stationary) == (0.95, 0.02, False)
+    noisy = DampedRefiner(TwoLevelRefiner(nn.Identity()), 0.95, noise=0.5)
+    state = TwoLevelState(zeros(), zeros())
     first, second = (noisy.update(state, zeros(), "latent") for _ in range(2))
     assert first.answer is state.answer
     assert first.latent.std().item() == pytest.approx(0.5, rel=0.05)
@@ -247,12 +249,13 @@ def test_noise_per_update(lines):
 def test_random_starts(lines):
     """Fails when levels or samples begin alike, or as the number of ranks has it."""
     refiner = lines("random-starts").model.recursion.refiner
-    assert type(refiner).__name__ == "RandomStart"
+    assert (refiner.damping, refiner.random_start, refiner.stationary) == (1.0, 1.0, True)
+    question = torch.zeros(64, 16, 16)
     torch.manual_seed(0)
-    whole = refiner.initial_state(zeros())
+    whole = refiner.initial_state(question)
     torch.manual_seed(0)
     with draw.as_rank(1, 2):
-        half = refiner.initial_state(zeros()[:32])
+        half = refiner.initial_state(question[:32])
     assert all(torch.equal(part, level[32:]) for part, level in zip(half, whole, strict=True))
     assert not torch.equal(whole.answer, whole.latent)
     assert not torch.equal(whole.answer[0], whole.answer[1])
@@ -270,6 +273,11 @@ def test_dropout(lines):
         dropped = cell.train()(x)
         torch.manual_seed(0)
         torch.testing.assert_close(dropped, MixerCell.forward(cell, draw.dropout(x, 0.2)))
+
+
+def test_a_penalty_on_the_jacobian(lines):
+    """Fails when the penalty is not that of the command."""
+    assert lines("a-penalty-on-the-jacobian").model.supervision == JacobianPenalty(0.5)
 
 
 def drawn(curriculum, steps):
@@ -519,10 +527,7 @@ def test_without_lightning(lines):
     assert right > 0.5, right
 
 
-STILL = {"compile": "it compiles the cell alone, which is no part of the page"}
 CHECKS = {
-    "my_noise": lambda file: check_refiner(lambda: file.NoisyRefiner(mixer()), exclude=STILL),
-    "my_start": lambda file: check_refiner(lambda: file.RandomStart(mixer()), exclude=STILL),
     "my_cell": lambda file: check_cell(file.DroppingCell),
     "my_window": lambda file: check_truncation(file.DrawnCycles()),
     "my_step": lambda file: check_supervision(file.Progressive),

@@ -11,9 +11,11 @@ from noisy import noisy
 from recurlight import slots
 from recurlight.checkpoints.weights import require_same_weights
 from recurlight.errors import CheckpointMismatch, IncompatibleComponents
+from recurlight.halting import FixedHalting
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.refiners import TwoLevelRefiner
 from recurlight.training.module import RecursiveModule
+from recurlight.truncation import ImplicitGradient
 from recurlight.types import Batch, Sizes
 
 ROWS = 6
@@ -150,6 +152,23 @@ def test_the_table_is_shown_unless_training_goes_on(capsys):
         assert head in capsys.readouterr().out
     made.show_table()
     assert head in capsys.readouterr().out
+
+
+def test_a_training_ends_with_the_residuals_of_its_solves(capsys):
+    """Fails if one has to open a log to see whether an implicit gradient was one."""
+    made = module(truncation=ImplicitGradient(), cycles=3, halting=FixedHalting(), max_segments=1)
+    trainer(max_steps=1, val_check_interval=1).fit(made, loader([batch(4)]), loader(BATCHES))
+    made.show_table()
+    (told,) = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("last training step:")
+    ]
+    figures = made.recursion.truncation.diagnostics()
+    for name in ("forward_residual", "backward_residual"):
+        assert f"{name} {figures[name].item():.2g}" in told
+    plain = module()
+    trainer(max_steps=1, val_check_interval=1).fit(plain, loader([batch(4)]), loader(BATCHES))
+    plain.show_table()
+    assert "last training step" not in capsys.readouterr().out
 
 
 def test_the_summary_is_stale_once_the_weights_have_moved():
