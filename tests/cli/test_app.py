@@ -8,7 +8,7 @@ import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor, WeightAveraging
 
 import recurlight.cli.app
-from recurlight import AdamATan2, LastCycles, LastUpdates, PuzzleData
+from recurlight import AdamATan2, BroydenSolver, LastCycles, LastUpdates, NeumannGradient, PuzzleData
 from recurlight.__main__ import main
 
 from .fixtures import built, cache, failure, folder, printed, trained
@@ -151,6 +151,17 @@ def test_torch_optimizers_and_solvers_go_by_their_bare_names(capsys):
     assert config["model"]["optimizer"]["class_path"] == "torch.optim.AdamW"
     assert config["model"]["optimizer"]["init_args"]["lr"] == 0.5
     assert config["model"]["truncation"]["init_args"]["solver"]["class_path"] == "recurlight.PicardSolver"
+
+
+def test_a_neumann_gradient_and_its_solver_come_from_a_file(monkeypatch, folder):
+    (folder / "jfb.yaml").write_text(
+        "model: {truncation: {class_path: NeumannGradient, init_args: {steps: 0, solver: {class_path: "
+        "BroydenSolver, init_args: {history: 4, absolute_tolerance: 1.0e-6}}}}, refiner: {class_path: "
+        "SingleRefiner, init_args: {cell: {class_path: MixerCell, init_args: {layers: 1}}}}, cycles: 4}"
+    )
+    model = built(monkeypatch, folder, "fit", "--config", "tiny", "--config", "jfb.yaml").model
+    solver = BroydenSolver(history=4, absolute_tolerance=1e-6)
+    assert model.recursion.truncation == NeumannGradient(steps=0, solver=solver)
 
 
 def test_muon_takes_its_share_from_a_file_and_by_flags(monkeypatch, folder):
