@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic
+from typing import ClassVar, Generic
 
 import torch
 from torch import Tensor, nn
