@@ -15,32 +15,35 @@ __all__ = ["PreNormCell"]
 
 
 class ShareBlock(nn.Module):
-    """One pre-norm block: `x = (1 - s) x + s attention(rms(x))`, then the same with the SwiGLU.
+    """One pre-norm block: `x = (1 - s) x + s gain attention(rms(x))`, then the same with the SwiGLU.
 
     Args:
         attention: First branch.
         feedforward: Second branch.
         width: Width `D`.
         share: Share `s` of each branch at first, the same in every channel.
+        gain: Factor of each branch.
     """
 
-    def __init__(self, attention: Attention, feedforward: SwiGLU, width: int, share: float) -> None:
+    def __init__(
+        self, attention: Attention, feedforward: SwiGLU, width: int, share: float, gain: float
+    ) -> None:
         super().__init__()
-        self.attention, self.feedforward, self.share = attention, feedforward, share
+        self.attention, self.feedforward, self.share, self.gain = attention, feedforward, share, gain
         # 0 stands for the first share, so that weight decay leads back to it and not to another
         self.tilt = nn.Parameter(torch.zeros(2, width))
 
     def forward(self, x: Tensor, filled: Tensor | None = None) -> Tensor:
         """Map `(B, N, D)` to the same shape; see `Attention` for `filled`."""
         first, second = (2 * self.share * self.tilt.sigmoid()).to(x.dtype)
-        x = x.lerp(self.attention(rms_norm(x), filled), first)
-        return x.lerp(self.feedforward(rms_norm(x)), second)
+        x = x.lerp(self.gain * self.attention(rms_norm(x), filled), first)
+        return x.lerp(self.gain * self.feedforward(rms_norm(x)), second)
 
 
 class PreNormCell(Sized):
     """Pre-norm transformer without biases, whose residual streams are weighted means with learned shares.
 
-    `x = (1 - s) x + s attention(rms(x)); x = (1 - s) x + s swiglu(rms(x))` with
+    `x = (1 - s) x + s gain attention(rms(x)); x = (1 - s) x + s gain swiglu(rms(x))` with
     `s = 2 share sigmoid(tilt)` in each channel of each branch, `tilt` learned from 0
 
     The cell for equilibrium models. What it keeps of its input shrinks by `1 - s` in every branch, and a
@@ -53,6 +56,8 @@ class PreNormCell(Sized):
         heads: Attention heads.
         expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
         share: Share of each branch at first, above 0 and at most 0.5; learned shares stay below twice that.
+        gain: Factor of each branch: the smaller, the more a cycle contracts. Below 1 where a level reads no
+            question, as the answer of `TwoLevelRefiner`, whose small states a branch would answer strongly.
         rotary_base: Base of the rotary position embedding over all `N` positions, or None for none.
         rotary_axes: 1 for the place in the sequence; 2 for row and column of the grid, see `TransformerCell`.
         multiple: Inner widths are rounded up to a multiple of this; None as for `TransformerCell`.
@@ -78,6 +83,7 @@ class PreNormCell(Sized):
         heads: int = 8,
         expansion: float = 4.0,
         share: float = 0.25,
+        gain: float = 1.0,
         rotary_base: float | None = 10000.0,
         multiple: int | None = None,
         rotary_axes: Literal[1, 2] = 1,
@@ -86,8 +92,9 @@ class PreNormCell(Sized):
         super().__init__()
         check_cell(type(self).__name__, layers, heads, expansion, rotary_base, multiple)
         within(type(self).__name__, "share", share, above=0, most=0.5)
+        within(type(self).__name__, "gain", gain, above=0)
         within(type(self).__name__, "rotary_axes", rotary_axes, 1, 2)
-        self.layers, self.heads, self.share = layers, heads, share
+        self.layers, self.heads, self.share, self.gain = layers, heads, share, gain
         self.expansion, self.rotary_base, self.multiple = expansion, rotary_base, multiple
         self.rotary_axes, self.masked = rotary_axes, masked
         self.blocks = nn.ModuleList()
@@ -99,7 +106,7 @@ class PreNormCell(Sized):
         for _ in range(self.layers):
             attention = Attention(sizes.width, self.heads, places, self.rotary_base, generator)
             feedforward = SwiGLU(sizes.width, self.expansion, multiple, generator)
-            self.blocks.append(ShareBlock(attention, feedforward, sizes.width, self.share))
+            self.blocks.append(ShareBlock(attention, feedforward, sizes.width, self.share, self.gain))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, N, D)` to the same shape and dtype."""

@@ -17,12 +17,12 @@ def drawn(seed):
 
 
 def test_branches_are_mixed_in_by_learned_shares():
-    cell, x = bound(pre_norm(share=0.2)).double(), drawn(1)
+    cell, x = bound(pre_norm(share=0.2, gain=0.5)).double(), drawn(1)
     (block,) = cell.blocks
     block.tilt.data = torch.randn(2, SIZES.width, generator=seeded(2), dtype=torch.float64)
     s, t = 0.4 * block.tilt.sigmoid()
-    y = (1 - s) * x + s * block.attention(rms_norm(x))
-    y = (1 - t) * y + t * block.feedforward(rms_norm(y))
+    y = (1 - s) * x + s * 0.5 * block.attention(rms_norm(x))
+    y = (1 - t) * y + t * 0.5 * block.feedforward(rms_norm(y))
     torch.testing.assert_close(cell(x), y, rtol=0, atol=1e-12)
 
 

@@ -15,9 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import optimize
 from torch import Tensor
-from torchdeq import get_deq
 
 sys.path.append(str(Path(__file__).parent.parent))
 from truncation.maps import CONTRACTIONS, FEATURES, ROWS
@@ -28,6 +26,8 @@ Kind = Callable[[slice], Callable[[Tensor], Tensor]]
 
 def by_torchdeq(solver: str, kind: Kind) -> Tensor:
     """Solve all rows at once."""
+    from torchdeq import get_deq  # here, so that the tests need neither library
+
     deq = get_deq(f_solver=solver, f_max_iter=STEPS, f_tol=TOLERANCE, f_stop_mode="abs").eval()
     with torch.no_grad():
         found, info = deq(kind(slice(None)), torch.zeros(ROWS, FEATURES, dtype=torch.float64))
@@ -37,6 +37,8 @@ def by_torchdeq(solver: str, kind: Kind) -> Tensor:
 
 def by_scipy(method: str, kind: Kind) -> Tensor:
     """Solve row by row."""
+    from scipy import optimize
+
     rows = []
     for row in range(ROWS):
         f = kind(slice(row, row + 1))

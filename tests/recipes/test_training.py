@@ -17,8 +17,9 @@ FAMILIES = {
         *("--trainer.max_steps", "500", "--model.scheduler.total", "500"),
     ],
     "deq_sudoku": [
-        *("--model.cycles", "12", "--model.truncation.backward_steps", "4"),
-        *("--trainer.max_steps", "450", "--model.scheduler.total", "450"),
+        *("--model.cycles", "20", "--model.truncation.backward_steps", "12"),
+        *("--model.refiner.cell.heads", "4"),
+        *("--trainer.max_steps", "400", "--model.scheduler.total", "400"),
     ],
     "ut_sudoku": [
         *("--model.cycles", "8"),
