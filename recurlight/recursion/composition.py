@@ -133,7 +133,7 @@ class Composition(nn.Module):
             (4, 2)
         """
         for name, count in counts.items():
-            _check_count(self.refiner, name, count)
+            _check_count(self.refiner.adjusted(), name, count)
         given = {"cycles": cycles, "max_segments": max_segments, "truncation": truncation, **counts}
         before = self.composition()
         base = before if for_now else self.stated
@@ -146,7 +146,7 @@ class Composition(nn.Module):
         if not for_now:
             self.stated = self.composition()
             for name, count in counts.items():  # the refiner says from now on that it was made so
-                settle(self.refiner, name, count, otherwise=None)
+                settle(self.refiner.adjusted(), name, count, otherwise=None)
 
     def restore(self) -> None:
         """Bring back the composition that was there before what was changed for now."""
@@ -155,12 +155,13 @@ class Composition(nn.Module):
     def composition(self) -> dict[str, Any]:
         """Return what `reconfigure` changes, as it is now, by name."""
         own = {"cycles": self.cycles, "max_segments": self.max_segments, "truncation": self.truncation}
-        return own | _counts(self.refiner)
+        return own | _counts(self.refiner.adjusted())
 
     def _put(self, composition: dict[str, Any]) -> None:
         """Set what `composition` returns."""
+        refiner = self.refiner.adjusted()
         for name, value in composition.items():
-            setattr(self.refiner if name in self.refiner.adjustable else self, name, value)
+            setattr(refiner if name in refiner.adjustable else self, name, value)
 
     def _check(self, once: bool) -> None:
         """Hold the parts to each other; `once` leaves out a composition that has passed already."""

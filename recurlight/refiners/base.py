@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,10 @@ class Refiner(Recorded, nn.Module, ABC, Generic[StateT]):
 
     adjustable: ClassVar[tuple[str, ...]] = ()
     """Counts of its constructor that `Recursion.reconfigure` may change: attributes that `schedule` reads."""
+
+    def adjusted(self) -> Refiner[Any]:
+        """Return the refiner whose `adjustable` counts: itself, or the one that it wraps."""
+        return self
 
     @abstractmethod
     def cells(self) -> dict[str, nn.Module]:

@@ -62,6 +62,10 @@ class DampedRefiner(Refiner[Any]):
         self.refiner, self.damping, self.noise, self.random_start = refiner, damping, noise, random_start
         self.stationary = refiner.stationary and not noise
 
+    def adjusted(self) -> Refiner[Any]:
+        """The refiner, or what that wraps: its counts may be changed through this one."""
+        return self.refiner.adjusted()
+
     def cells(self) -> dict[str, nn.Module]:
         """The cells of the refiner."""
         return self.refiner.cells()

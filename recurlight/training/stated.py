@@ -53,19 +53,19 @@ def changed_since(
         own: Name of its class, where that may give a name another meaning; what cannot be told then is warned
             of.
     """
-    now, counts = recursion.stated, recursion.refiner.adjustable
+    now, refiner = recursion.stated, recursion.refiner.adjusted()
     changed = {name: value for name, value in now.items() if value != made[name]}
-    adjusted = {name: changed.pop(name) for name in counts if name in changed}
+    adjusted = {name: changed.pop(name) for name in refiner.adjustable if name in changed}
     renamed = [name for name in changed if own and given.get(name) != to_spec(made[name])]
     lost = {name: changed.pop(name) for name in renamed}
     if adjusted:  # the refiner says now that it was made so, if its class can say it
-        said = describe(recursion.refiner).arguments
+        said = describe(refiner).arguments
         lost |= {name: value for name, value in adjusted.items() if said.get(name) != value}
         if "refiner" in given:
             changed["refiner"] = recursion.refiner
         else:
             lost |= adjusted
     for name, value in lost.items():
-        who = own if name in renamed else type(recursion.refiner).__name__
+        who = own if name in renamed else type(refiner).__name__
         rank_zero_warn(f"{who} sets {name} itself: checkpoints do not hold that {name} is {value} now")
     return changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import SIZES, bound, mixer, seeded
+from helpers import SIZES, batch, bound, loader, mixer, module, seeded, trainer
 
 from recurlight import draw
 from recurlight.errors import IncompatibleComponents
@@ -12,6 +12,7 @@ from recurlight.halting import FixedHalting
 from recurlight.recursion import Recursion
 from recurlight.refiners import DampedRefiner, SingleRefiner, TwoLevelRefiner, TwoLevelState
 from recurlight.testing import check_refiner
+from recurlight.training import RecursiveModule
 from recurlight.truncation import ImplicitGradient, LastCycles
 
 
@@ -84,6 +85,22 @@ def test_noise_is_no_stationary_map():
 def test_a_refiner_with_noise_stays_one_when_it_is_damped():
     noisy = DampedRefiner(SingleRefiner(mixer()), noise=0.1)
     assert not DampedRefiner(noisy, damping=0.5).stationary
+
+
+def test_counts_of_the_refiner_are_changed_through_it(tmp_path):
+    """Fails if a curriculum of depth cannot be had with damping, or a checkpoint forgets what was changed."""
+    model = module(refiner=DampedRefiner(DampedRefiner(two_level())))
+    recursion = model.recursion
+    recursion.reconfigure(latent_steps=5, for_now=True)
+    assert recursion.refiner.schedule().count("latent") == 5
+    recursion.restore()
+    assert recursion.refiner.schedule().count("latent") == 2
+    recursion.reconfigure(latent_steps=3)
+    run = trainer(max_steps=1)
+    run.fit(model, loader([batch(4)]))
+    run.save_checkpoint(tmp_path / "damped.ckpt")
+    loaded = RecursiveModule.load_from_checkpoint(tmp_path / "damped.ckpt")
+    assert loaded.recursion.stated["latent_steps"] == 3
 
 
 @pytest.mark.parametrize("settings", [{}, {"noise": 0.1, "random_start": 1.0}], ids=["calm", "drawing"])

@@ -51,6 +51,6 @@ def fitted(recursion: Recursion, change: dict[str, Any]) -> dict[str, Any]:
     window = wanted["truncation"]
     if isinstance(window, FittedWindow) or not isinstance(window, GradientWindow):
         return change
-    if all(wanted[name] == stated[name] for name in ("cycles", *recursion.refiner.adjustable)):
+    if all(wanted[name] == stated[name] for name in ("cycles", *recursion.refiner.adjusted().adjustable)):
         return change  # a window that does not fit there is a mistake
     return change | {"truncation": FittedWindow(window)}
