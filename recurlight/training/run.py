@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
@@ -23,7 +24,7 @@ from recurlight.training.carries import Carries
 from recurlight.training.progress import Progress
 from recurlight.training.stated import spelled, stated_callbacks
 
-__all__ = ["RUN_KEY", "Run"]
+__all__ = ["RUN_KEY", "Run", "steps_of"]
 
 RUN_KEY = "run"
 """Where a checkpoint holds it."""
@@ -95,6 +96,7 @@ class Run(Callback):
         together = world_size() == 1 or not flaw
         checkpoint[RUN_KEY] = {
             "accumulate": trainer.accumulate_grad_batches,
+            "steps": steps_of(trainer),
             "progress": self.progress.state_dict(),
             "carry": self.carries.pack() if self.save_carry and together else {},
             "inexact": flaw,
@@ -145,6 +147,15 @@ class Run(Callback):
             flaw = f"is of a run with {spelled(then)} and this one has {spelled(here)}"
         if flaw:
             rank_zero_warn(f"the checkpoint {flaw}: training goes on, but not as without the interruption")
+
+
+def steps_of(trainer: Trainer) -> int | None:
+    """Return the optimizer steps of a whole run; None where no end is known."""
+    try:
+        total = trainer.estimated_stepping_batches
+    except MisconfigurationException:  # the accumulation changes with the epoch
+        return None
+    return int(total) if 0 < total < float("inf") else None
 
 
 def _averages(trainer: Trainer) -> list[WeightAveraging]:

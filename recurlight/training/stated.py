@@ -21,10 +21,17 @@ class StatedCallback(Recorded, Callback):
 def stated_callbacks(trainer: Any) -> dict[str, dict[str, Any]]:
     """Return the settings of those callbacks of a trainer that are to be stated, by class."""
     return {
-        type(callback).__name__: describe(callback).arguments
+        type(callback).__name__: _plain(describe(callback).arguments)
         for callback in trainer.callbacks
         if isinstance(callback, StatedCallback)
     }
+
+
+def _plain(value: Any) -> Any:
+    """Write tuples as the lists that files have for them, so that the same settings are equal."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def spelled(callbacks: Mapping[str, Mapping[str, Any]]) -> str:

@@ -8,17 +8,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from recurlight.callbacks.curricula.fitted import fitted
 from recurlight.errors import IncompatibleComponents
 from recurlight.recursion.driver import Recursion
 from recurlight.spec import describe
 from recurlight.training.module import RecursiveModule
+from recurlight.training.run import RUN_KEY, steps_of
 from recurlight.training.stated import StatedCallback, spelled
 
 __all__ = ["Curriculum", "Moment"]
+
+
+_LOOKS = 100
+"""Steps of a run at which two lengths of it are compared."""
 
 
 class Moment(NamedTuple):
@@ -76,6 +81,7 @@ class Curriculum(StatedCallback, ABC):
     """What it changes, by the names of `Recursion.reconfigure`."""
 
     _total: int | None = None
+    _then: int | None = None  # as many had the run that is gone on with
 
     @abstractmethod
     def change(self, moment: Moment) -> dict[str, Any]:
@@ -129,12 +135,28 @@ class Curriculum(StatedCallback, ABC):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out how long the run is, and whether that will do."""
-        try:
-            total = trainer.estimated_stepping_batches
-        except MisconfigurationException:  # the accumulation changes with the epoch
-            total = -1
-        self._total = int(total) if 0 < total < float("inf") else None
-        self.change(self._moment(trainer, _recursion(pl_module, self)))
+        self._total = steps_of(trainer)
+        moment = self._moment(trainer, _recursion(pl_module, self))
+        self.change(moment)
+        if self._then and self._total and self._counts_in_shares(moment):
+            rank_zero_warn(
+                f"the checkpoint is of a run of {self._then} steps and this one has {self._total}, in which "
+                f"{type(self).__name__} does otherwise: training goes on, but not as it would have; set "
+                f"trainer.max_steps to {self._then} to go on alike"
+            )
+        self._then = None
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep how long the run was that a checkpoint is of."""
+        self._then = checkpoint.get(RUN_KEY, {}).get("steps")
+
+    def _counts_in_shares(self, moment: Moment) -> bool:
+        """Tell whether the length of a run changes what is done in it, by looking at steps all over it."""
+        longest = max(self._then or 0, self._total or 0)
+        looks = (moment._replace(step=step) for step in range(0, longest, max(1, longest // _LOOKS)))
+        return any(self.change(one) != self.change(one._replace(total=self._then)) for one in looks)
 
     def _moment(self, trainer: Trainer, recursion: Recursion) -> Moment:
         return Moment(recursion.seed, trainer.global_step, self._total, recursion.stated)

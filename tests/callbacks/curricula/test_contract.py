@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,7 +15,14 @@ from resuming import model as everything
 
 from callbacks.curricula.cases import CASES, Watch, fit, made, plain
 from recurlight import RecursiveModule, load_recursion
-from recurlight.callbacks import Curriculum, Moment, RandomDepth, RandomWindow
+from recurlight.callbacks import (
+    Curriculum,
+    DepthCurriculum,
+    Moment,
+    RandomDepth,
+    RandomWindow,
+    WindowCurriculum,
+)
 from recurlight.checkpoints.contents import curricula_in
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import FixedHalting
@@ -202,6 +210,39 @@ def test_curricula_of_other_settings_work_together():
     assert watch.trained == [(1 + step % 2, drawn[step]) for step in range(6)]
     assert (model.recursion.max_segments, model.recursion.cycles) == (4, 2)
     assert spelled(model.curricula) == "Both() and RandomDepth(mean=None, sigma=0.5, least=1, most=4)"
+
+
+def going_on(tmp_path, first, then, steps: int) -> list[str]:
+    """What is warned of where a run of six steps is gone on with after three."""
+    data, path = loader([batch(4)] * 12), tmp_path / "03-batch.ckpt"
+    trainer(max_steps=6, callbacks=[first, Everywhere(tmp_path)]).fit(module(cycles=3), data)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer(max_steps=steps, callbacks=[then]).fit(module(cycles=3), data, ckpt_path=path)
+    return [str(one.message) for one in caught if "goes on, but not as" in str(one.message)]
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "steps", "told"),
+    [
+        (lambda: DepthCurriculum(), 12, "of a run of 6 steps and this one has 12, in which DepthCurriculum"),
+        (lambda: WindowCurriculum(2, 6, 0.9), 9, "set trainer.max_steps to 6 to go on alike"),
+        (lambda: DepthCurriculum(), 6, ""),
+        (lambda: RandomDepth(most=3), 12, ""),
+    ],
+)
+def test_a_run_that_goes_on_for_another_number_of_steps_is_told(tmp_path, curriculum, steps, told):
+    """Fails if stages move unheard, or a curriculum that asks for no end is held to one."""
+    messages = going_on(tmp_path, curriculum(), curriculum(), steps)
+    assert len(messages) == bool(told)
+    assert told in "".join(messages)
+    assert "\n" not in "".join(messages)
+
+
+def test_tuples_and_lists_are_the_same_settings(tmp_path):
+    """Fails if a run that a file began is told in Python that its curriculum is another."""
+    first = DepthCurriculum((1, 2, 3), (2, 4, 6), (0.0, 0.3, 0.6))
+    assert going_on(tmp_path, first, DepthCurriculum([1, 2, 3], [2, 4, 6], [0.0, 0.3, 0.6]), 6) == []
 
 
 def test_a_model_of_another_kind_is_refused():
