@@ -86,6 +86,18 @@ def test_what_was_trained_on_a_short_canvas_is_asked_longer_questions(capsys):
     assert table[0].split() == ["length", "1", "2", "4"]
 
 
+def test_what_was_trained_on_small_mazes_is_asked_larger_ones(capsys):
+    """Breaks when the convolutions, or the sizes in a checkpoint, hold a model to one grid."""
+    name, cpu = "deep_thinking_maze", "--trainer.accelerator=cpu"
+    assert main(["fit", "--config", name, "--config", f"small_{name}", *FEW, *SHORT, cpu]) == 0
+    saved = f"runs/{name}/version_0/checkpoints/last.ckpt"
+    capsys.readouterr()
+    asked = ["--data.size=12", "--model.eval_segments=2", SHORT[2], cpu]
+    assert main(["test", "--ckpt_path", saved, *asked]) == 0
+    table = capsys.readouterr().out.partition("exact accuracy after segments\n")[2].splitlines()
+    assert table[0].split() == ["segments", "1", "2"]
+
+
 @pytest.mark.parametrize("overlays", [(), ("small_sort",)])
 def test_the_baselines_have_the_parameters_or_the_compute_that_they_claim(overlays, monkeypatch):
     """Breaks when one recipe's layers, cycles or width change and the others' do not."""
