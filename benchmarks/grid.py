@@ -3,6 +3,7 @@
     python benchmarks/grid.py run --out grid.jsonl --seeds 3          # all that is not in the file yet
     python benchmarks/grid.py run --out grid.jsonl --only shared/last_cycle/correctness
     python benchmarks/grid.py table --out grid.jsonl                  # Markdown, mean and spread over seeds
+    python benchmarks/grid.py picture --out grid.jsonl --to grid.svg  # needs the extra `viz`
 
 One JSON row a run, written when the run ends, so that it may be stopped and started again at any time, and
 several processes may share a file: each takes the next run that nobody has begun. A composition that the
@@ -313,14 +314,15 @@ def run_all(options: argparse.Namespace) -> None:
 def main(arguments: Iterable[str] | None = None) -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "table", "picture"])
     parser.add_argument("--out", type=Path, default=Path("grid.jsonl"))
+    parser.add_argument("--to", type=Path, default=Path("grid.svg"), help="file of the picture")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of cells, such as shared/last_cycle/correctness")
     options = parser.parse_args(None if arguments is None else list(arguments))
     warnings.filterwarnings("ignore")
-    (run_all if options.what == "run" else table)(options)
+    {"run": run_all, "table": table, "picture": picture}[options.what](options)
 
 
 Cells = dict[str, list[dict[str, Any]]]
@@ -365,6 +367,28 @@ def table(options: argparse.Namespace) -> None:
     costs(cells)
 
 
+def picture(options: argparse.Namespace) -> None:
+    """Draw a dot for each run that halts where it judges to be right, one panel a refiner."""
+    from matplotlib import pyplot
+
+    cells = grouped(rows(options.out))
+    figure, axes = pyplot.subplots(1, 2, sharey=True, figsize=(8, 3.6), layout="constrained")
+    names = list(TRAININGS)[::-1]
+    for axis, refiner in zip(axes, ("shared", "single"), strict=True):
+        for height, training in enumerate(names):
+            found = [last(r) for r in cells.get(f"{refiner}/{training}/correctness", []) if "exact" in r]
+            if found:
+                axis.plot(
+                    [100 * one for one in found], [height] * len(found), "o", color="#0072b2", alpha=0.5
+                )
+                axis.plot([100 * statistics.mean(found)], [height], "|", color="black", markersize=14)
+        title = {"shared": "two levels, one network", "single": "one level"}[refiner]
+        axis.set(title=title, xlim=(0, 102), xlabel="exact after 16 segments (%)")
+        axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+        axis.grid(axis="x", alpha=0.3)
+    figure.savefig(options.to, metadata={"Date": None})
+
+
 def costs(cells: Cells) -> None:
     """Print time, memory and what halting by itself gives, of runs that learn to judge themselves."""
     head = ["cell", "steps", "CPU s", "MB kept", "after 1 segment", "where it halts", "segments then"]
@@ -379,9 +403,8 @@ def costs(cells: Cells) -> None:
         )
         cost = f"{found[0]['steps']} | {cpu:.0f} | {found[0]['recorded_mb']:.0f}"
         print(f"| {name} | {cost} | {first} | {halted} | {segments:.1f} |")
-    for name, found in cells.items():
-        if "refused" in found[0]:
-            print(f"\n{name}: {found[0]['refused']}")
+    for reason in dict.fromkeys(found[0]["refused"] for found in cells.values() if "refused" in found[0]):
+        print(f"\nRefused: {reason}")
 
 
 if __name__ == "__main__":
