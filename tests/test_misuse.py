@@ -91,7 +91,9 @@ MADE: dict[str, Table] = {
     **{name: Table(getattr(callbacks, name)) for name in callbacks.__all__ if name != "compile_cells"},
     "compile_cells": Table(callbacks.compile_cells, {"refiner": lambda: SingleRefiner(mixer())}),
     "ConvTransformerCell": Table(recurlight.ConvTransformerCell),
+    "ConvCell": Table(recurlight.ConvCell),
     "MixerCell": Table(recurlight.MixerCell),
+    "PreNormCell": Table(recurlight.PreNormCell),
     "TransformerCell": Table(recurlight.TransformerCell),
     "ContinuousEncoder": Table(recurlight.ContinuousEncoder),
     "ContinuousDecoder": Table(recurlight.ContinuousDecoder),
@@ -160,6 +162,7 @@ MADE: dict[str, Table] = {
         {"sizes": lambda: SIZES} | {name: lambda name=name: parts()[name] for name in parts()},
         SEEDED,
     ),
+    "DampedRefiner": Table(recurlight.DampedRefiner, {"refiner": lambda: SingleRefiner(mixer())}),
     "SingleRefiner": Table(recurlight.SingleRefiner, {"cell": mixer}),
     "InjectedRefiner": Table(
         recurlight.InjectedRefiner, {"cell": mixer, "inject": recurlight.AddedInjection}
@@ -183,6 +186,7 @@ MADE: dict[str, Table] = {
     "DeepSupervision": Table(recurlight.DeepSupervision, {"segments": lambda: 2}),
     "Denoising": Table(recurlight.Denoising),
     "ExpectedLoss": Table(recurlight.ExpectedLoss),
+    "JacobianPenalty": Table(recurlight.JacobianPenalty, {"weight": lambda: 0.5}),
     "OneSegment": Table(recurlight.OneSegment),
     "PonderLoss": Table(recurlight.PonderLoss),
     "WinnerTakesAll": Table(recurlight.WinnerTakesAll, {"width": lambda: 2}),

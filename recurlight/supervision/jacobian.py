@@ -84,7 +84,7 @@ class JacobianPenalty(Supervision):
 
     Example:
         >>> JacobianPenalty(weight=0.5)
-        JacobianPenalty(weight=0.5, supervision=OneSegment())
+        JacobianPenalty(weight=0.5, supervision=OneSegment(decay=1.0))
 
     Reference:
         Bai et al. 2021, "Stabilizing equilibrium models by Jacobian regularization" (arXiv:2106.14342).

@@ -98,7 +98,8 @@ def test_unintended_errors_keep_their_traceback(monkeypatch):
         (["--config", "tiny", "fit"], "the command comes first: recurlight fit --config ..."),
         (
             ["--config", "tiny"],
-            "the command comes first: recurlight fit|validate|test|predict|recipes|import --config ...",
+            "the command comes first: "
+            "recurlight fit|validate|test|predict|doctor|recipes|import --config ...",
         ),
     ],
 )

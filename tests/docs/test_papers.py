@@ -40,7 +40,7 @@ from recurlight import (
 )
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
-from recurlight.testing import check_cell, check_supervision, check_truncation
+from recurlight.testing import check_cell, check_supervision
 
 PAGE = (DOCS / "papers.md").read_text("utf-8")
 MOST = 40
@@ -529,10 +529,9 @@ def test_without_lightning(lines):
 
 CHECKS = {
     "my_cell": lambda file: check_cell(file.DroppingCell),
-    "my_window": lambda file: check_truncation(file.DrawnCycles()),
     "my_step": lambda file: check_supervision(file.Progressive),
 }
-UNHELD = {"my_depth", "my_curriculum", "my_model"}  # callbacks and models, which no contract holds
+UNHELD = {"my_model"}  # which no contract holds
 
 
 @pytest.mark.parametrize("file", CHECKS)

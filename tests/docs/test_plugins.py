@@ -15,7 +15,7 @@ from recurlight.training.module import RecursiveModule
 
 PAGE = Path(__file__).parents[2] / "docs/plugins.md"
 MODULE = "recurlight_damped"
-NAMED = ["--model.refiner", "DampedRefiner", "--model.refiner.cell", "MixerCell"]
+NAMED = ["--model.refiner", "CautiousRefiner", "--model.refiner.cell", "MixerCell"]
 SMALL = "--config trm_sudoku --config small --model.width 16 --data.num_train 8 --data.num_val 4"
 SHORT = "--data.num_test 4 --data.batch_size 4 --trainer.max_steps 1"
 QUIET = "--trainer.accelerator cpu --trainer.enable_progress_bar false"
@@ -66,16 +66,16 @@ def test_it_trains_by_its_bare_name_and_its_checkpoint_needs_no_trust(capsys):
     assert main([*FIT, *NAMED]) == 0
     path = "runs/trm_sudoku/version_0/checkpoints/last.ckpt"
     made = torch.load(path, weights_only=True)["hyper_parameters"]["refiner"]
-    assert (made["class_path"], made["init_args"]["damping"]) == (f"{MODULE}.DampedRefiner", 0.5)
+    assert (made["class_path"], made["init_args"]["damping"]) == (f"{MODULE}.CautiousRefiner", 0.5)
     assert main(["test", "--ckpt_path", path, "--trainer.accelerator", "cpu"]) == 0
     again = ["--config", "runs/trm_sudoku/version_0/config.yaml", "--model.refiner.damping", "0.25"]
     config = yaml.safe_load(shown(capsys, "fit", *again, "--print_config"))
     assert config["model"]["refiner"]["init_args"]["damping"] == 0.25
-    assert type(RecursiveModule.load_from_checkpoint(path).recursion.refiner).__name__ == "DampedRefiner"
+    assert type(RecursiveModule.load_from_checkpoint(path).recursion.refiner).__name__ == "CautiousRefiner"
 
 
 def test_help_shows_its_settings(capsys):
-    text = shown(capsys, "fit", "--model.refiner.help", "DampedRefiner")
+    text = shown(capsys, "fit", "--model.refiner.help", "CautiousRefiner")
     assert re.search(r"--model.refiner.damping.*\n? *The share `d`", text)
 
 
@@ -83,10 +83,10 @@ def test_help_shows_its_settings(capsys):
     ("section", "message"),
     [
         (f"halting: {MODULE}.hidden.Hidden", f"'{MODULE}.hidden.Hidden' was not imported"),
-        ("halting: DampedRefiner", "DampedRefiner is no Halting; known: "),
+        ("halting: CautiousRefiner", "CautiousRefiner is no Halting; known: "),
         (
-            "refiner: {class_path: DampedRefiner, init_args: {dampin: 1}}",
-            "DampedRefiner has no setting 'dampi",
+            "refiner: {class_path: CautiousRefiner, init_args: {dampin: 1}}",
+            "CautiousRefiner has no setting 'dampi",
         ),
     ],
 )

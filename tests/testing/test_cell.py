@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import attention, convolution, mixer
+from helpers import attention, convolution, convolutions, mixer, pre_norm
 from torch import nn
 
 from recurlight import cells, draw
@@ -12,7 +12,13 @@ from recurlight.testing import check_cell
 from recurlight.types import Sized
 
 NO_COMPILER = {"compile": "takes a second, and is tried with refiners"}
-OURS = {"MixerCell": mixer, "TransformerCell": attention, "ConvTransformerCell": convolution}
+OURS = {
+    "MixerCell": mixer,
+    "TransformerCell": attention,
+    "ConvTransformerCell": convolution,
+    "ConvCell": convolutions,
+    "PreNormCell": pre_norm,
+}
 
 
 @pytest.mark.parametrize("name", OURS)
