@@ -44,7 +44,10 @@ def circling(seen: Trace) -> Finding:
     """Judge how many rows go round; `watch` from 5 % of them on."""
     if len(seen.states) < 3:  # two segments are the least that can lead back
         return Finding("cycles", "unjudged", "one segment cannot come back: needs 2 or more")
-    found = periods([flat(state) for state in seen.states])
+    states = [flat(state) for state in seen.states]
+    if not states[-1].isfinite().all():
+        return Finding("cycles", "unjudged", "the state is not finite")
+    found = periods(states)
     settled, circles = (found == 1).float().mean().item(), found > 1
     share = circles.float().mean().item()
     figures = {"settled": settled, "cycling": share}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recurlight.diagnostics.finding import Finding
-from recurlight.truncation import FixedPointSolver
+from recurlight.truncation import FixedPointSolver, NeumannGradient
 from recurlight.truncation.base import GradientTruncation
 
 __all__ = ["convergence", "solvers_of"]
@@ -14,6 +14,7 @@ _FIELDS = {"forward": "solver", "backward": "backward_solver"}
 _ADVICE = {
     "forward": "more cycles, another damping of the solver, or a contracting cell",
     "backward": "more backward_steps, another damping of the backward_solver, or PhantomGradient",
+    "series": "lower damping of the series, whose terms do not shrink, or steps=0",
 }
 
 
@@ -32,6 +33,8 @@ def solvers_of(truncation: GradientTruncation) -> dict[str, FixedPointSolver]:
 
 def convergence(truncation: GradientTruncation, said: Mapping[str, float]) -> Finding:
     """Judge mean relative residuals: `fine` within the solver's tolerance, `broken` above 0.1.
+
+    A series that `NeumannGradient` adds up is `broken` where its terms do not shrink.
 
     Args:
         truncation: Whose solvers they are.
@@ -54,8 +57,13 @@ def convergence(truncation: GradientTruncation, said: Mapping[str, float]) -> Fi
         for way, one in solvers.items()
         if not residuals[way] <= one.tolerance and said.get(f"{way}_converged", 0.0) < 1
     ]
+    broken = not all(residuals[way] <= 0.1 for way in missed)
+    if isinstance(truncation, NeumannGradient) and "backward_residual" in said:
+        last = figures["solver_backward"] = said["backward_residual"]
+        text += f", last term of the series {last:.2g}"
+        if not last < truncation.unsettled:
+            missed, broken = [*missed, "series"], True
     if not missed:
         return Finding("solver", "fine", f"residuals {text}", figures)
-    broken = not all(residuals[way] <= 0.1 for way in missed)
     change = "; ".join(_ADVICE[way] for way in missed)
     return Finding("solver", "broken" if broken else "watch", f"residuals {text}", figures, change)

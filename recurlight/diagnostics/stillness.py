@@ -38,6 +38,8 @@ def liveliness(seen: Trace) -> Finding:
     """Judge what never changes: `broken` for a level in all slots, `watch` in some."""
     found = {level: rows.float().mean().item() for level, rows in still(seen).items()}
     figures = {f"still_{level}": share for level, share in found.items()}
+    if not all(seen.changes(level).isfinite().all() for level in found):
+        return Finding("levels", "unjudged", "the state is not finite", figures)
     dead = [level for level, share in found.items() if share == 1]
     stuck = [f"{level} in {share:.0%} of slots" for level, share in found.items() if 0 < share < 1]
     if dead:

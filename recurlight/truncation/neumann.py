@@ -74,6 +74,11 @@ class NeumannGradient(FixedPointGradient):
             self.report.backward = Convergence(residual, steps, residual <= self.solver.tolerance)
         return total
 
+    @property
+    def unsettled(self) -> float:
+        """Share of its sum that the last term has where terms do not shrink: what those of one size leave."""
+        return 1 / (1 + self.steps * self.damping)
+
     def figures(self) -> tuple[str, ...]:
         """Return the names of the figures; without a series there are none of the backward pass."""
         names = super().figures()
@@ -84,7 +89,7 @@ class NeumannGradient(FixedPointGradient):
         found = self.diagnostics()
         last = found.pop("backward_residual", torch.zeros(())).item()
         warn_unconverged(found, policy=type(self).__name__)
-        if not last < 1 / (1 + self.steps * self.damping):  # what terms of one size would leave
+        if not last < self.unsettled:
             warnings.warn(
                 f"the series of {type(self).__name__} does not converge, its gradient is wrong: the last of "
                 f"its terms is {last:.2g} of their sum; lower damping, or set steps=0",

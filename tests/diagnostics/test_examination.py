@@ -21,6 +21,7 @@ from recurlight import (
     IncompatibleComponents,
     LastCycles,
     LastUpdates,
+    NeumannGradient,
     PhantomGradient,
     PicardSolver,
     QLearningHalting,
@@ -137,6 +138,16 @@ def test_a_solver_that_does_not_converge_is_broken(verdict):
     assert ("backward_steps" in planted.change) == (verdict != "fine")
 
 
+@pytest.mark.parametrize(("largest", "verdict"), [(0.5, "fine"), (-1.5, "broken")])
+def test_a_series_whose_terms_do_not_shrink_is_broken(largest, verdict):
+    """Fails if only solves are held to something: the fixed point is found, and the gradient is wrong."""
+    truncation = NeumannGradient(steps=5, solver=AndersonSolver(tolerance=1e-3))
+    planted = found(linear(largest, truncation, cycles=40), "solver")
+    assert planted.figures["solver_forward"] <= 1e-3
+    assert planted.verdict == verdict
+    assert ("series" in planted.change) == (verdict == "broken")
+
+
 def test_rows_that_a_solver_takes_for_solved_are_not_held_against_it():
     """Fails if an absolute tolerance that was met counts for nothing, or a half of the rows for all."""
     said = {"forward_residual": 0.5, "forward_converged": 1.0, "backward_residual": 0.0}
@@ -184,8 +195,17 @@ def test_a_state_that_is_not_finite_is_broken_and_the_rest_is_honest(trained):
     assert report.finding("residual").verdict == "broken"
     assert report.finding("spectrum").verdict == "unjudged"
     assert report.finding("gradient").verdict == "unjudged"
+    assert report.finding("cycles").verdict == "unjudged"
+    assert report.finding("levels").verdict == "unjudged"
     assert "NaN" not in json.dumps(report.plain())
     assert all(value == value for value in report.scalars().values())
+
+
+def test_a_driver_of_which_nothing_is_trained_is_examined():
+    """Fails if what is frozen whole ends in an error of torch."""
+    recursion = linear(0.5)
+    recursion.requires_grad_(False)
+    assert found(recursion, "gradient").verdict == "unjudged"
 
 
 def test_what_grows_is_watched():
