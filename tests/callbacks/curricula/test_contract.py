@@ -215,7 +215,8 @@ def test_curricula_of_other_settings_work_together():
 def going_on(tmp_path, first, then, steps: int) -> list[str]:
     """What is warned of where a run of six steps is gone on with after three."""
     data, path = loader([batch(4)] * 12), tmp_path / "03-batch.ckpt"
-    trainer(max_steps=6, callbacks=[first, Everywhere(tmp_path)]).fit(module(cycles=3), data)
+    run = trainer(max_steps=6, callbacks=[first, Everywhere(tmp_path)], enable_checkpointing=True)
+    run.fit(module(cycles=3), data)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer(max_steps=steps, callbacks=[then]).fit(module(cycles=3), data, ckpt_path=path)
