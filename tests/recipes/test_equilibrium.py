@@ -14,6 +14,10 @@ CYCLES = {
         *("--model.cycles", "20", "--model.truncation.backward_steps", "12"),
         *("--model.refiner.cell.heads", "4"),
     ],
+    "equilibrium_trm_sudoku": [
+        *("--model.cycles", "20", "--model.truncation.backward_steps", "12"),
+        *("--model.refiner.refiner.latent.heads", "4", "--model.refiner.refiner.answer.heads", "4"),
+    ],
 }
 
 
