@@ -95,6 +95,17 @@ if TYPE_CHECKING:
     )
     from recurlight.rendering import Looks
     from recurlight.spec import Recorded
+    from recurlight.stopping import (
+        AsTrained,
+        Both,
+        ConfidentAnswer,
+        ConfidentJudge,
+        Either,
+        Seen,
+        StableAnswer,
+        Stopping,
+        usual_stopping,
+    )
     from recurlight.supervision import (
         DeepSupervision,
         Denoising,
@@ -253,6 +264,17 @@ _HOMES = {
     ),
     "rendering": ("Looks",),
     "spec": ("Recorded",),
+    "stopping": (
+        "AsTrained",
+        "Both",
+        "ConfidentAnswer",
+        "ConfidentJudge",
+        "Either",
+        "Seen",
+        "StableAnswer",
+        "Stopping",
+        "usual_stopping",
+    ),
     "supervision": (
         "DeepSupervision",
         "Denoising",

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from recurlight.errors import IncompatibleComponents
 
-__all__ = ["at_least_float32", "floats", "full_precision", "linear", "to_compute_dtype", "truncated_normal"]
+__all__ = ["at_least_float32", "floats", "full_precision", "linear", "relative_change", "to_compute_dtype"]
+__all__ += ["truncated_normal"]
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -22,6 +23,24 @@ def at_least_float32(x: Tensor) -> Tensor:
         torch.float32
     """
     return x if x.dtype == torch.float64 else x.float()
+
+
+def relative_change(before: Tensor, after: Tensor) -> Tensor:
+    """Return `||after - before|| / ||after||` of each row, `(B,)`, in float32 or more.
+
+    Args:
+        before: `(B, ...)`.
+        after: `(B, ...)`.
+
+    Example:
+        >>> relative_change(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.5]]))
+        tensor([0.0925])
+    """
+    before, after = at_least_float32(before).flatten(1), at_least_float32(after).flatten(1)
+    tiny = torch.finfo(after.dtype).tiny
+    norm = torch.linalg.vector_norm
+    change: Tensor = norm(after - before, dim=1) / norm(after, dim=1).clamp_min(tiny)
+    return change
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[None]:

@@ -90,8 +90,8 @@ SEEDED = ("seed", "eval_seed")
 MADE: dict[str, Table] = {
     **{name: Table(getattr(callbacks, name)) for name in callbacks.__all__ if name != "compile_cells"},
     "compile_cells": Table(callbacks.compile_cells, {"refiner": lambda: SingleRefiner(mixer())}),
-    "ConvTransformerCell": Table(recurlight.ConvTransformerCell),
     "ConvCell": Table(recurlight.ConvCell),
+    "ConvTransformerCell": Table(recurlight.ConvTransformerCell),
     "MixerCell": Table(recurlight.MixerCell),
     "PreNormCell": Table(recurlight.PreNormCell),
     "TransformerCell": Table(recurlight.TransformerCell),
@@ -196,6 +196,13 @@ MADE: dict[str, Table] = {
     "export_segment": Table(recurlight.export_segment, {"recursion": recursion}),
     "export_solve": Table(recurlight.export_solve, {"recursion": recursion}),
     "load_recursion": Table(recurlight.load_recursion, {"path": lambda: "nowhere"}),
+    "AsTrained": Table(recurlight.AsTrained),
+    "Both": Table(recurlight.Both, {"first": recurlight.StableAnswer, "second": recurlight.AsTrained}),
+    "ConfidentAnswer": Table(recurlight.ConfidentAnswer),
+    "ConfidentJudge": Table(recurlight.ConfidentJudge),
+    "Either": Table(recurlight.Either, {"first": recurlight.StableAnswer, "second": recurlight.AsTrained}),
+    "StableAnswer": Table(recurlight.StableAnswer),
+    "usual_stopping": Table(recurlight.usual_stopping, {"halting": FixedHalting}),
     "EveryUpdate": Table(recurlight.EveryUpdate),
     "ImplicitGradient": Table(recurlight.ImplicitGradient),
     "LastCycles": Table(recurlight.LastCycles),
@@ -211,7 +218,7 @@ RECORD = "a record, checked where it is used: see test_misuse_methods.py"
 BASE = "an abstract class without arguments"
 ERROR = "an error"
 NOT_MADE: dict[str, str] = {
-    **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Segment", "Sizes", "Turn"), RECORD),
+    **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Seen", "Segment", "Sizes", "Turn"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation"), PLAIN),
     **dict.fromkeys(("Finding", "Judged", "Learnt", "Report", "WarmStart"), RETURNED),
     **dict.fromkeys(
@@ -221,7 +228,7 @@ NOT_MADE: dict[str, str] = {
         ("Decoder", "Encoder", "Halting", "Injection", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
     **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded"), BASE),
-    **dict.fromkeys(("FixedPointGradient", "HaltingDistribution", "Supervision"), BASE),
+    **dict.fromkeys(("FixedPointGradient", "HaltingDistribution", "Stopping", "Supervision"), BASE),
     **{
         name: ERROR
         for name in recurlight.__all__

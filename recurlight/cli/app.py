@@ -39,6 +39,7 @@ from recurlight.cli.trust import LIGHTNING, allow
 from recurlight.data import PuzzleData
 from recurlight.errors import CheckpointError, RecurlightError
 from recurlight.spec.names import Setting, import_path
+from recurlight.stopping import Stopping
 from recurlight.training.module import RecursiveModule
 from recurlight.training.warm_start import take_weights
 from recurlight.truncation import FixedPointSolver, GradientTruncation
@@ -60,7 +61,7 @@ MADE = ("self", "model", "datamodule", "dataloaders", "train_dataloaders", "val_
 """Arguments of the trainer's methods that are made here."""
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
-set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver])
+set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver, Stopping])
 # Lightning's `Timer` has an enumeration for a default, which YAML would not write into the saved settings.
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 

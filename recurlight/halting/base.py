@@ -11,7 +11,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.spec import Recorded
 from recurlight.types import Outcome, Segment
 
-__all__ = ["Halting"]
+__all__ = ["Halting", "judges"]
 
 
 class Halting(Recorded, nn.Module, ABC):
@@ -60,3 +60,8 @@ class Halting(Recorded, nn.Module, ABC):
     @abstractmethod
     def loss(self, score: Tensor, outcome: Outcome) -> Tensor:
         """Return the halting loss of each slot, `(B,)` in the score's dtype; zeros if nothing is learnt."""
+
+
+def judges(halting: Halting) -> bool:
+    """Tell whether a policy says how likely its answer is right."""
+    return type(halting).confidence is not Halting.confidence

@@ -7,29 +7,11 @@ from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
-from recurlight.numerics import at_least_float32, full_precision
+from recurlight.numerics import full_precision, relative_change
 from recurlight.spec.given import checked
 from recurlight.types import Outcome, Segment
 
 __all__ = ["ConvergenceHalting", "relative_change"]
-
-
-def relative_change(before: Tensor, after: Tensor) -> Tensor:
-    """Return `||after - before|| / ||after||` of each row, `(B,)`, in float32 or more.
-
-    Args:
-        before: `(B, ...)`.
-        after: `(B, ...)`.
-
-    Example:
-        >>> relative_change(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.5]]))
-        tensor([0.0925])
-    """
-    before, after = at_least_float32(before).flatten(1), at_least_float32(after).flatten(1)
-    tiny = torch.finfo(after.dtype).tiny
-    norm = torch.linalg.vector_norm
-    change: Tensor = norm(after - before, dim=1) / norm(after, dim=1).clamp_min(tiny)
-    return change
 
 
 class ConvergenceHalting(Halting):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from recurlight.halting.base import Halting
 from recurlight.halting.head import HaltingHead
-from recurlight.spec.given import checked
+from recurlight.spec.given import checked, within
 from recurlight.types import Outcome, Segment
 
 __all__ = ["QLearningHalting", "continue_target"]
@@ -42,6 +43,13 @@ class QLearningHalting(Halting):
     HRM's rule. The look-ahead costs one more forward pass per training step; `CorrectnessHalting` does
     without and is as accurate on the published tasks.
 
+    Args:
+        margin: How far the score of halting must be above that of going on for a slot to halt in training; 0
+            as published. Higher ones give a sample more segments.
+
+    Raises:
+        IncompatibleComponents: The margin is not finite.
+
     Example:
         >>> from recurlight.types import Sizes
         >>> halting = QLearningHalting()
@@ -55,8 +63,10 @@ class QLearningHalting(Halting):
 
     needs_lookahead: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, margin: float = 0.0) -> None:
         super().__init__()
+        within("QLearningHalting", "margin", margin, -sys.float_info.max)
+        self.margin = margin
         self.head = HaltingHead(scores=2)
 
     @checked
@@ -67,8 +77,8 @@ class QLearningHalting(Halting):
 
     @checked
     def should_halt(self, score: Tensor, age: Tensor) -> Tensor:
-        """Stop where halting scores above going on."""
-        return score[:, 0] > score[:, 1]
+        """Stop where halting scores above going on by the margin."""
+        return score[:, 0] > score[:, 1] + self.margin
 
     def confidence(self, score: Tensor) -> Tensor:
         """Return the first score's sigmoid."""

@@ -37,6 +37,7 @@ from recurlight.recursion.outputs import (
 from recurlight.refiners.base import Refiner
 from recurlight.spec import settle
 from recurlight.spec.given import checked, within
+from recurlight.stopping import Stopping
 from recurlight.truncation.base import GradientTruncation
 from recurlight.truncation.reach import check_question
 from recurlight.types import Sizes
@@ -62,6 +63,7 @@ class Composition(nn.Module):
         seed: int = 0,
         feedback: AnswerFeedback | None = None,
         frozen: list[str] | None = None,
+        stopping: Stopping | None = None,
     ) -> None:
         super().__init__()
         check_sizes(sizes)
@@ -71,7 +73,9 @@ class Composition(nn.Module):
         self.refiner = refiner
         self.decoder = decoder or (ContinuousDecoder() if sizes.targets else TokenDecoder())
         self.halting = halting
-        self.feedback = feedback
+        self.feedback, self.stopping = feedback, stopping
+        if stopping is not None:
+            stopping.check(halting, sizes)
         check_kinds(sizes, encoder=self.encoder)
         if feedback is not None:
             check_feedback(self.decoder, sizes)

@@ -16,6 +16,7 @@ from recurlight.recursion.padding import padding_told
 from recurlight.recursion.slotted import Slotted
 from recurlight.slots import require_rows
 from recurlight.spec.given import checked, within
+from recurlight.stopping import AsTrained, Seen, Stopping, usual_stopping
 from recurlight.types import Batch, Carry, Judged, Learnt, Outcome, Prediction, Segment
 
 __all__ = ["Recursion"]
@@ -43,6 +44,7 @@ class Recursion(Slotted):
         seed: Seed of the weights and of the exploration.
         feedback: Tells each segment a guess at the answer, see `Denoising`; None for nothing.
         frozen: Parts whose weights get no gradient, as `recurlight.optim.chosen` names them; None for none.
+        stopping: When a row of an adaptive evaluation stops; None for `usual_stopping(halting)`.
 
     Raises:
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
@@ -206,26 +208,33 @@ class Recursion(Slotted):
     @checked
     @torch.no_grad()
     def unroll(
-        self, batch: Batch, max_segments: int | None = None, adaptive: bool = False, cycles: int | None = None
+        self,
+        batch: Batch,
+        max_segments: int | None = None,
+        adaptive: bool = False,
+        cycles: int | None = None,
+        stopping: Stopping | None = None,
     ) -> Iterator[Prediction]:
         """Evaluate, yielding where every row stands after each segment.
 
         Args:
             batch: Questions, `(B, ...)`.
             max_segments: Segments to run; None for the model's own cap.
-            adaptive: Rows whose policy says halt keep their answer and leave the batch, which saves their
-                compute; the iteration ends when no row is left. The others draw by `recurlight.draw` as if
-                nobody had left. Otherwise all rows run all segments, as published, and `halted` only tells
-                what the policy says.
+            adaptive: Rows that stop keep their answer and leave the batch, which saves their compute; the
+                iteration ends when no row is left. The others draw by `recurlight.draw` as if nobody had
+                left. Otherwise all rows run all segments, as published, and `halted` only tells what the
+                rule says.
             cycles: Cycles in a segment; None for the model's own.
+            stopping: When rows stop; None for the composition's, and where it has none for
+                `usual_stopping`, or, unless adaptive, for what the halting policy says.
 
         Yields:
             One prediction for all rows, after 1, 2, ... segments.
 
         Raises:
-            IncompatibleComponents: A number is below 1.
+            IncompatibleComponents: A number is below 1, or the rule cannot stop this model.
         """
-        carry = self.start(batch)
+        rule, memory, carry = self._rule(stopping, adaptive), None, self.start(batch)
         rows = torch.arange(len(carry.age), device=carry.age.device)
         live = count = len(rows)  # the rows after the live ones are padding
         whole: Prediction | None = None
@@ -233,8 +242,9 @@ class Recursion(Slotted):
         for _ in range(last):
             with draw.of_batch(count, rows=rows):
                 carry, segment, score = self.segment(carry, carry.batch, cycles)
-                halted = self.halting.should_halt(score, carry.age)
-                part = Prediction(segment.logits, carry.age, halted, self.halting.confidence(score))
+                seen = self._seen(carry, segment, score)
+                halted, memory = rule.look(seen, memory)
+                part = Prediction(segment.logits, carry.age, halted, seen.confidence)
             if self.feedback is not None:
                 carry = carry._replace(guess=self.feedback.towards(segment.logits, carry, last))
             whole = part if whole is None or not adaptive else slots.scatter(rows, part, whole)
@@ -245,7 +255,7 @@ class Recursion(Slotted):
                 if not live:
                     return
                 stay = slots.pad(stay, min(slots.bucket(live), len(rows)))
-                rows, carry = rows[stay], slots.take(stay, carry)
+                rows, (carry, memory) = rows[stay], slots.take(stay, (carry, memory))
 
     @checked
     def solve(
@@ -254,11 +264,25 @@ class Recursion(Slotted):
         max_segments: int | None = None,
         adaptive: bool = True,
         cycles: int | None = None,
+        stopping: Stopping | None = None,
     ) -> Prediction:
-        """Answer a batch of questions; see `unroll` for the arguments.
+        """Answer a batch of questions, by default each until its answer is settled; see `unroll`.
 
         Returns:
             Where each row stopped.
         """
-        *_, prediction = self.unroll(batch, max_segments, adaptive, cycles)
+        *_, prediction = self.unroll(batch, max_segments, adaptive, cycles, stopping)
         return prediction
+
+    def _rule(self, stopping: Stopping | None, adaptive: bool) -> Stopping:
+        """Return the rule by which rows stop."""
+        if stopping is not None:
+            stopping.check(self.halting, self.sizes)
+        return stopping or self.stopping or (usual_stopping(self.halting) if adaptive else AsTrained())
+
+    def _seen(self, carry: Carry, segment: Segment, score: Tensor) -> Seen:
+        """Gather what a stopping rule may look at."""
+        answer = segment.logits if self.sizes.targets else segment.logits.argmax(dim=-1)
+        halts = self.halting.should_halt(score, carry.age)
+        filled = self.encoder.filled_positions(carry.batch.inputs)[:, self.sizes.prefix :]
+        return Seen(segment, answer, halts, self.halting.confidence(score), carry.age, filled)

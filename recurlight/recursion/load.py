@@ -36,7 +36,7 @@ class Loaded(NamedTuple):
 
     Attributes:
         recursion: With the checkpoint's weights, the averaged ones if it has any, in evaluation mode.
-        evaluation: Arguments of `Recursion.solve` and `unroll`.
+        evaluation: Arguments of `Recursion.solve`, with which it answers.
     """
 
     recursion: Recursion
@@ -80,7 +80,7 @@ def load_recursion(path: str | Path, map_location: str = "cpu", trust: Sequence[
     except (CheckpointMismatch, UntrustedCode) as error:
         raise type(error)(f"{path}: {error}") from error
     evaluation = {name: settings[there] for there, name in EVALUATION.items() if there in settings}
-    return Loaded(recursion, {"adaptive": False} | evaluation)
+    return Loaded(recursion, evaluation | {"adaptive": evaluation.get("adaptive") is not False})
 
 
 def _made(checkpoint: dict[str, Any], settings: dict[str, Any], trust: Trust) -> Recursion:
@@ -103,6 +103,8 @@ def _made(checkpoint: dict[str, Any], settings: dict[str, Any], trust: Trust) ->
     given = {name: from_spec(settings[name], trust, types.get(name)) for name in known if name in settings}
     given["seed"] = given.get("seed") or 0
     given["frozen"] = frozen_parts(settings.get("optimizer_groups"))
+    if rule := settings.get("eval_halting"):
+        given["stopping"] = from_spec(rule, trust)
     if supervision := settings.get("supervision"):
         given["feedback"] = from_spec(supervision, trust).feedback()
     sized = {name: settings[there] for name, there in sizes.items() if there in settings}

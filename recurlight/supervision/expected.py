@@ -20,9 +20,10 @@ class ExpectedLoss(HaltingDistribution):
     `p[n] = l[n] prod_{j < n} (1 - l[j])`, `l` the sigmoid of the halting policy's `stopping`, 1 at the end
 
     Each step spends all `max_segments` segments on a fresh sample for each slot; exploration plays no part.
-    Memory grows with `max_segments`, whether gradient goes through the segments or not. In adaptive
-    evaluation a sample stops at the first segment where `l > 1/2`, where stopping is likelier than going on;
-    otherwise it runs to the end, which training weighs with what is left.
+    Memory grows with `max_segments`, whether gradient goes through the segments or not. Set
+    `model.eval_halting` to `AsTrained` to evaluate adaptively as trained: a sample then stops at the first
+    segment where `l > 1/2`, where stopping is likelier than going on, and otherwise runs to the end, which
+    training weighs with what is left. The usual rule asks `l` for 9/10 and the answer to be settled.
 
     `CorrectnessHalting` also learns whether the answer is right, by the halting loss, so that `l` is drawn to
     that. The papers learn it from the losses alone: set `halting_weight` to 0, and read the policy's

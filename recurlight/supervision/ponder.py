@@ -22,8 +22,8 @@ class PonderLoss(HaltingDistribution):
 
     The prior says how many segments a sample should get, about `1 / prior`, and keeps all of them in
     training; `ExpectedLoss` has no such wish. What is said there of memory, `halting_weight` and evaluation
-    holds here; as `l` is drawn to the prior, adaptive evaluation stops only where the losses have drawn it
-    above 1/2.
+    holds here; as `l` is drawn to the prior, a sample stops by `AsTrained` only where the losses have drawn
+    it above 1/2, and by the usual rule hardly ever.
 
     Args:
         prior: Probability of stopping at a segment if it is reached, between 0 and 1.

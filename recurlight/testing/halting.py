@@ -15,6 +15,7 @@ from recurlight.halting.base import Halting
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import TwoLevelRefiner
+from recurlight.stopping import AsTrained
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import (
     TINY,
@@ -254,7 +255,7 @@ def _segments(make: Make) -> None:
             carry, _, score = recursion.segment(carry, questions(TINY, ROWS, seed=step))
             carry = recursion.halt(carry, score, step)
             _require_between(carry.age)
-    found = recursion.solve(questions(TINY, ROWS), CAP, adaptive=True)
+    found = recursion.solve(questions(TINY, ROWS), CAP, stopping=AsTrained())
     _require_between(found.segments)
     expect(bool(found.logits.isfinite().all()), "adaptive evaluation gives an answer that is not finite")
 

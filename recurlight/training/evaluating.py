@@ -40,7 +40,7 @@ class Evaluating(Reloadable):
     evaluation: Evaluation
     eval_cycles: int | None
     eval_segments: int | None
-    eval_adaptive: bool
+    eval_adaptive: bool | None
     eval_seed: int
     run: Run
 
@@ -81,7 +81,7 @@ class Evaluating(Reloadable):
         """Evaluate one batch on slots of its own; the training carry is not touched."""
         with self._evaluating(batch, batch_idx):
             predictions = self.recursion.unroll(
-                batch, self.evaluation.segments, self.eval_adaptive, self.eval_cycles
+                batch, self.evaluation.segments, bool(self.eval_adaptive), self.eval_cycles
             )
             self.evaluation.update(predictions, batch, self.loss)
 
@@ -159,7 +159,7 @@ class Evaluating(Reloadable):
             curricula=self.curricula,
             trained=self.run.ended_in(self.trainer),
             cycles=self.eval_cycles or self.recursion.cycles,
-            adaptive=self.eval_adaptive,
+            adaptive=bool(self.eval_adaptive),
             eval_seed=self.eval_seed,
         )
 

@@ -28,6 +28,7 @@ from recurlight.recursion.outputs import check_loss
 from recurlight.refiners.base import Refiner
 from recurlight.slots import require_batch
 from recurlight.spec.given import within
+from recurlight.stopping import Stopping
 from recurlight.supervision import OneSegment, Supervision, Turn
 from recurlight.training.attached import attached_data
 from recurlight.training.evaluating import Evaluating
@@ -54,8 +55,8 @@ class RecursiveModule(Evaluating):
     A training step runs what the `supervision` says, by default one segment on every slot, and takes one
     optimizer step on the mean over slots of `cross-entropy per supervised token + halting_weight * halting
     loss`; the carry is detached and kept, and only slots that halted take a new sample. Gradient accumulation
-    keeps one carry for each micro-batch, so that it equals a larger batch. Evaluation runs every sample for
-    all segments, as published.
+    keeps one carry for each micro-batch, so that it equals a larger batch. Validation and test run every
+    sample for all segments, as published; predictions stop when their answer is settled.
 
     Args:
         vocab_size: Vocabulary `V`, 0 where there are no tokens; like every size from the data.
@@ -76,7 +77,9 @@ class RecursiveModule(Evaluating):
         halting_weight: Weight of the halting loss.
         eval_cycles: Cycles in evaluation; null for `cycles`.
         eval_segments: Segments in evaluation; null for `max_segments`.
-        eval_adaptive: Let samples stop in evaluation when the halting policy says so.
+        eval_adaptive: Whether samples stop when they are done: true in every evaluation, false in none; null
+            where questions are answered (`predict` and a call) and not where figures are measured.
+        eval_halting: When they are done, any `Stopping`; null for `usual_stopping(halting)`.
         optimizer: Makes the optimizer from the parameters.
         optimizer_groups: Parts with settings of their own, or `frozen`; see `recurlight.optim.groups`.
         scheduler: Makes the learning-rate schedule, stepped every step; null for constant.
@@ -124,7 +127,7 @@ class RecursiveModule(Evaluating):
         halting_weight: float = 0.5,
         eval_cycles: int | None = None,
         eval_segments: int | None = None,
-        eval_adaptive: bool = False,
+        eval_adaptive: bool | None = None,
         optimizer: OptimizerCallable = AdamATan2,
         optimizer_groups: list[dict[str, Any]] | None = None,
         scheduler: LRSchedulerCallable | None = None,
@@ -134,6 +137,7 @@ class RecursiveModule(Evaluating):
         grid_shape: tuple[int, int] | None = None,
         features: int = 0,
         targets: int = 0,
+        eval_halting: Stopping | None = None,
     ) -> None:
         super().__init__()
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
@@ -142,7 +146,7 @@ class RecursiveModule(Evaluating):
         self.supervision = supervision or OneSegment()
         parts, limits = (refiner, truncation, halting, encoder, decoder), (cycles, max_segments, exploration)
         feedback, frozen = self.supervision.feedback(), frozen_parts(optimizer_groups)
-        self.recursion = Recursion(sizes, *parts, *limits, seed, feedback=feedback, frozen=frozen)
+        self.recursion = Recursion(sizes, *parts, *limits, seed, feedback, frozen, eval_halting)
         self.loss = loss or (MeanSquaredError() if targets else StablemaxCrossEntropy())
         with generators_kept():
             check_loss(self.loss, sizes, self.recursion.decoder.outputs(sizes))
@@ -178,7 +182,8 @@ class RecursiveModule(Evaluating):
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
-        return self.recursion.solve(batch, self.eval_segments, self.eval_adaptive, self.eval_cycles)
+        adaptive = self.eval_adaptive is not False
+        return self.recursion.solve(batch, self.eval_segments, adaptive, self.eval_cycles)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Run what the supervision says and return its loss, the mean over slots."""

@@ -13,6 +13,7 @@ from recurlight.draw.seeding import seeded_evaluation
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, Halting, QLearningHalting
 from recurlight.recursion import Recursion
+from recurlight.stopping import AsTrained
 from recurlight.truncation import LastCycles
 from recurlight.types import Prediction
 
@@ -42,7 +43,7 @@ def test_adaptive_rows_stop_where_their_policy_first_says_so(halting):
     model, questions = recursion(halting), batch(ROWS)
     segments, logits, said = stopped(model, questions)
     assert len(segments.unique()) >= 3  # rows do part ways
-    found = model.solve(questions, SEGMENTS, adaptive=True)
+    found = model.solve(questions, SEGMENTS, stopping=AsTrained())
     assert found.segments.tolist() == segments.tolist()
     assert found.halted.tolist() == said.tolist()
     torch.testing.assert_close(found.logits, logits, rtol=0, atol=1e-8)
@@ -58,7 +59,7 @@ def test_rows_that_go_on_draw_as_if_nobody_had_left(training):
         segments, logits, _ = stopped(model, batch(ROWS))
     assert len(segments.unique()) >= 3
     with seeded_evaluation(0, 0):
-        found = model.solve(batch(ROWS), SEGMENTS, adaptive=True)
+        found = model.solve(batch(ROWS), SEGMENTS, stopping=AsTrained())
     assert found.segments.tolist() == segments.tolist()
     torch.testing.assert_close(found.logits, logits, rtol=0, atol=1e-8)
 
@@ -66,7 +67,7 @@ def test_rows_that_go_on_draw_as_if_nobody_had_left(training):
 def test_each_yield_stands_for_all_rows():
     model, questions = recursion(CorrectnessHalting()), batch(ROWS)
     segments, _, _ = stopped(model, questions)
-    trail = list(model.unroll(questions, SEGMENTS, adaptive=True))
+    trail = list(model.unroll(questions, SEGMENTS, adaptive=True, stopping=AsTrained()))
     assert len(trail) == segments.max()
     for count, found in enumerate(trail, start=1):
         assert found.segments.tolist() == segments.clamp(max=count).tolist()
@@ -77,7 +78,7 @@ def sizes_seen(model, questions) -> list[int]:
     """How many rows each segment of an adaptive solve computes."""
     seen: list[int] = []
     hook = model.decoder.register_forward_hook(lambda _, args, out: seen.append(len(out)))
-    model.solve(questions, SEGMENTS, adaptive=True)
+    model.solve(questions, SEGMENTS, stopping=AsTrained())
     hook.remove()
     return seen
 
@@ -109,7 +110,7 @@ def test_iteration_ends_when_every_row_stopped():
     model = recursion(CorrectnessHalting())
     model.halting.head.weight.data.zero_()
     model.halting.head.bias.data.fill_(1.0)
-    assert len(list(model.unroll(batch(ROWS), SEGMENTS, adaptive=True))) == 1
+    assert len(list(model.unroll(batch(ROWS), SEGMENTS, adaptive=True, stopping=AsTrained()))) == 1
     assert len(list(model.unroll(batch(ROWS), SEGMENTS, adaptive=False))) == SEGMENTS
 
 

@@ -7,6 +7,7 @@ import torch
 from helpers import batch, module, seeded
 from torch.distributions import Categorical, kl_divergence
 
+from recurlight import AsTrained
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalting, QLearningHalting
 from recurlight.supervision import ExpectedLoss, HaltingDistribution, OneSegment, PonderLoss, log_halting
@@ -171,7 +172,7 @@ def test_adaptive_evaluation_stops_where_stopping_is_likelier_than_going_on():
     _, _, score = recursion.segment(recursion.start(batch(ROWS)), batch(ROWS))
     likelier = recursion.halting.stopping(score).sigmoid() > 0.5
     assert torch.equal(recursion.halting.should_halt(score, torch.ones(ROWS)), likelier)
-    assert torch.equal(recursion.solve(batch(ROWS), CAP).segments == 1, likelier)
+    assert torch.equal(recursion.solve(batch(ROWS), CAP, stopping=AsTrained()).segments == 1, likelier)
 
 
 class Certain(CorrectnessHalting):

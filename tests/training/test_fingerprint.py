@@ -9,6 +9,7 @@ from helpers import mixer, opinionated, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
 import recurlight
+from recurlight import AsTrained
 from recurlight.data import SudokuData
 from recurlight.data.puzzles import Puzzles
 from recurlight.halting import CorrectnessHalting
@@ -36,7 +37,7 @@ def model(**settings) -> RecursiveModule:
 
 
 def mark(made: RecursiveModule) -> Fingerprint:
-    settings = {"cycles": made.eval_cycles or made.recursion.cycles, "adaptive": made.eval_adaptive}
+    settings = {"cycles": made.eval_cycles or made.recursion.cycles, "adaptive": bool(made.eval_adaptive)}
     settings |= {"trained": made.run.ended_in(made.trainer), "supervision": made.supervision}
     settings |= {"eval_seed": made.eval_seed, "model": "recurlight.RecursiveModule"}
     settings |= {"curricula": made.curricula}
@@ -92,7 +93,7 @@ def test_another_seed_of_evaluation_is_told():
 
 def test_updates_of_adaptive_evaluation_are_those_that_were_run():
     """Fails if the cap is reported in place of the mean."""
-    made = model(eval_adaptive=True, eval_segments=9)
+    made = model(eval_adaptive=True, eval_segments=9, eval_halting=AsTrained())
     opinionated(made.recursion)
     (figures,) = trainer().validate(made, data(), verbose=False)
     found = mark(made)

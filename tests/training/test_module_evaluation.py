@@ -14,6 +14,7 @@ from recurlight.errors import CheckpointMismatch, IncompatibleComponents
 from recurlight.halting import FixedHalting
 from recurlight.losses import StablemaxCrossEntropy
 from recurlight.refiners import TwoLevelRefiner
+from recurlight.stopping import AsTrained, ConfidentJudge
 from recurlight.training.module import RecursiveModule
 from recurlight.truncation import ImplicitGradient
 from recurlight.types import Batch, Sizes
@@ -118,12 +119,22 @@ def test_evaluation_may_run_other_cycles():
 
 
 def test_evaluation_may_be_adaptive():
-    made = module(eval_adaptive=True, eval_segments=8)
+    made = module(eval_adaptive=True, eval_segments=8, eval_halting=AsTrained())
     segments = made(batch(ROWS)).segments
     assert len(segments.unique()) > 1
     (found,) = trainer().validate(made, loader([batch(ROWS)]), verbose=False)
     assert found["val/segments"] == pytest.approx(segments.float().mean().item())
     assert "val/exact_at_8" in found
+
+
+@pytest.mark.parametrize(("adaptive", "measured", "answered"), [(None, 8, 1), (True, 1, 1), (False, 8, 8)])
+def test_figures_are_of_all_segments_and_answers_stop_early_unless_told(adaptive, measured, answered):
+    """Fails if validation saves what it should measure, or prediction spends what it could save."""
+    made = module(eval_adaptive=adaptive, eval_segments=8, eval_halting=ConfidentJudge(0.0))
+    (found,) = trainer().validate(made, loader([batch(ROWS)]), verbose=False)
+    assert found["val/segments"] == measured
+    (prediction,) = trainer().predict(made, loader([batch(ROWS)]))
+    assert prediction.segments.tolist() == made(batch(ROWS)).segments.tolist() == [answered] * ROWS
 
 
 def test_predictions_come_batch_by_batch():

@@ -1,0 +1,19 @@
+"""Stopping rules: when a trained model has thought enough."""
+
+from recurlight.stopping.answer import ConfidentAnswer, StableAnswer
+from recurlight.stopping.base import Seen, Stopping
+from recurlight.stopping.joined import Both, Either
+from recurlight.stopping.judge import AsTrained, ConfidentJudge
+from recurlight.stopping.usual import usual_stopping
+
+__all__ = [
+    "AsTrained",
+    "Both",
+    "ConfidentAnswer",
+    "ConfidentJudge",
+    "Either",
+    "Seen",
+    "StableAnswer",
+    "Stopping",
+    "usual_stopping",
+]
