@@ -21,11 +21,12 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "doctor", "recipes", "import")
+COMMANDS = (*RUNS, "calibrate", "doctor", "recipes", "import")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
+  calibrate find how sure a model must be to stop thinking, and keep it in the checkpoint
   doctor    examine the dynamics of a trained model, with a verdict on each
   recipes   list the recipes that come with recurlight, show one, copy one
   import    turn a published checkpoint of HRM or TRM into one of recurlight
@@ -89,6 +90,11 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.importing import run as import_published
 
             import_published(rest)
+        case ["calibrate", *rest]:
+            _quiet("calibrate")
+            from recurlight.cli.calibrate import run as calibrate
+
+            calibrate(rest)
         case ["doctor", *rest]:
             _quiet("doctor")
             from recurlight.cli.doctor import run as doctor

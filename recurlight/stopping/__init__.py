@@ -2,6 +2,7 @@
 
 from recurlight.stopping.answer import ConfidentAnswer, StableAnswer
 from recurlight.stopping.base import Seen, Stopping
+from recurlight.stopping.calibrate import Point, fit_threshold
 from recurlight.stopping.joined import Both, Either
 from recurlight.stopping.judge import AsTrained, ConfidentJudge
 from recurlight.stopping.usual import usual_stopping
@@ -12,8 +13,10 @@ __all__ = [
     "ConfidentAnswer",
     "ConfidentJudge",
     "Either",
+    "Point",
     "Seen",
     "StableAnswer",
     "Stopping",
+    "fit_threshold",
     "usual_stopping",
 ]
