@@ -7,6 +7,7 @@ from recurlight.testing.halting import check_halting
 from recurlight.testing.loss import check_loss
 from recurlight.testing.refiner import check_refiner
 from recurlight.testing.report import ContractError
+from recurlight.testing.stopping import check_stopping
 from recurlight.testing.supervision import check_supervision
 from recurlight.testing.truncation import check_truncation
 
@@ -19,6 +20,7 @@ __all__ = [
     "check_halting",
     "check_loss",
     "check_refiner",
+    "check_stopping",
     "check_supervision",
     "check_truncation",
 ]
