@@ -13,6 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from recurlight.data.base import PuzzleData
+from recurlight.errors import IncompatibleComponents
+from recurlight.halting.base import Halting, judges
 from recurlight.losses import exactly_right
 from recurlight.rendering.samples import samples, shown_prediction, side_by_side
 from recurlight.spec.given import checked, within
@@ -29,6 +31,7 @@ def records(
     prediction: Prediction,
     data: PuzzleData | None = None,
     right: Callable[[Tensor, Tensor], Tensor] = exactly_right,
+    confidence: float | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one record for each row but padding: question, prediction and answer as tokens or numbers.
 
@@ -40,6 +43,7 @@ def records(
         data: What they are of; where its samples are single lines of tokens, `text` is the prediction as it
             shows and renders it.
         right: Says which answers are right, as `SequenceLoss.right`.
+        confidence: Least confidence of a prediction that is `sure`; None for records without that.
 
     Example:
         >>> import torch
@@ -56,13 +60,22 @@ def records(
     shown = shown_prediction(batch, prediction.logits, data) if lines else answer
     for row in batch.asked().nonzero().squeeze(1).tolist():
         answered = bool(known[row])
-        yield ({"text": data.render(shown[row].tolist())} if data and lines else {}) | {
-            "question": batch.inputs[row].tolist(),
-            "prediction": answer[row].tolist(),
-            "answer": _written(batch.labels[row].tolist()) if answered else None,
-            "segments": int(prediction.segments[row]),
-            "exact": bool(exact[row]) if answered else None,
-        }
+        yield (
+            ({"text": data.render(shown[row].tolist())} if data and lines else {})
+            | {
+                "question": batch.inputs[row].tolist(),
+                "prediction": answer[row].tolist(),
+                "answer": _written(batch.labels[row].tolist()) if answered else None,
+                "segments": int(prediction.segments[row]),
+                "exact": bool(exact[row]) if answered else None,
+            }
+            | ({} if confidence is None else _sure(float(prediction.confidence[row]), confidence))
+        )
+
+
+def _sure(found: float, least: float) -> dict[str, Any]:
+    """Tell whether a prediction is an answer, or that it is not known."""
+    return {"confidence": found, "sure": found >= least}
 
 
 def _written(cells: Any) -> Any:
@@ -70,6 +83,14 @@ def _written(cells: Any) -> Any:
     if isinstance(cells, list):
         return [_written(cell) for cell in cells]
     return None if math.isnan(cells) else cells
+
+
+def _require_judge(halting: Halting) -> None:
+    if not judges(halting):
+        raise IncompatibleComponents(
+            f"{type(halting).__name__} does not judge its answers, so it has no confidence: leave "
+            "--confidence out, or train with CorrectnessHalting"
+        )
 
 
 class PredictionWriter(Callback):
@@ -83,6 +104,13 @@ class PredictionWriter(Callback):
     Args:
         path: File to write; an older one is replaced. Ranks above zero add their number to its name.
         show: Puzzles to show, of the first batch.
+        confidence: Answer only where the halting policy is so sure, from 0 to 1: other records say
+            `"sure": false`, which is "I do not know", and only the others count as answered. It is the
+            policy's word: `recurlight calibrate` shows what that is worth. null to answer always.
+
+    Raises:
+        IncompatibleComponents: A number is out of range; or, before anything is predicted, the policy does
+            not judge its answers.
 
     Example:
         >>> PredictionWriter("predictions.jsonl").path.name
@@ -90,18 +118,29 @@ class PredictionWriter(Callback):
     """
 
     @checked
-    def __init__(self, path: str = "predictions.jsonl", show: int = 1) -> None:
+    def __init__(
+        self, path: str = "predictions.jsonl", show: int = 1, confidence: float | None = None
+    ) -> None:
         within("PredictionWriter", "show", show, 0)
+        if confidence is not None:
+            within("PredictionWriter", "confidence", confidence, 0, 1)
+        self.confidence = confidence
         self.file = self.path = Path(path)
         self.show = show
         self.texts: list[str] = []
-        self.right = self.known = self.count = 0
+        self.right = self.known = self.count = self.sure = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a new file."""
+        """Begin a new file.
+
+        Raises:
+            IncompatibleComponents: A confidence is asked of a policy that does not judge its answers.
+        """
+        if self.confidence is not None and isinstance(pl_module, Evaluating):
+            _require_judge(pl_module.recursion.halting)
         rank = f".rank{trainer.global_rank}" if trainer.global_rank else ""
         self.file = self.path.with_suffix(f"{rank}{self.path.suffix}")
-        self.right = self.known = self.count = 0
+        self.right = self.known = self.count = self.sure = 0
         self.texts.clear()
         self.file.write_text("")
 
@@ -118,10 +157,12 @@ class PredictionWriter(Callback):
         data = attached_data(trainer)
         right = pl_module.loss.right if isinstance(pl_module, Evaluating) else exactly_right
         with self.file.open("a") as file:
-            for record in records(batch, outputs, data, right):
+            for record in records(batch, outputs, data, right, self.confidence):
+                answered = record.get("sure", True)
                 self.count += 1
-                self.known += record["answer"] is not None
-                self.right += record["exact"] is True
+                self.sure += answered
+                self.known += answered and record["answer"] is not None
+                self.right += answered and record["exact"] is True
                 file.write(json.dumps(record) + "\n")
         if batch_idx == 0 and trainer.is_global_zero and data:
             shown = samples(batch, outputs, self.show, data)
@@ -131,6 +172,7 @@ class PredictionWriter(Callback):
         """Show the first predictions, and say where all of them are."""
         for text in self.texts:
             tell(f"\n{text}\n")
-        of = "" if self.known == self.count else f" of {self.known} whose answer is known"
+        of = "" if self.known == self.sure else f" of {self.known} whose answer is known"
         right = f", {self.right}{of} exactly right" if self.known else ""
-        tell(f"{self.count} predictions{right}: {self.file}")
+        unsure = f", {self.count - self.sure} not sure enough to answer" if self.sure < self.count else ""
+        tell(f"{self.count} predictions{unsure}{right}: {self.file}")

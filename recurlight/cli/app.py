@@ -236,6 +236,16 @@ def _kind(check: Check, request: Request) -> type[RecursiveModule]:
     return kind
 
 
+def _abstaining(arguments: Sequence[str]) -> list[str]:
+    """Read `--confidence X` as what it stands for: a setting of the writer of predictions."""
+    words = list(arguments)
+    for at, word in enumerate(words):
+        if word.partition("=")[0] == "--confidence":
+            words[at] = word.replace("--confidence", "--trainer.callbacks.confidence", 1)
+            return [*words[:at], "--trainer.callbacks+=PredictionWriter", *words[at:]]
+    return words
+
+
 def run(
     subcommand: str, arguments: Sequence[str], act: Callable[[RecurlightCLI], None] | None = None
 ) -> None:
@@ -251,7 +261,8 @@ def run(
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
-    prepared = prepare(subcommand, arguments, recipes_dir())
+    words = _abstaining(arguments) if subcommand == "predict" else arguments
+    prepared = prepare(subcommand, words, recipes_dir())
     try:
         allow(prepared.packages)
         RecurlightCLI(prepared, act)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 
+import pytest
+import torch
 from helpers import module, trainer
 from resuming import Shifts
 
 from recurlight.callbacks import PredictionWriter
+from recurlight.errors import IncompatibleComponents
+from recurlight.halting import CorrectnessHalting, FixedHalting
 
 
 def test_every_prediction_is_written_without_a_warning(tmp_path, capsys):
@@ -32,3 +36,33 @@ def test_another_prediction_on_a_second_rank_takes_the_same_file(tmp_path):
     for _ in range(2):
         writer.on_predict_start(Second(), module())
     assert [path.name for path in tmp_path.iterdir()] == ["x.rank1.jsonl"]
+
+
+def test_an_unsure_prediction_is_marked_and_not_counted(tmp_path, capsys):
+    """Fails if a prediction is called an answer whose confidence is below what is asked, or the reverse."""
+    path = tmp_path / "x.jsonl"
+    made = module(halting=CorrectnessHalting())
+    made.recursion.halting.head.weight.data.normal_(generator=torch.Generator().manual_seed(0))
+
+    def written(confidence):
+        writer = PredictionWriter(str(path), confidence=confidence)
+        trainer(callbacks=[writer]).predict(made, Shifts(eval_batch_size=2))
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    found = sorted(record["confidence"] for record in written(0.0))
+    assert len({*found}) > 2
+    capsys.readouterr()
+    records = written(found[2])
+    assert sum(record["sure"] for record in records) == 3
+    assert all(record["sure"] == (record["confidence"] >= found[2]) for record in records)
+    assert "5 predictions, 2 not sure enough to answer, 0 exactly right: " in capsys.readouterr().out
+    assert "sure" not in written(None)[0]
+
+
+def test_a_policy_that_does_not_judge_has_no_confidence(tmp_path):
+    writer = PredictionWriter(str(tmp_path / "x.jsonl"), confidence=0.9)
+    with pytest.raises(IncompatibleComponents, match="FixedHalting does not judge its answers"):
+        trainer(callbacks=[writer]).predict(module(halting=FixedHalting()), Shifts(eval_batch_size=2))
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(IncompatibleComponents, match=r"confidence=1\.5"):
+        PredictionWriter(confidence=1.5)

@@ -70,3 +70,13 @@ def test_flags_choose_the_rule_of_predictions(checkpoint, capsys):
     rule += ["--model.eval_halting.second", "ConfidentAnswer", "--model.eval_halting.second.threshold", "0.5"]
     assert main(["predict", "--ckpt_path", checkpoint, *rule]) == 0
     assert "4 predictions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", [["--confidence", "1"], ["--confidence=1"]])
+def test_predict_may_say_that_it_does_not_know(checkpoint, capsys, flag):
+    assert main(["predict", "--ckpt_path", checkpoint, *flag]) == 0
+    assert "4 predictions, 4 not sure enough to answer" in capsys.readouterr().out
+
+
+def test_a_confidence_out_of_range_is_one_line(checkpoint, capsys):
+    assert "confidence" in failure(capsys, "predict", "--ckpt_path", checkpoint, "--confidence", "1.5")
