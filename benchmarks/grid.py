@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -280,12 +279,6 @@ def release(path: Path, run: Run) -> None:
     path.with_name(f"{path.name}.{run.cell.replace('/', '-')}-{run.seed}.lock").unlink(missing_ok=True)
 
 
-def code_version() -> str:
-    """Name the commit that ran."""
-    asked = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    return asked.stdout.strip()
-
-
 def run_all(options: argparse.Namespace) -> None:
     """Train what is missing."""
     hardware = (
@@ -300,7 +293,6 @@ def run_all(options: argparse.Namespace) -> None:
                 "cell": run.cell,
                 "seed": run.seed,
                 **found,
-                "commit": code_version(),
                 "hardware": hardware,
             }
             with options.out.open("a") as out:

@@ -54,7 +54,8 @@ def gradient(
             _, segment, _ = recursion.segment(recursion.start(batch), batch)
         total = loss(segment.logits, batch.labels).mean()
         if not weights:  # all are frozen
-            return total.new_zeros(1)
+            none: Tensor = total.new_zeros(1)
+            return none
         found = torch.autograd.grad(total, weights, allow_unused=True)
     parts = [torch.zeros_like(w) if g is None else g for g, w in zip(found, weights, strict=True)]
     return torch.cat([part.flatten() for part in parts])
