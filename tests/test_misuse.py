@@ -135,7 +135,7 @@ MADE: dict[str, Table] = {
     "ConvergenceHalting": Table(recurlight.ConvergenceHalting),
     "CorrectnessHalting": Table(recurlight.CorrectnessHalting),
     "FixedHalting": Table(recurlight.FixedHalting),
-    "QLearningHalting": Table(recurlight.QLearningHalting),
+    "QLearningHalting": Table(recurlight.QLearningHalting, signed=("margin",)),
     "import_published": Table(
         recurlight.import_published, {"path": lambda: "nowhere", "family": lambda: "trm"}
     ),
