@@ -157,8 +157,7 @@ class RecursiveModule(Evaluating):
         self.eval_cycles, self.eval_segments, self.eval_adaptive = eval_cycles, eval_segments, eval_adaptive
         self.eval_seed = seed if eval_seed is None else eval_seed
         self.optimizer, self.optimizer_groups, self.scheduler = optimizer, optimizer_groups, scheduler
-        segments = max_segments if eval_segments is None else eval_segments
-        self.evaluation = Evaluation(segments, numbers=self.loss.numbers)
+        self.evaluation = Evaluation(eval_segments or max_segments, numbers=self.loss.numbers)
         self.run = Run(seed, save_carry)
         self.carries, self.progress = self.run.carries, self.run.progress
 
