@@ -15,10 +15,12 @@ from recurlight.data.sources.csv_table import GridTable
 from recurlight.data.sources.sourced import Published, SourcedData
 from recurlight.data.sudoku.augment import augment as sudoku_augment
 from recurlight.data.sudoku.generate import BOXES, SYMBOLS
+from recurlight.data.sudoku.grades import exact_by_guesses
 from recurlight.data.sudoku.make import generated
 from recurlight.data.sudoku.read import read_puzzles
 from recurlight.data.sudoku.rules import invariant
 from recurlight.errors import DataError
+from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Looks, rgb
 
 __all__ = ["SudokuData"]
@@ -55,6 +57,7 @@ class SudokuData(SourcedData):
         augment: Vary the training puzzles.
         digits: Digits of the vocabulary, `size` to 16; None for `size`. With more, a model can move to larger
             sizes, and augmentation relabels puzzles with digits from all of them.
+        grades: Tell accuracy apart by the guesses that a solver needs, up to size 9.
         settings: Those of `PuzzleData`, such as `batch_size`, here 768 by default, and `seed`, also of the
             puzzles and of their draw.
 
@@ -82,6 +85,7 @@ class SudokuData(SourcedData):
         num_test: int | None = 1000,
         augment: bool = True,
         digits: int | None = None,
+        grades: bool = False,
         **settings: Any,
     ) -> None:
         if size not in BOXES:
@@ -97,7 +101,9 @@ class SudokuData(SourcedData):
             counts=(num_train, num_val, num_test),
             **settings,
         )
-        self.boxes = BOXES[self.size]
+        if grades and size > 9:
+            raise DataError("grades are on in size 16, where they take hours: set data.grades to false")
+        self.boxes, self.grades = BOXES[self.size], grades
         self.augment = augment
 
     def generate(self, counts: tuple[int, int, int]) -> Splits:
@@ -115,6 +121,10 @@ class SudokuData(SourcedData):
     def augmentation(self) -> Augmentation | None:
         """Return the symmetries of this size, or None if `augment` is off."""
         return partial(sudoku_augment, size=self.size, digits=self.vocab_size - 2) if self.augment else None
+
+    def task_metric(self, split: str) -> TaskMetric | None:
+        """Measure accuracy by the guesses that a solver needs, if `grades` is on."""
+        return exact_by_guesses(self.size) if self.grades else None
 
     @cached_property
     def looks(self) -> Looks:

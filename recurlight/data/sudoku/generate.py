@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["BOXES", "SYMBOLS", "VERSION", "make_puzzle"]
+__all__ = ["BOXES", "SYMBOLS", "VERSION", "count_guesses", "make_puzzle"]
 
 VERSION = 1
 """Part of the name of cached files: raise it when the puzzles of a seed change."""
@@ -23,7 +23,8 @@ BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
 """Rows and columns of a box, for each size."""
 SYMBOLS = ".123456789ABCDEFG"
 """Text of a blank cell and of the digits."""
-_BUDGET = {4: 10**9, 6: 10**9, 9: 10**9, 16: 24}
+_ENDLESS = 10**9
+_BUDGET = {4: _ENDLESS, 6: _ENDLESS, 9: _ENDLESS, 16: 24}
 """Branches that a uniqueness check may take before its clue is kept; no limit makes the puzzle minimal."""
 
 
@@ -134,8 +135,13 @@ def _choices(board: _Board, left: int, rng: random.Random | None) -> list[int]:
     return places
 
 
-def _find(board: _Board, left: int, placed: int, budget: int, rng: random.Random | None = None) -> int | None:
-    """Return the candidates of a solution, None if there is none; `_OutOfBudget` after too many branches."""
+def _find(
+    board: _Board, left: int, placed: int, budget: int, rng: random.Random | None = None
+) -> tuple[int | None, int]:
+    """Return the candidates of a solution, None if there is none, and how many branches of `budget` are left.
+
+    `_OutOfBudget` after more.
+    """
     stack = [(left, placed)]
     while stack:
         result = _propagate(board, *stack.pop())
@@ -143,20 +149,20 @@ def _find(board: _Board, left: int, placed: int, budget: int, rng: random.Random
             continue
         left, placed = result
         if left == placed:
-            return left
+            return left, budget
         budget -= 1
         if budget < 0:
             raise _OutOfBudget
         for place in _choices(board, left, rng):
             stack.append((left & board.keep[place], placed))
-    return None
+    return None, budget
 
 
 def _fill(board: _Board, rng: random.Random) -> list[int]:
     """Draw a full grid: the candidates of its cells, in random order."""
     while True:
         try:
-            grid = _find(board, board.full, 0, 20 * board.size, rng)
+            grid, _ = _find(board, board.full, 0, 20 * board.size, rng)
         except _OutOfBudget:
             continue
         places = _places(grid or 0)
@@ -170,7 +176,7 @@ def _needed(board: _Board, clues: list[int], clue: int) -> bool:
     for other in clues:
         left &= board.keep[other]
     try:
-        return _find(board, left, _bits(clues), _BUDGET[board.size]) is not None
+        return _find(board, left, _bits(clues), _BUDGET[board.size])[0] is not None
     except _OutOfBudget:
         return True
 
@@ -208,6 +214,32 @@ def make_puzzle(size: int, seed: int, index: int) -> tuple[str, str]:
         if not _needed(board, others, clue):
             clues = others
     return _text(size, clues), answer
+
+
+def count_guesses(size: int, question: str) -> int:
+    """Count how often the solver must guess on its way to the solution: how hard a puzzle is.
+
+    It places every digit that is alone in its cell, or whose place is alone in a row, column or box. Where
+    that ends, it takes the first open cell or place that has two candidates, and tries one after the other;
+    each such choice counts as one guess, in branches that fail, too.
+
+    Args:
+        size: 4, 6, 9 or 16.
+        question: A puzzle that has a solution, in `SYMBOLS`.
+
+    Returns:
+        0 for a puzzle that needs no guess.
+
+    Example:
+        >>> count_guesses(4, ".43.2......4..2.")
+        0
+    """
+    board, cells = _board(size), size * size
+    clues = [(SYMBOLS.index(text) - 1) * cells + cell for cell, text in enumerate(question) if text != "."]
+    left = board.full
+    for clue in clues:
+        left &= board.keep[clue]
+    return _ENDLESS - _find(board, left, _bits(clues), _ENDLESS)[1]
 
 
 if __name__ == "__main__":
