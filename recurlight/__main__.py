@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -21,7 +22,7 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "calibrate", "doctor", "recipes", "import")
+COMMANDS = (*RUNS, "calibrate", "doctor", "recipes", "policies", "import", "env")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
@@ -29,7 +30,9 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   calibrate find how sure a model must be to stop thinking, and keep it in the checkpoint
   doctor    examine the dynamics of a trained model, with a verdict on each
   recipes   list the recipes that come with recurlight, show one, copy one
+  policies  list what can be put where: refiners, halting policies, data and so on, plug-ins too
   import    turn a published checkpoint of HRM or TRM into one of recurlight
+  env       print versions and devices, for a report of a fault
 
   recurlight recipes list                          what can be trained
   recurlight fit --config NAME                     train a recipe
@@ -77,11 +80,10 @@ def _dispatch(arguments: list[str]) -> None:
             sys.stdout.write(HELP)
         case ["--version" | "-V", *_]:
             sys.stdout.write(f"recurlight {recurlight.__version__}\n")
-        case ["recipes", *rest]:
-            from recurlight.cli.recipes import run as recipes
-
+        case ["recipes" | "policies" | "env" as word, *rest]:
+            printing = importlib.import_module(f"recurlight.cli.{word}")
             try:
-                recipes(rest)
+                printing.run(rest)
                 sys.stdout.flush()
             except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from recurlight.errors import UntrustedCode
 
-__all__ = ["GROUP", "find_offer", "offered_names"]
+__all__ = ["GROUP", "find_offer", "offered_names", "offers"]
 
 GROUP = "recurlight.parts"
 """Where packages name their parts."""
@@ -21,6 +21,12 @@ GROUP = "recurlight.parts"
 def offered_names() -> list[str]:
     """Return the bare names of the classes that installed packages offer."""
     return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+def offers() -> list[tuple[str, EntryPoint]]:
+    """Return what installed packages offer, with the name and version of each; nothing is imported."""
+    entries = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    return [(f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?", entry) for entry in entries]
 
 
 def find_offer(path: str) -> EntryPoint | None:
