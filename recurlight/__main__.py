@@ -81,7 +81,8 @@ def _dispatch(arguments: list[str]) -> None:
         case ["--version" | "-V", *_]:
             sys.stdout.write(f"recurlight {recurlight.__version__}\n")
         case ["recipes" | "policies" | "env" as word, *rest]:
-            printing = importlib.import_module(f"recurlight.cli.{word}")
+            place = "" if word == "recipes" else "commands."
+            printing = importlib.import_module(f"recurlight.cli.{place}{word}")
             try:
                 printing.run(rest)
                 sys.stdout.flush()
@@ -89,17 +90,17 @@ def _dispatch(arguments: list[str]) -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         case ["import", *rest]:
             _quiet("import")
-            from recurlight.cli.importing import run as import_published
+            from recurlight.cli.commands.importing import run as import_published
 
             import_published(rest)
         case ["calibrate", *rest]:
             _quiet("calibrate")
-            from recurlight.cli.calibrate import run as calibrate
+            from recurlight.cli.commands.calibrate import run as calibrate
 
             calibrate(rest)
         case ["doctor", *rest]:
             _quiet("doctor")
-            from recurlight.cli.doctor import run as doctor
+            from recurlight.cli.commands.doctor import run as doctor
 
             doctor(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":

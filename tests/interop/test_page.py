@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recurlight.cli.importing import _parse
+from recurlight.cli.commands.importing import _parse
 from recurlight.interop.layout import ATTENTION, LEVELS, MIXER, OUTER
 
 from .conftest import publish

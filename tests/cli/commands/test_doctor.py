@@ -9,7 +9,7 @@ import torch
 
 from recurlight.__main__ import main
 
-from .fixtures import cache, failure, folder, printed, trained
+from ..fixtures import cache, failure, folder, printed, trained
 
 
 def examined(capsys, *arguments):

@@ -9,7 +9,7 @@ import torch
 from recurlight import ConfidentJudge, RecursiveModule
 from recurlight.__main__ import main
 
-from .fixtures import cache, failure, folder, trained
+from ..fixtures import cache, failure, folder, trained
 
 
 @pytest.fixture
