@@ -22,11 +22,12 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "calibrate", "doctor", "recipes", "policies", "import", "env")
+COMMANDS = (*RUNS, "check", "calibrate", "doctor", "recipes", "policies", "import", "env")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
+  check     make what a configuration describes, and say what a step of it costs
   calibrate find how sure a model must be to stop thinking, and keep it in the checkpoint
   doctor    examine the dynamics of a trained model, with a verdict on each
   recipes   list the recipes that come with recurlight, show one, copy one
@@ -93,16 +94,9 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.commands.importing import run as import_published
 
             import_published(rest)
-        case ["calibrate", *rest]:
-            _quiet("calibrate")
-            from recurlight.cli.commands.calibrate import run as calibrate
-
-            calibrate(rest)
-        case ["doctor", *rest]:
-            _quiet("doctor")
-            from recurlight.cli.commands.doctor import run as doctor
-
-            doctor(rest)
+        case ["check" | "calibrate" | "doctor" as word, *rest]:
+            _quiet(word)
+            importlib.import_module(f"recurlight.cli.commands.{word}").run(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":
             sys.stdout.write(PAGE.format(command=command, about=RUNS[command]))
         case [command, *rest] if command in RUNS:
