@@ -6,6 +6,7 @@ from recurlight.data.counter import draws
 from recurlight.data.heat.data import HeatData
 from recurlight.data.maze.data import MazeData
 from recurlight.data.puzzles import Augmentation, Puzzles, Variants
+from recurlight.data.rules import Rules
 from recurlight.data.sequences import (
     AdditionData,
     ParityData,
@@ -18,6 +19,7 @@ from recurlight.data.sequences import (
 )
 from recurlight.data.split import hold_out
 from recurlight.data.sudoku.data import SudokuData
+from recurlight.data.symmetry import Symmetry, SymmetryGroup
 from recurlight.data.table.data import TableData
 
 __all__ = [
@@ -33,10 +35,13 @@ __all__ = [
     "QueensData",
     "Questions",
     "ReversalData",
+    "Rules",
     "SequenceData",
     "SortingData",
     "Splits",
     "SudokuData",
+    "Symmetry",
+    "SymmetryGroup",
     "TableData",
     "Variants",
     "draws",

@@ -12,12 +12,15 @@ from recurlight.checkpoints.io import DurableCheckpointIO
 from recurlight.checkpoints.trust import Trust
 from recurlight.data.checks import checked, first_unanswered
 from recurlight.data.puzzles import Augmentation, Splits, Variants
+from recurlight.data.rules import Rules
 from recurlight.data.serving import Serving
+from recurlight.data.symmetry import Symmetry, SymmetryGroup, drawn_symmetries
 from recurlight.draw.seeding import seed_of
 from recurlight.errors import CheckpointMismatch, DataError, RecurlightError
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Drawable
 from recurlight.spec import Recorded, from_spec
+from recurlight.types import Batch
 
 __all__ = ["PuzzleData", "Splits"]
 
@@ -140,6 +143,38 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
 
     def augmentation(self) -> Augmentation | None:
         """Return the function that varies training puzzles, None for none; it must be picklable."""
+        return None
+
+    def symmetry_group(self) -> SymmetryGroup | None:
+        """Return the function that draws symmetries of puzzles, None where none are known.
+
+        Search asks a question under several of them. They are there whether or not training is augmented.
+        """
+        return None
+
+    def symmetries(self, batch: Batch, seed: int, chain: int) -> Symmetry:
+        """Draw a symmetry for each row of a batch, by `symmetry_group`.
+
+        Draw number `chain` of a question is the same in every batch, at every place, on every device.
+
+        Args:
+            batch: Questions, `(B, L)` tokens.
+            seed: Any integer.
+            chain: Number of the draw, from 0; each is random, the first too.
+
+        Raises:
+            DataError: These data know no symmetries.
+        """
+        group = self.symmetry_group()
+        if group is None:
+            raise DataError(
+                f"{type(self).__name__} knows no symmetries of its puzzles: search with --search.noise 0.3 "
+                "in their place, or write its method 'symmetry_group'"
+            )
+        return drawn_symmetries(group, batch, seed, chain)
+
+    def rules(self) -> Rules | None:
+        """Return what tells right answers from wrong ones without knowing the right one; None for nothing."""
         return None
 
     def names(self) -> dict[str, Any]:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from recurlight.errors import IncompatibleComponents
 from recurlight.spec.given import checked, within
 
-__all__ = ["UInt64", "augmentation_keys", "counter_hash", "draws", "mix", "puzzle_rows", "shuffled", "visits"]
+__all__ = [
+    "UInt64",
+    "augmentation_keys",
+    "counter_hash",
+    "draws",
+    "mix",
+    "puzzle_rows",
+    "shuffled",
+    "symmetry_keys",
+    "visits",
+]
 
 UInt64 = NDArray[np.uint64]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -18,10 +28,11 @@ _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 # Streams of a run's seed. Pass `n` over the puzzles has the stream `1 + n`. The draws of files, 2 and 3,
 # share two of those: no harm, for they order other things, and a seed must go on giving what it gave. The
-# others lie where the passes of no run end: generated questions from 2^32, held-out ones at 2^40, visits at
-# 2^62, symmetries of ARC's tasks at 2^63.
+# others lie where the passes of no run end: generated questions from 2^32, held-out ones at 2^40,
+# symmetries of search at 2^61, visits at 2^62, symmetries of ARC's tasks at 2^63.
 _AUGMENTATION = 0
 _ORDER = 1
+_SYMMETRY = 1 << 61
 _VISIT = 1 << 62
 
 
@@ -71,6 +82,11 @@ def shuffled(seed: int, stream: int, size: int) -> NDArray[np.int64]:
 def augmentation_keys(seed: int, samples: NDArray[np.int64]) -> UInt64:
     """Return the augmentation key of each sample of the run."""
     return counter_hash(seed, _AUGMENTATION, samples)
+
+
+def symmetry_keys(seed: int, chain: int, marks: UInt64) -> UInt64:
+    """Return the key of the symmetry that each question, known by its hash `(B,)`, is given in one draw."""
+    return mix(marks ^ counter_hash(seed, _SYMMETRY, np.array([chain])))
 
 
 @lru_cache(maxsize=4)

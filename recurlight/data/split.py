@@ -8,10 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from recurlight.data.base import Splits
 from recurlight.data.checks import check_arrays
 from recurlight.data.counter import UInt64, mix, shuffled
-from recurlight.data.puzzles import Puzzles, are_numbers, joined
+from recurlight.data.puzzles import Puzzles, Splits, are_numbers, joined
 from recurlight.errors import DataError
 from recurlight.spec.given import checked
 
