@@ -219,15 +219,16 @@ BASE = "an abstract class without arguments"
 ERROR = "an error"
 NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Seen", "Segment", "Sizes", "Turn"), RECORD),
-    **dict.fromkeys(("IGNORE", "Augmentation"), PLAIN),
+    **dict.fromkeys(("IGNORE", "Augmentation", "SymmetryGroup"), PLAIN),
     **dict.fromkeys(("Finding", "Judged", "Learnt", "Report", "WarmStart"), RETURNED),
     **dict.fromkeys(
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),
+    "Symmetry": RECORD,
     **dict.fromkeys(
         ("Decoder", "Encoder", "Halting", "Injection", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
-    **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded"), BASE),
+    **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded", "Rules"), BASE),
     **dict.fromkeys(("FixedPointGradient", "HaltingDistribution", "Stopping", "Supervision"), BASE),
     **{
         name: ERROR

@@ -105,7 +105,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 @pytest.mark.parametrize(
-    "name", ["IGNORE", "Augmentation", "Questions", "Variants", "draws", "full_precision"]
+    "name",
+    ["IGNORE", "Augmentation", "Questions", "Rules", "Symmetry", "Variants", "draws", "full_precision"],
 )
 def test_what_parts_of_ones_own_need_is_public(name):
     """A learnt head, a loss, an augmentation and a task made by a rule cannot be written without these."""

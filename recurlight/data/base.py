@@ -163,15 +163,16 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
             chain: Number of the draw, from 0; each is random, the first too.
 
         Raises:
-            DataError: These data know no symmetries.
+            DataError: These data know no symmetries, or draw what cannot be undone.
         """
-        group = self.symmetry_group()
+        group, name = self.symmetry_group(), type(self).__name__
         if group is None:
             raise DataError(
-                f"{type(self).__name__} knows no symmetries of its puzzles: search with --search.noise 0.3 "
+                f"{name} knows no symmetries of its puzzles: search with --search.noise 0.3 "
                 "in their place, or write its method 'symmetry_group'"
             )
-        return drawn_symmetries(group, batch, seed, chain)
+        where = f"{name}.symmetry_group"
+        return drawn_symmetries(group, batch, seed, chain, vocab=self.vocab_size, where=where)
 
     def rules(self) -> Rules | None:
         """Return what tells right answers from wrong ones without knowing the right one; None for nothing."""

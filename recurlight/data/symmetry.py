@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from recurlight.data.split import fingerprints
 from recurlight.errors import DataError
 from recurlight.types import IGNORE, Batch
 
-__all__ = ["Symmetry", "SymmetryGroup", "drawn_symmetries", "varied"]
+__all__ = ["Symmetry", "SymmetryGroup", "drawn_symmetries", "square_turns", "varied"]
 
 
 class Symmetry(NamedTuple):
@@ -105,7 +106,22 @@ SymmetryGroup = Callable[[NDArray[Any], UInt64], Symmetry]
 """`(questions (B, L), keys (B,) uint64) -> Symmetry`: for each row one symmetry, drawn from its key alone."""
 
 
-def drawn_symmetries(group: SymmetryGroup, batch: Batch, seed: int, chain: int) -> Symmetry:
+@lru_cache(maxsize=16)
+def square_turns(size: int) -> NDArray[np.int64]:
+    """Return the 4 rotations of the cells of a square and of their mirror image, `(8, size * size)`.
+
+    Example:
+        >>> square_turns(2)[:2].tolist()
+        [[0, 1, 2, 3], [1, 3, 0, 2]]
+    """
+    cells = np.arange(size * size).reshape(size, size)
+    turned = [np.rot90(side, turns).reshape(-1) for side in (cells, cells.T) for turns in range(4)]
+    return np.stack(turned)
+
+
+def drawn_symmetries(
+    group: SymmetryGroup, batch: Batch, seed: int, chain: int, *, vocab: int, where: str
+) -> Symmetry:
     """Draw a symmetry for each row, from `(seed, chain, question and task of the row)` and nothing else.
 
     Args:
@@ -113,20 +129,37 @@ def drawn_symmetries(group: SymmetryGroup, batch: Batch, seed: int, chain: int) 
         batch: Questions, tokens `(B, L)` on any device.
         seed: Any integer.
         chain: Number of the draw, from 0.
+        vocab: Vocabulary `V`.
+        where: What the group is called, for messages.
 
     Returns:
         Symmetries on the device of the batch.
 
     Raises:
-        DataError: The questions are numbers.
+        DataError: Questions or answers are numbers, or the group draws what cannot be undone.
     """
-    if batch.inputs.is_floating_point():
-        raise DataError(
-            "symmetries rename tokens, and these questions are numbers: search without symmetries"
-        )
+    if batch.inputs.is_floating_point() or batch.labels.is_floating_point():
+        raise DataError(f"{where} renames tokens, and these puzzles have numbers: search without symmetries")
     questions, task = batch.inputs.cpu().numpy(), batch.task.cpu().numpy()
     keys = symmetry_keys(seed, chain, fingerprints(Puzzles(questions, questions, task)))
-    return group(questions, keys).to(batch.inputs.device)
+    symmetry = group(questions, keys)
+    for name, field in zip(symmetry._fields, symmetry, strict=True):
+        size = vocab if name in ("inputs", "labels") else questions.shape[1]
+        if field is not None:
+            _require_permutations(field, (len(questions), size), f"{where}: {name}")
+    return symmetry.to(batch.inputs.device)
+
+
+def _require_permutations(field: Tensor, shape: tuple[int, int], where: str) -> None:
+    if tuple(field.shape) != shape or field.dtype != torch.int64:
+        raise DataError(f"{where} is {tuple(field.shape)} {field.dtype}: return {shape} int64")
+    wrong = (field.sort(dim=1).values != torch.arange(shape[1])).any(dim=1)
+    if wrong.any():
+        row = int(wrong.int().argmax())
+        raise DataError(
+            f"{where}[{row}] is {field[row].tolist()}: return each of 0 to {shape[1] - 1} once, or answers "
+            "cannot be brought back"
+        )
 
 
 def varied(puzzles: Puzzles, keys: UInt64, *, group: SymmetryGroup) -> Puzzles:

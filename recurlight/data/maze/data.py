@@ -14,11 +14,12 @@ from recurlight.data.maze.generate import SYMBOLS
 from recurlight.data.maze.make import generated
 from recurlight.data.maze.metric import MazePaths
 from recurlight.data.maze.read import read_mazes
+from recurlight.data.maze.rules import MazeRules, invariant, symmetry
 from recurlight.data.maze.rules import augment as maze_augment
-from recurlight.data.maze.rules import invariant
 from recurlight.data.puzzles import Augmentation, Puzzles
 from recurlight.data.sources.csv_table import GridTable
 from recurlight.data.sources.sourced import Published, SourcedData
+from recurlight.data.symmetry import SymmetryGroup
 from recurlight.errors import DataError
 from recurlight.rendering.looks import Looks, rgb
 
@@ -115,6 +116,17 @@ class MazeData(SourcedData):
     def augmentation(self) -> Augmentation | None:
         """Return the symmetries of the square, or None if `augment` is off."""
         return partial(maze_augment, size=self.size) if self.augment else None
+
+    def symmetry_group(self) -> SymmetryGroup:
+        """Return the symmetries of the square, by which training is augmented.
+
+        Start and goal could be exchanged too; no model has seen that in training, so search leaves it.
+        """
+        return partial(symmetry, size=self.size)
+
+    def rules(self) -> MazeRules:
+        """Return the rules of mazes: the maze stays, and a shortest path joins start and goal."""
+        return MazeRules()
 
     def task_metric(self, split: str) -> MazePaths:
         """Return the shares of valid and of shortest paths."""

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recurlight.data.counter import UInt64, draws, mix
 from recurlight.data.puzzles import Puzzles
+from recurlight.data.rules import Rules
+from recurlight.data.symmetry import Symmetry, square_turns
 
-__all__ = ["GOAL", "OPEN", "PATH", "START", "WALL", "augment", "drawn_steps", "invariant", "shortest_steps"]
+__all__ = [
+    "GOAL",
+    "OPEN",
+    "PATH",
+    "START",
+    "WALL",
+    "MazeRules",
+    "augment",
+    "drawn_steps",
+    "invariant",
+    "shortest_steps",
+    "symmetry",
+]
 
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
 _CHUNK = 1024
@@ -105,12 +120,30 @@ def drawn_steps(questions: NDArray[Any], answers: NDArray[Any]) -> NDArray[np.in
     return np.where(steps == route.sum(axis=1) - 1, steps, -1)
 
 
-@lru_cache(maxsize=4)
-def _symmetries(size: int) -> NDArray[np.int64]:
-    """The 4 rotations of the cells and of their mirror image, `(8, L)`."""
-    cells = np.arange(size * size).reshape(size, size)
-    turned = [np.rot90(side, turns).reshape(-1) for side in (cells, cells.T) for turns in range(4)]
-    return np.stack(turned)
+class MazeRules(Rules):
+    """The maze stays as it is, and the path cells are one path from start to goal; none is shorter.
+
+    Of several shortest paths all hold, and the labels have one: so exact accuracy may be below the share for
+    which the rules hold. Paths are searched on the CPU.
+
+    Example:
+        >>> maze = torch.tensor([[3, 2, 2, 4]]).repeat(2, 1)
+        >>> MazeRules().holds(maze, torch.tensor([[3, 2, 5, 4], [3, 2, 2, 4]]))
+        tensor([ True, False])
+    """
+
+    def holds(self, questions: Tensor, answers: Tensor) -> Tensor:
+        """Tell which answers are shortest paths through their mazes, `(B,)` bool.
+
+        Args:
+            questions: Mazes, `(B, L)` tokens.
+            answers: Tokens of the same shape.
+        """
+        mazes, drawn = questions.cpu().numpy(), answers.cpu().numpy()
+        steps = drawn_steps(mazes, drawn)
+        right = steps >= 0
+        right[right] = steps[right] == shortest_steps(mazes[right])
+        return torch.from_numpy(right).to(answers.device)
 
 
 def augment(puzzles: Puzzles, keys: UInt64, *, size: int) -> Puzzles:
@@ -130,12 +163,25 @@ def augment(puzzles: Puzzles, keys: UInt64, *, size: int) -> Puzzles:
         >>> sorted(augment(puzzles, np.array([7], dtype=np.uint64), size=3).labels[0].tolist())
         [0, 1, 2, 3, 4, 5, 6, 7, 8]
     """
-    drawn = (draws(keys, 0, 1)[:, 0] >> np.uint64(61)).astype(np.int64)  # 0 to 7
-    inputs, labels = np.empty_like(puzzles.inputs), np.empty_like(puzzles.labels)
-    for number, cells in enumerate(_symmetries(size)):
-        here = np.flatnonzero(drawn == number)
-        inputs[here], labels[here] = puzzles.inputs[here][:, cells], puzzles.labels[here][:, cells]
+    cells = _turned(keys, size)
+    inputs, labels = (np.take_along_axis(tokens, cells, axis=1) for tokens in puzzles[:2])
     return Puzzles(inputs, labels, puzzles.task)
+
+
+def symmetry(questions: NDArray[Any], keys: UInt64, *, size: int) -> Symmetry:
+    """Draw the symmetries by which `augment` varies mazes.
+
+    Args:
+        questions: `(B, size * size)` tokens.
+        keys: `(B,)` uint64; equal keys draw equal symmetries.
+        size: Rows and columns.
+    """
+    return Symmetry.of(_turned(keys, size), np.arange(PATH + 1))
+
+
+def _turned(keys: UInt64, size: int) -> NDArray[np.int64]:
+    """Where each cell comes from, `(B, L)`."""
+    return square_turns(size)[(draws(keys, 0, 1)[:, 0] >> np.uint64(61)).astype(np.int64)]
 
 
 def invariant(questions: NDArray[Any], size: int) -> UInt64:
@@ -158,7 +204,7 @@ def invariant(questions: NDArray[Any], size: int) -> UInt64:
     hashes = np.full(len(questions), np.iinfo(np.uint64).max, dtype=np.uint64)
     for at in range(0, len(questions), _CHUNK):
         some = slice(at, at + _CHUNK)
-        for cells in _symmetries(size):
+        for cells in square_turns(size):
             image = numbers[np.arange(len(cells)), questions[some][:, cells]].sum(axis=1, dtype=np.uint64)
             hashes[some] = np.minimum(hashes[some], image)
     return hashes

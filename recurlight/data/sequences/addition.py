@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from recurlight.data.counter import UInt64, draws
+from recurlight.data.rules import Rules
 from recurlight.data.sequences.base import Questions, SequenceData
+from recurlight.data.symmetry import Symmetry, SymmetryGroup
 from recurlight.types import IGNORE
 
-__all__ = ["AdditionData"]
+__all__ = ["AdditionData", "AdditionRules"]
 
 _BLANK = 1
 _ZERO = 2
@@ -62,8 +68,50 @@ class AdditionData(SequenceData):
         answers[:, 2, length] = carry + _ZERO
         return Questions(questions, answers)
 
+    def symmetry_group(self) -> SymmetryGroup:
+        """Return the exchange of both numbers' digits in drawn columns, which leaves every sum."""
+        return partial(_exchanged, columns=self.grid_shape[1], vocab=self.vocab_size)
+
+    def rules(self) -> AdditionRules:
+        """Return the rule: the third row is the sum."""
+        return AdditionRules()
+
     def render(self, tokens: Iterable[int]) -> str:
         """Draw the three rows as on paper, units at the right."""
         rows, columns = self.grid_shape
         flipped = np.reshape([int(token) for token in tokens], (rows, columns))[:, ::-1]
         return super().render(flipped.reshape(-1))
+
+
+def _exchanged(questions: NDArray[Any], keys: UInt64, *, columns: int, vocab: int) -> Symmetry:
+    """Exchange the two digits of half of the columns; the third row stays."""
+    swap = (draws(keys, 0, columns) >> np.uint64(63)).astype(np.int64)  # (B, columns)
+    column, rows = np.arange(columns), (swap, 1 - swap, np.full_like(swap, 2))
+    return Symmetry.of(np.concatenate([row * columns + column for row in rows], axis=1), np.arange(vocab))
+
+
+class AdditionRules(Rules):
+    """The third row is the sum of the two above it, units first; other cells are not looked at.
+
+    Example:
+        >>> question = torch.tensor([[9, 5, 1, 3, 9, 1, 1, 1, 1]])  # 37 + 71, units at the left
+        >>> AdditionRules().holds(question, torch.tensor([[0, 0, 0, 0, 0, 0, 10, 2, 3]]))
+        tensor([True])
+    """
+
+    def holds(self, questions: Tensor, answers: Tensor) -> Tensor:
+        """Tell which answers are the sums, `(B,)` bool; nothing is moved from their device.
+
+        Args:
+            questions: `(B, 3 * columns)` tokens.
+            answers: Tokens of the same shape.
+        """
+        grids, found = (tokens.view(-1, 3, tokens.shape[1] // 3) for tokens in (questions, answers))
+        asked = grids[:, 2] == _BLANK
+        digits = (grids[:, :2] - _ZERO).clamp(min=0).sum(dim=1)  # (B, columns)
+        carry, right = torch.zeros_like(digits[:, 0]), asked.any(dim=1)
+        for column in range(digits.shape[1]):
+            total = digits[:, column] + carry
+            carry = total // 10
+            right = right & ((found[:, 2, column] == total % 10 + _ZERO) | ~asked[:, column])
+        return right

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations, permutations
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recurlight.data.counter import UInt64, draws
 from recurlight.data.sequences.base import Questions, SequenceData
+from recurlight.data.symmetry import Symmetry, SymmetryGroup
 from recurlight.errors import DataError
 
 __all__ = ["PermutationData", "elements"]
@@ -40,6 +41,21 @@ def _numbers(found: NDArray[np.int64], group: str) -> NDArray[np.int64]:
     places = table.shape[1] ** np.arange(table.shape[1])[::-1]  # lexicographic order is numeric order
     found_at: NDArray[np.int64] = np.searchsorted(table @ places, found @ places)
     return found_at
+
+
+@lru_cache(maxsize=len(GROUPS))
+def _conjugates(group: str) -> NDArray[np.int64]:
+    """Number of `h g h^-1` for elements number `h` and `g`, `(G, G)`."""
+    table = elements(group)
+    return np.stack([_numbers(one[table[:, one.argsort()]], group) for one in table])
+
+
+def _conjugated(questions: NDArray[Any], keys: UInt64, *, group: str) -> Symmetry:
+    """Rename the permuted things: the product of conjugates is the conjugate of the product."""
+    table = _conjugates(group)
+    drawn = table[(draws(keys, 0, 1)[:, 0] % np.uint64(len(table))).astype(np.int64)]  # (B, G)
+    cells = np.tile(np.arange(questions.shape[1]), (len(keys), 1))
+    return Symmetry.of(cells, np.pad(drawn + 1, ((0, 0), (1, 0))))
 
 
 class PermutationData(SequenceData):
@@ -84,3 +100,7 @@ class PermutationData(SequenceData):
             product = np.take_along_axis(table[drawn[:, place]], product, axis=1)
             products[:, place] = _numbers(product, self.group)
         return Questions(drawn[:, None] + 1, products[:, None] + 1)
+
+    def symmetry_group(self) -> SymmetryGroup:
+        """Return the conjugations by elements of the group: other names for the things that are permuted."""
+        return partial(_conjugated, group=self.group)

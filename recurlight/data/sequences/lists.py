@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from recurlight.data.counter import UInt64, draws
+from recurlight.data.rules import Rules
 from recurlight.data.sequences.base import Questions, SequenceData
+from recurlight.data.symmetry import Symmetry, SymmetryGroup
 from recurlight.errors import DataError
 
-__all__ = ["ParityData", "ReversalData", "SortingData"]
+__all__ = ["ParityData", "ReversalData", "SortingData", "SortingRules"]
 
 
 def _tokens(keys: UInt64, length: int, values: int) -> Any:
@@ -22,6 +28,48 @@ def _numbers(values: int) -> list[str]:
     if values < 2:
         raise DataError(f"values is {values}: set data.values to 2 or more")
     return [str(value) for value in range(values)]
+
+
+def _reordered(questions: NDArray[Any], keys: UInt64, *, vocab: int) -> Symmetry:
+    """Put the numbers of each question into a drawn order; cells that it does not fill stay."""
+    filled = questions != 0
+    drawn = draws(keys, 0, questions.shape[1]) >> np.uint64(1)
+    order = np.where(filled, drawn, np.iinfo(np.uint64).max).argsort(axis=1, kind="stable")
+    cells = np.empty_like(order)
+    np.put_along_axis(cells, (~filled).argsort(axis=1, kind="stable"), order, axis=1)
+    return Symmetry.of(cells, np.arange(vocab), answers=np.tile(np.arange(cells.shape[1]), (len(cells), 1)))
+
+
+def _renamed(questions: NDArray[Any], keys: UInt64, *, vocab: int) -> Symmetry:
+    """Give the numbers other names, and leave every cell where it is."""
+    names = np.pad(draws(keys, 0, vocab - 1).argsort(axis=1) + 1, ((0, 0), (1, 0)))
+    return Symmetry.of(np.tile(np.arange(questions.shape[1]), (len(keys), 1)), names)
+
+
+class SortingRules(Rules):
+    """The numbers of the question in ascending order; cells that it does not fill are not looked at.
+
+    Example:
+        >>> question = torch.tensor([[4, 2, 4, 0]])
+        >>> SortingRules().holds(question, torch.tensor([[2, 4, 4, 9]]))
+        tensor([True])
+        >>> SortingRules().holds(question, torch.tensor([[2, 3, 4, 0]]))
+        tensor([False])
+    """
+
+    def holds(self, questions: Tensor, answers: Tensor) -> Tensor:
+        """Tell which answers are sorted and have the numbers of their questions, `(B,)` bool.
+
+        Args:
+            questions: `(B, L)` tokens.
+            answers: Tokens of the same shape.
+        """
+        filled = questions != 0
+        places = (~filled).long().argsort(dim=1, stable=True)  # the filled cells first
+        asked = filled.gather(1, places)
+        last = questions.new_full((), torch.iinfo(questions.dtype).max)
+        ascending = torch.where(filled, questions, last).sort(dim=1).values
+        return ((answers.gather(1, places) == ascending) | ~asked).all(dim=1) & asked.any(dim=1)
 
 
 class SortingData(SequenceData):
@@ -52,6 +100,14 @@ class SortingData(SequenceData):
         questions = _tokens(keys, length, self.values)
         return Questions(questions, np.sort(questions, axis=2))
 
+    def symmetry_group(self) -> SymmetryGroup:
+        """Return the orders in which the same numbers can be asked; the answer stays as it is."""
+        return partial(_reordered, vocab=self.vocab_size)
+
+    def rules(self) -> SortingRules:
+        """Return the rule: the numbers of the question in ascending order."""
+        return SortingRules()
+
 
 class ReversalData(SequenceData):
     """Sequences of numbers, to be written backwards.
@@ -80,6 +136,10 @@ class ReversalData(SequenceData):
         """Draw numbers and turn them round."""
         questions = _tokens(keys, length, self.values)
         return Questions(questions, questions[:, :, ::-1])
+
+    def symmetry_group(self) -> SymmetryGroup:
+        """Return the permutations of the numbers' names."""
+        return partial(_renamed, vocab=self.vocab_size)
 
 
 class ParityData(SequenceData):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from recurlight.data.counter import UInt64, draws
 from recurlight.data.puzzles import Puzzles
 from recurlight.data.sudoku.generate import BOXES
+from recurlight.data.symmetry import Symmetry
 
-__all__ = ["augment"]
+__all__ = ["augment", "symmetry"]
 
 _DIGITS, _BANDS, _ROWS, _STACKS, _COLUMNS, _TRANSPOSE = range(6)
 
@@ -38,6 +39,28 @@ def augment(puzzles: Puzzles, keys: UInt64, *, size: int, digits: int | None = N
         >>> augment(puzzles, np.array([7], dtype=np.uint64), size=4).labels.shape
         (1, 16)
     """
+    cells, names = _drawn(puzzles.inputs, keys, size, size if digits is None else digits)
+    moved = (np.take_along_axis(tokens, cells, axis=1) for tokens in puzzles[:2])
+    inputs, labels = (np.take_along_axis(names, tokens.astype(np.intp), axis=1) for tokens in moved)
+    return Puzzles(inputs, labels, puzzles.task)
+
+
+def symmetry(questions: NDArray[Any], keys: UInt64, *, size: int, digits: int | None = None) -> Symmetry:
+    """Draw the symmetries by which `augment` varies puzzles.
+
+    Args:
+        questions: `(B, size * size)` tokens.
+        keys: `(B,)` uint64; equal keys draw equal symmetries.
+        size: 4, 6, 9 or 16.
+        digits: Digits of the vocabulary, as for `augment`.
+    """
+    return Symmetry.of(*_drawn(questions, keys, size, size if digits is None else digits))
+
+
+def _drawn(
+    questions: NDArray[Any], keys: UInt64, size: int, digits: int
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Where each cell comes from, `(B, L)`, and the new token of each token, `(B, digits + 2)`."""
     height, width = BOXES[size]
     rows = _lines(keys, size, height, _BANDS, _ROWS)
     columns = _lines(keys, size, width, _STACKS, _COLUMNS)
@@ -46,20 +69,17 @@ def augment(puzzles: Puzzles, keys: UInt64, *, size: int, digits: int | None = N
         turned = (draws(keys, _TRANSPOSE, 1) >> np.uint64(63)).astype(bool)[:, :, None]
         across, down = np.where(turned, rows[:, None, :], across), np.where(turned, columns[:, :, None], down)
     cells = (across * size + down).reshape(len(keys), -1)  # (B, L)
-    moved = (np.take_along_axis(tokens, cells, axis=1) for tokens in puzzles[:2])
-    names = _names(puzzles.inputs, keys, size, size if digits is None else digits)
-    inputs, labels = (np.take_along_axis(names, tokens.astype(np.intp), axis=1) for tokens in moved)
-    return Puzzles(inputs, labels, puzzles.task)
+    return cells, _names(questions, keys, size, digits)
 
 
 def _names(inputs: NDArray[Any], keys: UInt64, size: int, digits: int) -> NDArray[Any]:
-    """New token of each token, `(B, size + 2)`; pad and blank keep theirs."""
-    names = np.tile(np.arange(size + 2, dtype=inputs.dtype), (len(keys), 1))
+    """New token of each token, `(B, digits + 2)`; pad and blank keep theirs."""
+    names = np.tile(np.arange(digits + 2, dtype=inputs.dtype), (len(keys), 1))
     drawn = draws(keys, _DIGITS, digits)
     if digits > size:
-        shown = (inputs[:, :, None] == names[:, None, 2:]).any(axis=1).all(axis=1)  # (B,)
+        shown = (inputs[:, :, None] == names[:, None, 2 : size + 2]).any(axis=1).all(axis=1)  # (B,)
         drawn[~shown, size:] = np.iinfo(np.uint64).max  # last in the order
-    names[:, 2:] = drawn.argsort(axis=1)[:, :size] + 2
+    names[:, 2:] = drawn.argsort(axis=1) + 2
     return names
 
 

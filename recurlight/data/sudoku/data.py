@@ -14,11 +14,13 @@ from recurlight.data.puzzles import Augmentation, Puzzles
 from recurlight.data.sources.csv_table import GridTable
 from recurlight.data.sources.sourced import Published, SourcedData
 from recurlight.data.sudoku.augment import augment as sudoku_augment
+from recurlight.data.sudoku.augment import symmetry
 from recurlight.data.sudoku.generate import BOXES, SYMBOLS
 from recurlight.data.sudoku.grades import exact_by_guesses
 from recurlight.data.sudoku.make import generated
 from recurlight.data.sudoku.read import read_puzzles
-from recurlight.data.sudoku.rules import invariant
+from recurlight.data.sudoku.rules import SudokuRules, invariant
+from recurlight.data.symmetry import SymmetryGroup
 from recurlight.errors import DataError
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Looks, rgb
@@ -125,6 +127,14 @@ class SudokuData(SourcedData):
     def task_metric(self, split: str) -> TaskMetric | None:
         """Measure accuracy by the guesses that a solver needs, if `grades` is on."""
         return exact_by_guesses(self.size) if self.grades else None
+
+    def symmetry_group(self) -> SymmetryGroup:
+        """Return the symmetries of this size, by which training is augmented."""
+        return partial(symmetry, size=self.size, digits=self.vocab_size - 2)
+
+    def rules(self) -> SudokuRules:
+        """Return the rules of Sudoku: clues stay, and every row, column and box holds each digit once."""
+        return SudokuRules(self.size)
 
     @cached_property
     def looks(self) -> Looks:

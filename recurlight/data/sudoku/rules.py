@@ -2,30 +2,75 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recurlight.data.counter import UInt64, mix
+from recurlight.data.rules import Rules
 from recurlight.data.sudoku.generate import BOXES
 
-__all__ = ["BLANK", "contradicted", "invariant", "solved"]
+__all__ = ["BLANK", "SudokuRules", "contradicted", "invariant", "solved"]
 
 BLANK = 1
 """Token of an empty cell; digit `d` is token `d + 1`."""
+_FIRST = BLANK + 1
+_MOST = max(BOXES)
 _ROUNDS = 4
 _CHUNK = 2048
 
 
-@lru_cache(maxsize=4)
-def _units(size: int) -> NDArray[np.int64]:
-    """Cells of every row, column and box, `(3 * size, size)`."""
-    height, width = BOXES[size]
-    grid = np.arange(size * size).reshape(size, size)
-    boxes = grid.reshape(size // height, height, size // width, width).swapaxes(1, 2).reshape(size, size)
-    return np.concatenate([grid, grid.T, boxes])
+class SudokuRules(Rules):
+    """Clues stay, and every row, column and box holds each digit once.
+
+    The digits are those that the clues show, if they show `size` of them, and otherwise the first `size`.
+
+    `sum over a unit of 2^digit = sum over all digits of 2^digit`, which `size` powers of two fulfil only if
+    each digit is there once
+
+    Args:
+        size: 4, 6, 9 or 16.
+
+    Example:
+        >>> grid = torch.tensor([[2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2]])
+        >>> clues = torch.tensor([[2, 1, 1, 5, *[1] * 12]])
+        >>> SudokuRules(4).holds(clues, grid), SudokuRules(4).holds(clues, grid.flip(1))
+        (tensor([True]), tensor([True]))
+        >>> SudokuRules(4).holds(clues, grid.roll(4, dims=1))
+        tensor([False])
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def holds(self, questions: Tensor, answers: Tensor) -> Tensor:
+        """Tell which answers solve their puzzles, `(B,)` bool; nothing is moved from their device.
+
+        Args:
+            questions: Clues, `(B, size * size)` tokens.
+            answers: Tokens of the same shape.
+        """
+        digits = torch.arange(_MOST, device=questions.device)
+        shown = (questions[:, :, None] == digits + _FIRST).any(dim=1)  # (B, digits)
+        first = digits < self.size
+        asked = torch.where((shown.sum(dim=1) == self.size)[:, None], shown, first)
+        goal = (asked << digits).sum(dim=1)  # (B,)
+        kept = ((questions == BLANK) | (questions == answers)).all(dim=1)
+        return kept & _filled(answers, goal, BOXES[self.size])
+
+
+def _filled(answers: Tensor, goal: Tensor, box: tuple[int, int]) -> Tensor:
+    """Whether the digits of every unit are those of a goal, a sum of powers of two, `(B,)`."""
+    height, width = box
+    size = height * width
+    known = (answers >= _FIRST) & (answers < _FIRST + _MOST)
+    powers = known.long() << (answers - _FIRST).clamp(0, _MOST - 1)
+    grids = powers.view(-1, size // height, height, size // width, width)  # bands, rows, stacks, columns
+    units = (grids.sum(dim=axes).flatten(1) for axes in ((3, 4), (1, 2), (2, 4)))
+    return (torch.cat([*units], dim=1) == goal[:, None]).all(dim=1)
 
 
 def solved(answers: NDArray[Any], size: int) -> NDArray[np.bool_]:
@@ -38,12 +83,8 @@ def solved(answers: NDArray[Any], size: int) -> NDArray[np.bool_]:
     Returns:
         `(n,)` bool.
     """
-    goal = (1 << size) - 1
-    bits = np.left_shift(1, np.clip(answers.astype(np.int32) - 2, 0, size - 1), dtype=np.int32)
-    full = np.asarray(((answers >= 2) & (answers < size + 2)).all(axis=1))
-    for unit in _units(size):
-        full &= np.bitwise_or.reduce(bits[:, unit], axis=1) == goal
-    return full
+    blank = torch.full((len(answers), size * size), BLANK)
+    return SudokuRules(size).holds(blank, torch.from_numpy(answers.astype(np.int64))).numpy()
 
 
 def contradicted(questions: NDArray[Any], answers: NDArray[Any]) -> NDArray[np.bool_]:
