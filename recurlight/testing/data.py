@@ -21,6 +21,7 @@ from recurlight.data.puzzles import Puzzles, are_numbers
 from recurlight.data.split import fingerprints
 from recurlight.losses import MeanSquaredError
 from recurlight.testing.batches import BATCHES, equal, rows, same, stream
+from recurlight.testing.guises import check_rules, check_symmetries
 from recurlight.testing.report import Findings, expect, run
 from recurlight.testing.task import draws
 from recurlight.types import IGNORE, Batch, Prediction, supervised
@@ -40,6 +41,8 @@ def check_data(
     | `seed` | another object of the same settings has the same puzzles and the same stream |
     | `apart` | no question that is held out is trained on, and none is in both held-out parts |
     | `augmentation` | it varies each puzzle as a function of its key alone, into one of the right shape |
+    | `symmetries` | each is drawn from its key alone, can be undone, and keeps right answers right |
+    | `rules` | they hold of right answers, judge each by itself, and do not hold of everything |
     | `ranks` | the batches of two processes are together those of one |
     | `resume` | a stream that is resumed goes on with the next batch |
     | `workers` | worker processes can have it, and make the same batches |
@@ -271,6 +274,8 @@ _CHECKS = {
     "seed": _seed,
     "apart": _apart,
     "augmentation": _augmentation,
+    "symmetries": lambda build: check_symmetries(build()),
+    "rules": lambda build: check_rules(build()),
     "ranks": _ranks,
     "resume": _resume,
     "workers": _workers,

@@ -4,9 +4,11 @@ import json
 import re
 import shlex
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from docs.test_pages import DOCS, blocks, execute
 from recurlight import DataError, TableData
@@ -14,6 +16,7 @@ from recurlight.__main__ import main
 from recurlight.checkpoints.contents import DATA, data_made_with, data_settings
 from recurlight.checkpoints.trust import Trust
 from recurlight.spec import from_spec, to_spec
+from recurlight.testing import check_data
 
 PAGE = "tutorials/own-task.md"
 LETTERS, FLOOD = blocks(PAGE, "python")[:2]
@@ -141,3 +144,16 @@ def test_the_mirror_images_are_floods_too(page):
     assert same[1::2].all()
     assert same.sum() < 35
     assert data.render([3, 1, 2, 0] * 4) == "\n".join(["~#. "] * 4)
+
+
+def test_the_searched_floods_keep_what_data_promise(page):
+    """Breaks when the page's symmetries or rules fail the checks, or rules let water leak or stop early."""
+    build = partial(page["SearchedFloodData"], size=4, puzzles=500, batch_size=8)
+    assert set(check_data(build).values()) == {None}
+    questions, labels, _ = build().splits.test
+    rules, draw = build().rules(), np.random.default_rng(0)
+    changed = np.where(draw.random(labels.shape) < 0.1, draw.integers(1, 4, labels.shape), labels)
+    pairs = zip(questions, changed, strict=True)
+    right = [(flooded(question.reshape(4, 4)).reshape(-1) == answer).all() for question, answer in pairs]
+    assert rules.holds(*map(torch.from_numpy, (questions, changed))).tolist() == right
+    assert 10 < sum(right) < 100

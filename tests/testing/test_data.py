@@ -19,7 +19,7 @@ from recurlight import (
     SortingData,
     SudokuData,
 )
-from recurlight.data import PuzzleData, Puzzles, Splits, hold_out
+from recurlight.data import PuzzleData, Puzzles, Rules, Splits, Symmetry, draws, hold_out
 from recurlight.testing import check_data
 from recurlight.types import IGNORE
 
@@ -155,7 +155,109 @@ class Flat(Echo):
         return super().picture(tokens).reshape(-1, 3)
 
 
+class Turned(Echo):
+    """Right symmetries and right rules, from which each broken class below differs in one thing."""
+
+    def symmetry_group(self):
+        return self.turn
+
+    def turn(self, questions, keys):
+        steps = (keys % 9).astype(np.int64)[:, None]
+        return Symmetry.of((np.arange(9) + steps) % 9, np.array([0, 2, 3, 4, 1]))
+
+    def rules(self):
+        return Same()
+
+
+class Same(Rules):
+    def holds(self, questions, answers):
+        return (questions == answers).all(dim=1)
+
+
+class Unmoved(Turned):
+    """Answers stay where they are."""
+
+    def turn(self, questions, keys):
+        symmetry = super().turn(questions, keys)
+        return symmetry._replace(answers=torch.arange(9).expand_as(symmetry.cells))
+
+
+class Unnamed(Unmoved):
+    """Answers keep their names and places, and there are no rules to tell."""
+
+    def turn(self, questions, keys):
+        names = draws(keys, 0, 4).argsort(axis=1) + 1
+        names = np.concatenate([np.zeros((len(keys), 1), dtype=np.int64), names], axis=1)
+        symmetry = Symmetry.of(np.tile(np.arange(9), (len(keys), 1)), names)
+        return symmetry._replace(inputs=torch.arange(5).expand_as(symmetry.inputs))
+
+    def rules(self):
+        return None
+
+
+class Lossy(Turned):
+    """Two tokens get one name."""
+
+    def turn(self, questions, keys):
+        symmetry = super().turn(questions, keys)
+        return Symmetry.of(symmetry.cells.numpy(), np.array([0, 2, 2, 4, 1]))
+
+
+class Mixed(Turned):
+    """Rows are turned by the first one's key."""
+
+    def turn(self, questions, keys):
+        return super().turn(questions, np.full_like(keys, keys[0]))
+
+
+class Idle(Turned):
+    def turn(self, questions, keys):
+        return Symmetry.of(np.tile(np.arange(9), (len(keys), 1)), np.arange(5))
+
+
+class Ruled(Echo):
+    """Rules of its own, and no symmetries."""
+
+    kind = Same
+
+    def rules(self):
+        return self.kind()
+
+
+class Strict(Ruled):
+    class kind(Same):
+        def holds(self, questions, answers):
+            return super().holds(questions, answers) & (questions[:, 0] != 2)
+
+
+class Lax(Ruled):
+    class kind(Same):
+        def holds(self, questions, answers):
+            return questions[:, 0] == questions[:, 0]
+
+
+class Common(Ruled):
+    class kind(Same):
+        def holds(self, questions, answers):
+            return super().holds(questions, answers).all().expand(len(questions))
+
+
+class Several(Ruled):
+    class kind(Same):
+        def holds(self, questions, answers):
+            return questions == answers
+
+
 BROKEN = {
+    "symmetries": Unmoved,
+    "symmetries ": Unnamed,
+    "symmetries  ": Lossy,
+    "symmetries   ": Mixed,
+    "symmetries    ": Idle,
+    "rules": Strict,
+    "rules ": Lax,
+    "rules  ": Common,
+    "rules   ": Several,
     "composes": Eager,
     "seed": Unseeded,
     "apart": Leaking,
@@ -179,3 +281,11 @@ def test_broken_data_are_found(name):
 def test_right_data_pass():
     """Fails if data of a few lines cannot pass."""
     assert set(check_data(Echo).values()) == {None}
+    assert set(check_data(Turned).values()) == {None}
+
+
+def test_each_fault_of_symmetries_and_rules_is_told_in_its_own_words():
+    """Fails if one clause of a check finds what another should, and looks at nothing itself."""
+    names = [name for name in BROKEN if name.strip() in ("symmetries", "rules")]
+    found = [check_data(BROKEN[name], raises=False)[name.strip()] for name in names]
+    assert len(set(found)) == len(names)
