@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 import torch
 
@@ -93,6 +95,12 @@ def test_every_solution_of_a_sudoku_with_several_holds():
     assert len(answers) == 288
     empty = torch.ones_like(answers)
     assert SudokuRules(4).holds(empty, answers).all()
+    lines = list(permutations(range(2, 6)))
+    grids = permutations(lines, 4)
+    latin = [sum(rows, ()) for rows in grids if all(len({*line}) == 4 for line in zip(*rows, strict=True))]
+    assert len(latin) == 576
+    held = SudokuRules(4).holds(torch.ones(576, 16, dtype=torch.int64), torch.tensor(latin))
+    assert {grid for grid, right in zip(latin, held, strict=True) if right} == {*map(tuple, answers.tolist())}
     clues = empty.clone()
     clues[:, 0], clues[:, 5] = 2, 3
     fitting = (answers[:, 0] == 2) & (answers[:, 5] == 3)

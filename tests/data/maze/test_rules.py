@@ -6,12 +6,13 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
-from data.maze.naive import cells, distances, is_path, neighbors, shortest
+from data.maze.naive import cells, distances, is_path, neighbors, rivals, shortest
 from recurlight.data.maze.generate import make_maze
 from recurlight.data.maze.make import make_mazes
 from recurlight.data.maze.read import maze_tokens
-from recurlight.data.maze.rules import augment, drawn_steps, invariant, shortest_steps
+from recurlight.data.maze.rules import MazeRules, augment, drawn_steps, invariant, shortest_steps
 from recurlight.data.puzzles import Puzzles
 
 KEYS = np.arange(200, dtype=np.uint64)
@@ -125,6 +126,22 @@ def test_valid_paths_equal_a_walk_cell_by_cell(cases):
     longer = [s for s, question in zip(expected, questions, strict=True) if s > 0 and s > shortest(question)]
     assert 200 < len(valid) < 800
     assert len(longer) > 10
+
+
+def test_rules_hold_of_every_shortest_path_and_of_no_longer_one(cases):
+    """Fails if a detour holds, or of several shortest paths only one does."""
+    questions, answers = cases
+    expected = [
+        is_path(question, answer) and answer.count("o") + 1 == shortest(question)
+        for question, answer in zip(questions, answers, strict=True)
+    ]
+    held = MazeRules().holds(*(torch.from_numpy(tokens(texts).astype(np.int64)) for texts in cases))
+    assert held.tolist() == expected
+    rng = random.Random(1)
+    several = [question for question in questions if shortest(question) and rivals(question) > 1]
+    others = [rival(question, rng) for question in several]
+    assert len(several) > 100
+    assert MazeRules().holds(*(torch.from_numpy(tokens(texts)) for texts in (several, others))).all()
 
 
 def test_a_path_that_touches_itself_is_not_valid():
