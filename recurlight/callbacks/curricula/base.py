@@ -80,6 +80,9 @@ class Curriculum(StatedCallback, ABC):
     settings: ClassVar[tuple[str, ...]]
     """What it changes, by the names of `Recursion.reconfigure`."""
 
+    decided_by: ClassVar[tuple[str, ...]] = ()
+    """Arguments of its own from which it takes them, named where the model refuses a change; () for all."""
+
     _total: int | None = None
     _then: int | None = None  # as many had the run that is gone on with
 
@@ -129,7 +132,11 @@ class Curriculum(StatedCallback, ABC):
             except IncompatibleComponents as error:
                 sets = " and ".join(f"{setting}={value!r}" for setting, value in change.items())
                 who = spelled({name: describe(self).arguments})
-                raise IncompatibleComponents(f"{who} sets {sets} in some step: {error}") from error
+                own = [one for one in self.decided_by if one in change] or self.decided_by or ("arguments",)
+                raise IncompatibleComponents(
+                    f"{who} sets {sets} in some step: {error}; {name} takes {' and '.join(change)} from its "
+                    f"{' and '.join(own)}, not from the model"
+                ) from error
             finally:
                 recursion.restore()
 

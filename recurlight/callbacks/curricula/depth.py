@@ -45,6 +45,7 @@ class DepthCurriculum(Curriculum):
     """
 
     settings = ("cycles", "latent_steps")
+    decided_by = ("cycles", "latent_steps")
 
     def __init__(
         self,

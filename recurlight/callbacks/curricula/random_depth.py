@@ -48,6 +48,7 @@ class RandomDepth(Curriculum):
     """
 
     settings = ("cycles",)
+    decided_by = ("least", "most")
 
     def __init__(
         self, mean: float | None = None, sigma: float = 0.5, least: int = 1, most: int | None = None

@@ -40,6 +40,7 @@ class RandomWindow(Curriculum):
     """
 
     settings = ("cycles", "truncation")
+    decided_by = ("most",)
 
     def __init__(self, most: int | None = None) -> None:
         if most is not None:

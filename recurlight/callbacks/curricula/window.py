@@ -80,6 +80,7 @@ class WindowCurriculum(Curriculum):
     """
 
     settings = ("truncation",)
+    decided_by = ("first", "last")
 
     def __init__(self, first: int = 2, last: int = 5, share: float = 0.2, answer_first: bool = False) -> None:
         within("WindowCurriculum", "first", first, 1)

@@ -28,7 +28,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.halting import FixedHalting
 from recurlight.refiners import SingleRefiner
 from recurlight.training.stated import spelled
-from recurlight.truncation import LastCycles, PhantomGradient
+from recurlight.truncation import ImplicitGradient, LastCycles, PhantomGradient
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]
 
@@ -261,6 +261,35 @@ def test_a_composition_that_some_step_would_have_is_refused_before_the_first():
         trainer(max_steps=1, callbacks=[RandomDepth(mean=50.0)]).fit(model, loader([batch(4)]))
     assert model.recursion.cycles == 8
     trainer(max_steps=1, callbacks=[RandomDepth(mean=9.0, least=3)]).fit(model, loader([batch(4)]))
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "own"),
+    [
+        (lambda: RandomDepth(most=4), "cycles from its least and most"),
+        (lambda: DepthCurriculum([1, 2], None, [0.0, 0.5]), "cycles from its cycles"),
+    ],
+)
+def test_a_solve_without_room_names_the_argument_of_the_curriculum(curriculum, own):
+    """Fails if only `cycles` is named, which the model has right and the curriculum does not."""
+    model = module(FixedHalting(), SingleRefiner(mixer()), ImplicitGradient(), cycles=8)
+    name = type(curriculum()).__name__
+    with pytest.raises(
+        IncompatibleComponents,
+        match=rf"sets cycles=1 in some step: Impl.* to 2 or more; {name} takes {own}, not from the model$",
+    ):
+        trainer(max_steps=1, callbacks=[curriculum()]).fit(model, loader([batch(4)]))
+
+
+def test_a_curriculum_of_ones_own_is_told_of_its_arguments():
+    class Flat(RandomDepth):
+        decided_by = ()
+
+    model = module(FixedHalting(), SingleRefiner(mixer()), ImplicitGradient(), cycles=8)
+    with pytest.raises(
+        IncompatibleComponents, match=r"Flat takes cycles from its arguments, not from the model$"
+    ):
+        trainer(max_steps=1, callbacks=[Flat(most=4)]).fit(model, loader([batch(4)]))
 
 
 def test_a_permanent_change_stays():
