@@ -42,7 +42,7 @@ from recurlight.training.start import (
     validates,
     when_stepped,
 )
-from recurlight.training.stated import changed_since, stated_callbacks
+from recurlight.training.stated import changed_since, solver_figures, stated_callbacks
 from recurlight.truncation.base import GradientTruncation
 from recurlight.types import Batch, Carry, Learnt, Prediction, Sizes
 
@@ -237,7 +237,7 @@ class RecursiveModule(Evaluating):
         if may_log_others(self.trainer, self, self.recursion.truncation, self.evaluation.task):
             return None
         measured = {f"val/{name}" for name in self.evaluation.figures()} if validates(self.trainer) else set()
-        return {*self.progress.figures(), "samples", *self.recursion.truncation.figures(), *measured}
+        return {*self.progress.figures(), "samples", *solver_figures(self.trainer, self.recursion), *measured}
 
     def on_train_start(self) -> None:
         """Begin with slots that a loaded carry or fresh samples fill; what was validated before is stale.

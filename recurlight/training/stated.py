@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
@@ -11,11 +11,21 @@ from lightning.pytorch.utilities import rank_zero_warn
 from recurlight.recursion.driver import Recursion
 from recurlight.spec import Recorded, describe, to_spec
 
-__all__ = ["StatedCallback", "changed_since", "spelled", "stated_callbacks"]
+__all__ = ["StatedCallback", "changed_since", "solver_figures", "spelled", "stated_callbacks"]
 
 
 class StatedCallback(Recorded, Callback):
     """A callback on which figures depend: checkpoints and fingerprints say its class and its settings."""
+
+    settings: ClassVar[tuple[str, ...]] = ()
+    """What of the composition it changes in training, by the names of `Recursion.reconfigure`."""
+
+
+def solver_figures(trainer: Any, recursion: Recursion) -> tuple[str, ...]:
+    """Return the names of what the truncation logs in training: none where a callback trains with others."""
+    callbacks = (one for one in trainer.callbacks if isinstance(one, StatedCallback))
+    replaced = any("truncation" in callback.settings for callback in callbacks)
+    return () if replaced else recursion.truncation.figures()
 
 
 def stated_callbacks(trainer: Any) -> dict[str, dict[str, Any]]:

@@ -292,6 +292,26 @@ def test_a_curriculum_of_ones_own_is_told_of_its_arguments():
         trainer(max_steps=1, callbacks=[Flat(most=4)]).fit(model, loader([batch(4)]))
 
 
+def waiting_for_the_residual(*callbacks):
+    """Train with a callback that waits for the residual of the model's own solver."""
+    stop = pl.callbacks.EarlyStopping("forward_residual", check_on_train_epoch_end=True)
+    model = module(FixedHalting(), SingleRefiner(mixer()), ImplicitGradient(), cycles=8)
+    trainer(max_steps=1, callbacks=[*callbacks, stop]).fit(model, loader([batch(4)]))
+
+
+@pytest.mark.parametrize("curriculum", [lambda: RandomWindow(most=2), lambda: WindowCurriculum(1, 2, 1.0)])
+def test_figures_of_a_solver_that_never_trains_cannot_be_monitored(curriculum):
+    """Fails if a callback is left waiting for what the curriculum's windows never log."""
+    with pytest.raises(IncompatibleComponents, match="'forward_residual', which this run does not log"):
+        waiting_for_the_residual(curriculum())
+
+
+def test_figures_of_a_solver_that_trains_can_be_monitored():
+    """Fails if every curriculum is taken to replace the solver."""
+    waiting_for_the_residual()
+    waiting_for_the_residual(RandomDepth(least=2, most=3))
+
+
 def test_a_permanent_change_stays():
     """Fails if bringing a composition back undoes what was changed for good."""
     recursion = module().recursion
