@@ -172,6 +172,23 @@ def test_converged_solve_is_not_reported():
         warn_unconverged({"other": torch.tensor(5.0)})
 
 
+@pytest.mark.parametrize(
+    "solver", [PicardSolver(tolerance=0.3), PicardSolver(tolerance=1e-9, absolute_tolerance=1e3)]
+)
+def test_a_solve_within_its_own_tolerance_is_not_reported(solver):
+    """Fails if the bound of the warning is stricter than the tolerance that the solver was given."""
+    policy = ImplicitGradient(solver, solver)
+    backward(policy, single(gain=1.0), cycles=6)
+    figures = policy.diagnostics()
+    assert figures["forward_residual"] > 0.1
+    assert figures["forward_converged"] == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        policy.warn()
+    with pytest.warns(RuntimeWarning, match="forward_residual is"):
+        warn_unconverged(figures | {"forward_converged": torch.tensor(0.9)})
+
+
 class Noisy(TwoLevelRefiner):
     stationary = False
 
