@@ -72,11 +72,17 @@ class RecurlightCLI:
     Args:
         request: The command line to carry out.
         act: What to do with them; None for the trainer's method that the command is called after.
+        called: What the user calls the command; None for the request's own name.
     """
 
-    def __init__(self, request: Request, act: Callable[[RecurlightCLI], None] | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        act: Callable[[RecurlightCLI], None] | None = None,
+        called: str | None = None,
+    ) -> None:
         self.request = request
-        self.kind, self.places = checked(request)
+        self.kind, self.places = checked(request, called or request.subcommand)
         self.setup_parser()
         if asked := topic(request.asked):
             sys.stdout.write(section(self.parser.format_help(), asked))
@@ -191,8 +197,12 @@ def _tell_checkpoint(trainer: Trainer) -> None:
         _tell(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}")
 
 
-def checked(request: Request) -> tuple[type[RecursiveModule], dict[type, Path]]:
+def checked(request: Request, called: str) -> tuple[type[RecursiveModule], dict[type, Path]]:
     """Check a configuration, and return the class of its model and where it names its classes.
+
+    Args:
+        request: The command line.
+        called: What the user calls the command, for messages.
 
     Raises:
         UsageError: A setting is unknown, missing or of the wrong type.
@@ -208,7 +218,7 @@ def checked(request: Request) -> tuple[type[RecursiveModule], dict[type, Path]]:
     known = {"model": Setting(kind, kind), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
     known |= {name: setting for name, setting in method.items() if name not in MADE}
     known |= {name: Setting(kind, default) for name, (kind, default, _) in OWN.items()}
-    check.settings(f"recurlight {request.subcommand}", known, without_class(request.config), ())
+    check.settings(f"recurlight {called}", known, without_class(request.config), ())
     asked = {word.rpartition("=")[2] for word in request.asked}
     for word in asked.intersection(offered_names()) if asked else ():
         find(word)  # the parser shows the help of what is imported
@@ -247,7 +257,10 @@ def _abstaining(arguments: Sequence[str]) -> list[str]:
 
 
 def run(
-    subcommand: str, arguments: Sequence[str], act: Callable[[RecurlightCLI], None] | None = None
+    subcommand: str,
+    arguments: Sequence[str],
+    act: Callable[[RecurlightCLI], None] | None = None,
+    called: str | None = None,
 ) -> None:
     """Carry out `recurlight SUBCOMMAND ...`.
 
@@ -255,6 +268,7 @@ def run(
         subcommand: A method of the trainer.
         arguments: What follows it.
         act: See `RecurlightCLI`.
+        called: Likewise.
 
     Raises:
         RecurlightError: The command line, a file or the composition is wrong.
@@ -265,7 +279,7 @@ def run(
     prepared = prepare(subcommand, words, recipes_dir())
     try:
         allow(prepared.packages)
-        RecurlightCLI(prepared, act)
+        RecurlightCLI(prepared, act, called)
     except SIGTERMException as error:  # one that came before the first step
         raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:

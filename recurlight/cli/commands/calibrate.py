@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> None:
         raise CheckpointError(_NEEDS)
     from recurlight.cli.app import run as carry_out
 
-    carry_out("validate", rest, partial(_calibrate, asked))
+    carry_out("validate", rest, partial(_calibrate, asked), "calibrate")
 
 
 def _calibrate(asked: argparse.Namespace, made: RecurlightCLI) -> None:

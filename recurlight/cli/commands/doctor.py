@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
 
     if asked.picture:  # before the work
         require_matplotlib("--picture")
-    carry_out("validate", rest, partial(_examine, asked))
+    carry_out("validate", rest, partial(_examine, asked), "doctor")
 
 
 def _examine(asked: argparse.Namespace, made: RecurlightCLI) -> None:

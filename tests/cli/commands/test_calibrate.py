@@ -62,6 +62,8 @@ def test_what_cannot_be_calibrated_is_one_line(checkpoint, capsys):
     line = failure(capsys, "calibrate", "--ckpt_path", checkpoint, "--data.num_val", "0")
     assert "no validation puzzles" in line or "num_val" in line
     assert "wrong after every segment" in failure(capsys, "calibrate", "--ckpt_path", checkpoint)
+    line = failure(capsys, "calibrate", "--ckpt_path", checkpoint, "--depth", "3")
+    assert "recurlight calibrate has no setting 'depth'" in line
 
 
 def test_flags_choose_the_rule_of_predictions(checkpoint, capsys):

@@ -92,6 +92,7 @@ def test_what_cannot_be_examined_is_told_in_a_line(trained, capsys, monkeypatch)
         capsys, *asked, "--samples", "x"
     )
     assert "width" in failure(capsys, *asked, "--model.width", "16")
+    assert "recurlight doctor has no setting 'depth'" in failure(capsys, *asked, "--depth", "3")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "pip install 'recurlight[viz]'" in failure(capsys, *asked, "--picture", "x.png")
 
