@@ -14,7 +14,7 @@ import torch
 from recurlight.errors import IncompatibleComponents, Unrecordable
 from recurlight.spec.recorded import Recorded, arguments, settle
 
-__all__ = ["generators_kept", "seed_batch", "seed_of", "seeded_evaluation"]
+__all__ = ["generators_at", "generators_kept", "seed_batch", "seed_of", "seeded_evaluation"]
 
 _CPU = torch.device("cpu")
 
@@ -50,6 +50,25 @@ def seed_batch(seed: int, batch: int, device: torch.device = _CPU) -> None:
     torch.default_generator.manual_seed(number)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(number)
+
+
+def generators_at(device: torch.device = _CPU) -> tuple[object, ...]:
+    """Return where the global generators are, to compare: it is another place once something is drawn.
+
+    Args:
+        device: Accelerator whose generator is looked at beside those of the CPU.
+
+    Example:
+        >>> before = generators_at()
+        >>> generators_at() == before, bool(torch.rand(())), generators_at() == before
+        (True, True, False)
+    """
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    states = [torch.get_rng_state()]
+    if device.type != "cpu":
+        states.append(torch.get_device_module(device).get_rng_state())
+    drawn = tuple(state.numpy().tobytes() for state in states)
+    return random.getstate(), kind, np.asarray(keys).tobytes(), *rest, *drawn
 
 
 @contextmanager

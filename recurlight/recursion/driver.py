@@ -13,16 +13,16 @@ from recurlight.losses import SequenceLoss
 from recurlight.recursion.checks import at_least_one
 from recurlight.recursion.exploration import minimum_age
 from recurlight.recursion.padding import padding_told
-from recurlight.recursion.slotted import Slotted
+from recurlight.recursion.streaming import Streaming
 from recurlight.slots import require_rows
 from recurlight.spec.given import checked, within
-from recurlight.stopping import AsTrained, Seen, Stopping, usual_stopping
+from recurlight.stopping import Stopping
 from recurlight.types import Batch, Carry, Judged, Learnt, Outcome, Prediction, Segment
 
 __all__ = ["Recursion"]
 
 
-class Recursion(Slotted):
+class Recursion(Streaming):
     """A recursive reasoner: encoder, refiner and decoder, with its gradient truncation and halting policy.
 
     A *segment* refills the slots that halted, encodes their questions, applies `cycles` cycles of the
@@ -273,16 +273,3 @@ class Recursion(Slotted):
         """
         *_, prediction = self.unroll(batch, max_segments, adaptive, cycles, stopping)
         return prediction
-
-    def _rule(self, stopping: Stopping | None, adaptive: bool) -> Stopping:
-        """Return the rule by which rows stop."""
-        if stopping is not None:
-            stopping.check(self.halting, self.sizes)
-        return stopping or self.stopping or (usual_stopping(self.halting) if adaptive else AsTrained())
-
-    def _seen(self, carry: Carry, segment: Segment, score: Tensor) -> Seen:
-        """Gather what a stopping rule may look at."""
-        answer = segment.logits if self.sizes.targets else segment.logits.argmax(dim=-1)
-        halts = self.halting.should_halt(score, carry.age)
-        filled = self.encoder.filled_positions(carry.batch.inputs)[:, self.sizes.prefix :]
-        return Seen(segment, answer, halts, self.halting.confidence(score), carry.age, filled)

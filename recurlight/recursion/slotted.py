@@ -33,16 +33,21 @@ class Slotted(Composition):
             IncompatibleComponents: The batch does not fit the model, or the weights have a precision below
                 float32.
         """
-        require_batch(batch, self.sizes, self)
+        self._looked_at(batch)
         check_precision(self)
-        # elsewhere the answer would have to be waited for, and a program has no answer
-        if batch.inputs.device.type == "cpu" and not torch.compiler.is_exporting():
-            check_batch(batch, self.sizes)
         with generators_kept(batch.inputs.device):
             state = self.refiner.initial_state(self.encoder(batch.inputs, batch.task))
             guess = None if self.feedback is None else self.feedback.blank(batch)
         age = torch.zeros_like(batch.task, dtype=torch.int32)
         return Carry(state, batch, age, torch.ones_like(age, dtype=torch.bool), guess)
+
+    def _looked_at(self, batch: Batch) -> Batch:
+        """Refuse a batch that does not fit the model."""
+        require_batch(batch, self.sizes, self)
+        # elsewhere the answer would have to be waited for, and a program has no answer
+        if batch.inputs.device.type == "cpu" and not torch.compiler.is_exporting():
+            check_batch(batch, self.sizes)
+        return batch
 
     @checked
     def refill(self, carry: Carry, fresh: Batch) -> Carry:
