@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurlight import draw
 from recurlight.draw.seeding import generators_at
 from recurlight.errors import IncompatibleComponents
 from recurlight.recursion.checks import at_least_one
@@ -110,7 +111,7 @@ class Streaming(Slotted, ABC):
             batch: Any questions, `(B, ...)`.
         """
         device = batch.task.device
-        with torch.no_grad(), self._on_trial():
+        with torch.no_grad(), self._on_trial(), draw.of_batch(2):
             carry = self.start(take(index([0, 0], batch.task), batch))
             before = generators_at(device)
             for _ in range(2):

@@ -15,6 +15,7 @@ from recurlight.recursion.checks import check_batch
 from recurlight.recursion.driver import Recursion
 from recurlight.slots import require_batch
 from recurlight.supervision import Supervision
+from recurlight.training.ahead import Ahead
 from recurlight.training.attached import attached_data
 from recurlight.training.contract import hold_to_contract
 from recurlight.training.fingerprint import Fingerprint, Weights, fingerprint
@@ -57,6 +58,7 @@ class Evaluating(Reloadable):
         self.curricula: dict[str, Any] = {}
         """Settings of what changed the composition with the step in training, by class."""
         self.other_tasks = False
+        self._ahead = Ahead()
         self._eval_slots = 0  # of a global batch of evaluation; 0 where the data do not tell
 
     def _apart(self) -> bool:
@@ -89,11 +91,29 @@ class Evaluating(Reloadable):
         """Evaluate one batch."""
         self.validation_step(batch, batch_idx)
 
+    def forward(self, batch: Batch) -> Prediction:
+        """Answer a batch of questions; see `Recursion.solve`."""
+        adaptive = self.eval_adaptive is not False
+        return self.recursion.solve(batch, self.eval_segments, adaptive, self.eval_cycles)
+
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
-        """Answer one batch."""
+        """Answer one batch; the questions of a data module are answered ahead, with no slot idle."""
         with self._evaluating(batch, batch_idx):
-            prediction: Prediction = self(batch)
+            if batch_idx == 0:
+                self._begin(batch)
+            found = self._ahead.answer(batch)
+            prediction: Prediction = self(batch) if found is None else found
         return prediction
+
+    def _begin(self, first: Batch) -> None:
+        """Answer ahead from now on, unless a class has an answer of its own or rows go on to the end."""
+        self._ahead.end()
+        if type(self).forward is Evaluating.forward and self.eval_adaptive is not False:
+            self._ahead.begin(self.trainer, self.recursion, first, self.eval_segments, self.eval_cycles)
+
+    def on_predict_end(self) -> None:
+        """Let go of what the prediction held."""
+        self._ahead.end()
 
     @contextmanager
     def _evaluating(self, batch: Batch, batch_idx: int) -> Iterator[None]:

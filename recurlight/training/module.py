@@ -44,7 +44,7 @@ from recurlight.training.start import (
 )
 from recurlight.training.stated import changed_since, solver_figures, stated_callbacks
 from recurlight.truncation.base import GradientTruncation
-from recurlight.types import Batch, Carry, Learnt, Prediction, Sizes
+from recurlight.types import Batch, Carry, Learnt, Sizes
 
 __all__ = ["RecursiveModule"]
 
@@ -178,11 +178,6 @@ class RecursiveModule(Evaluating):
             16
         """
         return cls(**{name: getattr(data, name) for name in FROM_DATA}, **settings)
-
-    def forward(self, batch: Batch) -> Prediction:
-        """Answer a batch of questions; see `Recursion.solve`."""
-        adaptive = self.eval_adaptive is not False
-        return self.recursion.solve(batch, self.eval_segments, adaptive, self.eval_cycles)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Run what the supervision says and return its loss, the mean over slots."""
