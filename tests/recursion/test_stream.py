@@ -11,11 +11,13 @@ from helpers import NUMBERS, SIZES, batch, numbers, opinionated, trm
 from noisy import noisy
 from stopping.counting import CAP, counting
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from recurlight import slots
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalting
-from recurlight.recursion import Recursion
+from recurlight.recursion import Recursion, compile_cells
 from recurlight.stopping import AsTrained, Both, ConfidentJudge, StableAnswer, Stopping
 from recurlight.supervision import Denoising
 from recurlight.truncation import LastCycles
@@ -144,6 +146,52 @@ def test_a_batch_is_asked_for_when_a_slot_wants_it():
     next(answers)
     assert served < len(batches)
     assert list(made.stream([], 16)) == []
+
+
+class Waits(TorchDispatchMode):
+    """Counts what an accelerator would be waited for: numbers read back, and shapes that depend on values."""
+
+    KINDS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select)
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation.overloadpacket in self.KINDS
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_segment_waits_for_the_device_once(monkeypatch):
+    """Fails if the line, a rule or the slots read more back than which rows are done."""
+    made, reads, segments = counting(), 0, 0
+    tolist = Tensor.tolist
+
+    def read(self):
+        nonlocal reads
+        reads += 1
+        return tolist(self)
+
+    def count(*_):
+        nonlocal segments
+        segments += 1
+
+    monkeypatch.setattr(Tensor, "tolist", read)
+    monkeypatch.setattr("recurlight.recursion.slotted.check_batch", lambda *_: None)  # a CPU's alone
+    made.decoder.register_forward_hook(count)
+    with Waits() as watch:
+        list(made.stream(divided(planted(60), 9), 8, CAP, stopping=Both(StableAnswer(), AsTrained())))
+    assert watch.count == 0
+    assert reads == segments - 2  # the trial's
+
+
+def test_compiled_cells_see_few_shapes():
+    """Fails if a slot that is empty changes the number of rows before the stream ends."""
+    made, graphs = model(), CompileCounterWithBackend("eager")
+    torch._dynamo.reset()
+    compile_cells(made.refiner, graphs)
+    list(made.stream(divided(batch(ROWS), 7), 16, stopping=AsTrained()))
+    assert graphs.frame_count == 2  # of all slots, and of fewer at the end
 
 
 @pytest.mark.parametrize("training", [True, False])
