@@ -19,6 +19,7 @@ from recurlight.checkpoints.contents import curricula_in, made_with
 from recurlight.checkpoints.weights import require_same_optimizer
 from recurlight.draw.seeding import seed_batch
 from recurlight.errors import CheckpointMismatch
+from recurlight.optim.averaging import SteadyAverage
 from recurlight.ranks import world_size
 from recurlight.training.carries import Carries
 from recurlight.training.progress import Progress
@@ -67,7 +68,12 @@ class Run(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell schedules of accumulation the epoch."""
+        """Bring averages to the device, and tell schedules of accumulation the epoch."""
+        for callback in _averages(
+            trainer
+        ):  # made before the model was moved: each step would fetch all weights
+            if callback._average_model is not None and callback._device is None:
+                callback._average_model = SteadyAverage(callback._average_model, pl_module.device)
         for scheduler in _schedulers(trainer):  # which hear of an epoch only where it begins, not amid it
             scheduler.on_train_epoch_start(trainer)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 from helpers import batch, loader, module, trainer
 from hypothesis import given, settings
@@ -9,6 +12,9 @@ from hypothesis import strategies as st
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.nn.utils import parameters_to_vector
+from torch.optim.swa_utils import AveragedModel
+
+from recurlight.training.run import Run
 
 
 class Record(Callback):
@@ -35,3 +41,13 @@ def test_the_average_is_the_closed_form(decay, steps, every):
     expected = sum(share * weights for share, weights in zip(shares, used, strict=True))
     found = parameters_to_vector(made.parameters()).detach()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "meta"), ("cpu", "cpu")])
+def test_the_average_is_where_the_weights_are_unless_another_device_is_asked_for(asked, expected):
+    """Lightning makes it before the model is moved; on the CPU every update would fetch all weights."""
+    average, made = EMAWeightAveraging(device=asked), module()
+    average._average_model = AveragedModel(made)
+    made.to("meta")
+    Run().on_train_start(SimpleNamespace(callbacks=[average]), made)
+    assert {weight.device.type for weight in average._average_model.parameters()} == {expected}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers import batch, loader, module, trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, ProgressBar
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from recurlight.cli.callbacks import all_callbacks
@@ -126,11 +126,12 @@ class Reads(TorchDispatchMode):
 
 
 def reads(steps: int, bar: bool) -> int:
-    """Count those of a whole run, with or without the bar of the command line."""
+    """Count those of a whole run as recipes have it, with or without the bar of the command line."""
     chosen = all_callbacks({"enable_progress_bar": bar}, "fit", None)
     settings = {
         "enable_progress_bar": bar,
-        "callbacks": [one for one in chosen if isinstance(one, ProgressBar)],
+        "callbacks": [one for one in chosen if isinstance(one, ProgressBar)]
+        + [EMAWeightAveraging(decay=0.9, use_buffers=False)],
     }
     run = trainer(max_steps=steps, log_every_n_steps=10, limit_val_batches=0, **settings)
     with Reads() as watch:
@@ -140,6 +141,6 @@ def reads(steps: int, bar: bool) -> int:
 
 
 def test_a_step_reads_nothing_back_from_the_device():
-    """Fails if a logger, the bar or a check waits at every step."""
+    """Fails if a logger, the bar, a check or the average of the weights waits at every step."""
     assert reads(39, bar=False) == reads(9, bar=False)
     assert reads(39, bar=True) - reads(9, bar=True) <= 3 * 3  # three figures, every tenth step
