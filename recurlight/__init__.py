@@ -97,6 +97,18 @@ if TYPE_CHECKING:
         TwoLevelState,
     )
     from recurlight.rendering import Looks
+    from recurlight.search import (
+        BestScore,
+        Chains,
+        FirstToHalt,
+        Found,
+        LastAnswer,
+        LowestResidual,
+        Majority,
+        Search,
+        Selector,
+        Verified,
+    )
     from recurlight.spec import Recorded
     from recurlight.stopping import (
         AsTrained,
@@ -213,6 +225,10 @@ _HOMES = {
     ),
     "rendering": (
         "Looks",
+    ),
+    "search": (
+        "BestScore", "Chains", "FirstToHalt", "Found", "LastAnswer", "LowestResidual", "Majority",
+        "Search", "Selector", "Verified",
     ),
     "spec": (
         "Recorded",

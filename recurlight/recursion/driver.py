@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import torch
@@ -214,6 +214,7 @@ class Recursion(Streaming):
         adaptive: bool = False,
         cycles: int | None = None,
         stopping: Stopping | None = None,
+        disturb: Callable[[Carry], Carry] | None = None,
     ) -> Iterator[Prediction]:
         """Evaluate, yielding where every row stands after each segment.
 
@@ -227,6 +228,8 @@ class Recursion(Streaming):
             cycles: Cycles in a segment; None for the model's own.
             stopping: When rows stop; None for the composition's, and where it has none for
                 `usual_stopping`, or, unless adaptive, for what the halting policy says.
+            disturb: Changes what the slots hold before each segment, row by row, such as by noise on the
+                state; None for nothing.
 
         Yields:
             One prediction for all rows, after 1, 2, ... segments.
@@ -241,6 +244,7 @@ class Recursion(Streaming):
         last = at_least_one("max_segments", max_segments, self.max_segments)
         for _ in range(last):
             with draw.of_batch(count, rows=rows):
+                carry = carry if disturb is None else disturb(self.refill(carry, carry.batch))
                 carry, segment, score = self.segment(carry, carry.batch, cycles)
                 seen = self._seen(carry, segment, score)
                 halted, memory = rule.look(seen, memory)
