@@ -136,8 +136,9 @@ class PredictionWriter(Callback):
         Raises:
             IncompatibleComponents: A confidence is asked of a policy that does not judge its answers.
         """
-        if self.confidence is not None and isinstance(pl_module, Evaluating):
-            _require_judge(pl_module.recursion.halting)
+        model = pl_module if isinstance(pl_module, Evaluating) else None
+        if self.confidence is not None and model and model.search is None:  # a search says how sure it is
+            _require_judge(model.recursion.halting)
         rank = f".rank{trainer.global_rank}" if trainer.global_rank else ""
         self.file = self.path.with_suffix(f"{rank}{self.path.suffix}")
         self.right = self.known = self.count = self.sure = 0

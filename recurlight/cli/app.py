@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import Any
 
 import yaml
 from jsonargparse import set_parsing_settings
@@ -38,6 +39,7 @@ from recurlight.cli.request import Request, prepare
 from recurlight.cli.trust import LIGHTNING, allow
 from recurlight.data import PuzzleData
 from recurlight.errors import CheckpointError, RecurlightError
+from recurlight.search import Search, Selector
 from recurlight.spec.names import Setting, import_path
 from recurlight.stopping import Stopping
 from recurlight.training.module import RecursiveModule
@@ -46,7 +48,9 @@ from recurlight.truncation import FixedPointSolver, GradientTruncation
 
 __all__ = ["RecurlightCLI", "run"]
 
-PLUGGABLE = ("callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "truncation")
+PLUGGABLE = (
+    "callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "search", "truncation",
+)  # fmt: skip
 """Parts of the package whose classes a configuration may call by their bare names once they are imported."""
 
 OWN = {
@@ -57,11 +61,14 @@ OWN = {
 }
 """Settings of a command beside those of the trainer's method: type, default, and what they are."""
 
+SEARCH = {"search": (Search | None, None, "several chains a question, and a choice among their answers")}
+"""The same, of the commands that may search."""
+
 MADE = ("self", "model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders")
 """Arguments of the trainer's methods that are made here."""
 
 # Frozen dataclasses count as closed types for jsonargparse; policies and solvers are meant to be replaced.
-set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver, Stopping])
+set_parsing_settings(subclasses_enabled=[GradientTruncation, FixedPointSolver, Stopping, Selector])
 # Lightning's `Timer` has an enumeration for a default, which YAML would not write into the saved settings.
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
@@ -112,7 +119,7 @@ class RecurlightCLI:
         """Make the parser of the command's settings."""
         self.parser = LightningArgumentParser(prog="recurlight", allow_abbrev=False, exit_on_error=False)
         self.parser.add_argument("-c", "--config", action="config", help=CONFIG)
-        for name, (kind, default, text) in OWN.items():
+        for name, (kind, default, text) in own(self.request.subcommand).items():
             self.parser.add_argument(f"--{name}", type=kind, default=default, help=text)
         self.parser.add_lightning_class_args(Trainer, "trainer")
         if self.kind is not RecursiveModule:  # first in its section of the saved settings
@@ -142,6 +149,7 @@ class RecurlightCLI:
         config.model.pop("class_path", None)  # it is no argument
         made = self.parser.instantiate_classes(config)
         self.datamodule, self.model = made.data, made.model
+        self.model.search = made.get("search")
         callbacks = all_callbacks(made.trainer, self.request.subcommand, self.datamodule)
         self.trainer = trainer = Trainer(**{**made.trainer, "callbacks": callbacks})
         make_durable(trainer.strategy)
@@ -197,6 +205,11 @@ def _tell_checkpoint(trainer: Trainer) -> None:
         _tell(f"checkpoint: {path}\ntest it:    recurlight test --ckpt_path {path}")
 
 
+def own(subcommand: str) -> dict[str, tuple[Any, Any, str]]:
+    """Return the settings of a command beside those of the trainer's method."""
+    return OWN | (SEARCH if subcommand in ("test", "predict") else {})
+
+
 def checked(request: Request, called: str) -> tuple[type[RecursiveModule], dict[type, Path]]:
     """Check a configuration, and return the class of its model and where it names its classes.
 
@@ -217,7 +230,7 @@ def checked(request: Request, called: str) -> tuple[type[RecursiveModule], dict[
     kind = _kind(check, request)
     known = {"model": Setting(kind, kind), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
     known |= {name: setting for name, setting in method.items() if name not in MADE}
-    known |= {name: Setting(kind, default) for name, (kind, default, _) in OWN.items()}
+    known |= {name: Setting(kind, default) for name, (kind, default, _) in own(request.subcommand).items()}
     check.settings(f"recurlight {called}", known, without_class(request.config), ())
     asked = {word.rpartition("=")[2] for word in request.asked}
     for word in asked.intersection(offered_names()) if asked else ():

@@ -5,6 +5,8 @@ from recurlight.search.by_answer import LastAnswer, Majority, Verified
 from recurlight.search.by_run import BestScore, FirstToHalt, LowestResidual
 from recurlight.search.chains import Chains
 from recurlight.search.found import Found
+from recurlight.search.measure import SearchMetric
+from recurlight.search.report import SearchReport
 from recurlight.search.search import Search
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "LowestResidual",
     "Majority",
     "Search",
+    "SearchMetric",
+    "SearchReport",
     "Selector",
     "Verified",
 ]

@@ -24,7 +24,7 @@ class Found(NamedTuple):
         agreement: Share of the chains that answer so, `(B,)` float32.
         confidence: How sure the selector is, `(B,)` float32 from 0 to 1.
         segments: Segments spent on all chains together, `(B,)` int32.
-        updates: Applications of a cell spent on all chains together, `(B,)` int64.
+        updates: Applications of a cell spent on all chains together, `(B,)` int32.
         chains: All chains.
     """
 
@@ -42,8 +42,17 @@ class Found(NamedTuple):
         halted = picked(self.chains.halted, self.chain)
         return Prediction(self.logits, self.segments, halted, self.confidence)
 
+    def first(self, width: int, selector: Selector) -> Found:
+        """Return what the first chains alone would have come to.
 
-def found_in(chains: Chains, selector: Selector, updates: int) -> Found:
+        Args:
+            width: How many, from 1 to `K`.
+            selector: Chooses among them.
+        """
+        return found_in(self.chains.first(width), selector, self.updates // self.segments)
+
+
+def found_in(chains: Chains, selector: Selector, updates: Tensor | int) -> Found:
     """Let a selector choose.
 
     Args:
@@ -54,12 +63,12 @@ def found_in(chains: Chains, selector: Selector, updates: int) -> Found:
     chosen = selector.choose(chains)
     segments = chains.segments.sum(dim=1, dtype=torch.int32)
     return Found(
-        picked(chains.logits, chosen),
-        picked(chains.answers, chosen),
-        chosen,
-        picked(chains.votes, chosen),
-        selector.confidence(chains, chosen),
-        segments,
-        segments.long() * updates,
-        chains,
+        logits=picked(chains.logits, chosen),
+        answer=picked(chains.answers, chosen),
+        chain=chosen,
+        agreement=picked(chains.votes, chosen),
+        confidence=selector.confidence(chains, chosen),
+        segments=segments,
+        updates=segments * updates,
+        chains=chains,
     )

@@ -13,6 +13,7 @@ from recurlight.losses import SequenceLoss
 from recurlight.metrics.evaluation import Evaluation, Measured
 from recurlight.recursion.checks import check_batch
 from recurlight.recursion.driver import Recursion
+from recurlight.search import Found, Search, SearchMetric, SearchReport
 from recurlight.slots import require_batch
 from recurlight.supervision import Supervision
 from recurlight.training.ahead import Ahead
@@ -53,6 +54,10 @@ class Evaluating(Reloadable):
         super().__init__()
         self.validated_step: int | None = None
         self.measured: Measured | None = None
+        self.search: Search | None = None
+        """How `test` and `predict` search for answers; None for one run of the model."""
+        self.searched: SearchMetric | None = None
+        self.report: SearchReport | None = None
         self.loaded = Weights()
         self.names: dict[str, str] = {}
         self.curricula: dict[str, Any] = {}
@@ -89,7 +94,12 @@ class Evaluating(Reloadable):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate one batch."""
-        self.validation_step(batch, batch_idx)
+        if self.searched is None:
+            self.validation_step(batch, batch_idx)
+            return
+        with self._evaluating(batch, batch_idx):
+            found = self._found(self.searched.search, batch, bool(self.eval_adaptive))
+            self.searched.update(found, batch, self.loss)
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
@@ -99,6 +109,8 @@ class Evaluating(Reloadable):
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Answer one batch; the questions of a data module are answered ahead, with no slot idle."""
         with self._evaluating(batch, batch_idx):
+            if self.search is not None:
+                return self._found(self.search, batch, self.eval_adaptive is not False).prediction()
             if batch_idx == 0:
                 self._begin(batch)
             found = self._ahead.answer(batch)
@@ -114,6 +126,11 @@ class Evaluating(Reloadable):
     def on_predict_end(self) -> None:
         """Let go of what the prediction held."""
         self._ahead.end()
+
+    def _found(self, search: Search, batch: Batch, adaptive: bool) -> Found:
+        """Search for the answers of one batch."""
+        how = self.eval_segments, adaptive, self.eval_cycles
+        return search.solve(self.recursion, batch, *how, attached_data(self.trainer))
 
     @contextmanager
     def _evaluating(self, batch: Batch, batch_idx: int) -> Iterator[None]:
@@ -133,11 +150,13 @@ class Evaluating(Reloadable):
         """Begin to count anew, whatever became of the evaluation before."""
         self.evaluation.reset()
         self.evaluation.segments = self.eval_segments or self.recursion.max_segments
-        self.measured = None
+        self.measured = self.searched = self.report = None
 
     def on_test_epoch_start(self) -> None:
         """Begin to count anew."""
         self.on_validation_epoch_start()
+        if self.search is not None:
+            self.searched = SearchMetric(self.search).to(self.device)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures, and print the table unless training goes on."""
@@ -150,12 +169,20 @@ class Evaluating(Reloadable):
         self._summarize("test", show=True)
 
     def _summarize(self, stage: str, show: bool) -> None:
-        self.measured = self.evaluation.measured(stage)  # on every rank: it sums over them
+        self.measured = self._measured(stage)  # on every rank: it sums over them
         figures = {f"{stage}/{name}": value for name, value in self.measured.figures.items()}
         self.log_dict(figures, sync_dist=True, reduce_fx="max")  # every rank has summed and has the same
         self.evaluation.reset()  # what was counted, such as votes, takes memory
         if show:
             self.show_table()
+
+    def _measured(self, stage: str) -> Measured:
+        """Return what the last pass came to, with a search or without."""
+        if self.searched is None:
+            return self.evaluation.measured(stage)
+        self.report = report = self.searched.report()
+        self.searched.reset()
+        return Measured(stage, report.questions, report.figures(), report.text())
 
     def show_table(self, say: Callable[[str], None] | None = None) -> None:
         """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`.
@@ -163,7 +190,7 @@ class Evaluating(Reloadable):
         After a training the figures of the truncation, such as residuals of its solves, are told as well.
         """
         if self.measured and self.trainer.is_global_zero:
-            publish(self.measured, self._fingerprint(self.measured), say or self.print)
+            publish(self.measured, self._fingerprint(self.measured), say or self.print, self.report)
             if figures := self.recursion.truncation.diagnostics():
                 told = ", ".join(f"{name} {value.item():.2g}" for name, value in figures.items())
                 (say or self.print)(f"last training step: {told}")
@@ -179,9 +206,15 @@ class Evaluating(Reloadable):
             curricula=self.curricula,
             trained=self.run.ended_in(self.trainer),
             cycles=self.eval_cycles or self.recursion.cycles,
-            adaptive=bool(self.eval_adaptive),
+            adaptive=self._stops(),
             eval_seed=self.eval_seed,
+            search=self.report.search if self.report else "",
         )
+
+    def _stops(self) -> bool:
+        """Tell whether samples stopped when they were done, where figures were measured."""
+        needed = self.searched is not None and self.searched.search.selector.needs_stops()
+        return needed or bool(self.eval_adaptive)
 
     def summary_is_stale(self) -> bool:
         """Tell whether the weights have changed since the last complete validation."""

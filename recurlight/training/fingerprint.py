@@ -90,6 +90,7 @@ class Fingerprint:
         supervision: How the model is trained, with its settings; see `Supervision`.
         model: Class path of the model.
         curricula: What changes the composition with the step of training, by class, with its settings.
+        search: How answers were searched for, with its settings; empty for one run of the model.
     """
 
     split: str
@@ -111,6 +112,7 @@ class Fingerprint:
     supervision: str = "OneSegment(decay=1.0)"
     model: str = "recurlight.RecursiveModule"
     curricula: dict[str, Any] = dataclasses.field(default_factory=dict)
+    search: str = ""
 
     def __str__(self) -> str:
         part = "" if self.size in (None, self.puzzles) else f" of {self.size:,}"
@@ -124,6 +126,7 @@ class Fingerprint:
         if self.model != "recurlight.RecursiveModule":
             rule += f", {self.model.rpartition('.')[2]}"
         made = f"{self.precision}, recurlight {self.recurlight}, torch {self.torch}; {rule}"
+        made += f"\n{self.search}" if self.search else ""
         return f"{first}\n{self.weights} weights{step}{file}; seeds: {seeds}; {made}"
 
 
@@ -140,6 +143,7 @@ def fingerprint(
     cycles: int,
     adaptive: bool,
     eval_seed: int,
+    search: str = "",
 ) -> Fingerprint:
     """Describe an evaluation.
 
@@ -155,6 +159,7 @@ def fingerprint(
         cycles: Cycles in a segment of the evaluation.
         adaptive: Whether puzzles stopped when the halting policy said so.
         eval_seed: Seed of what the parts drew.
+        search: How answers were searched for; empty for one run of the model.
     """
     data = attached_data(trainer)
     puzzles = getattr(data.splits, measured.split) if data else None
@@ -180,6 +185,7 @@ def fingerprint(
         supervision=_spelled(supervision),
         model=model,
         curricula=dict(curricula),
+        search=search,
     )
 
 

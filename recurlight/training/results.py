@@ -12,6 +12,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_warn
 
 from recurlight.metrics.evaluation import Measured
+from recurlight.search import SearchReport
 from recurlight.training.fingerprint import Fingerprint
 
 __all__ = ["keep", "publish", "tell"]
@@ -36,21 +37,27 @@ def tell(text: str, say: Callable[[str], None] = print) -> None:
         say(line)
 
 
-def publish(measured: Measured, mark: Fingerprint, say: Callable[[str], None]) -> None:
+def publish(
+    measured: Measured, mark: Fingerprint, say: Callable[[str], None], report: SearchReport | None = None
+) -> None:
     """Say a table with its fingerprint, and keep both beside the checkpoint if there is one.
 
     Args:
         measured: The figures.
         mark: What they were measured on.
         say: Prints a line.
+        report: All that a search came to, kept in `search.json`; None where there was none.
     """
     tell(f"{measured.table}\n{mark}", say)
     if mark.checkpoint:
         path = Path(mark.checkpoint)
-        keep(path.with_name("results.json"), asdict(mark) | {"checkpoint": path.name}, measured.figures)
+        marked = asdict(mark) | {"checkpoint": path.name}
+        keep(path.with_name("results.json"), marked, measured.figures)
+        if report is not None:
+            keep(path.with_name("search.json"), marked, report.plain())
 
 
-def keep(path: Path, mark: Mapping[str, Any], figures: Mapping[str, float]) -> None:
+def keep(path: Path, mark: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
     """Add figures to a file of results, in place of older ones with the same fingerprint.
 
     A file that cannot be read or written is left as it is, with a warning: the figures have been printed.
