@@ -203,6 +203,13 @@ MADE: dict[str, Table] = {
     "Either": Table(recurlight.Either, {"first": recurlight.StableAnswer, "second": recurlight.AsTrained}),
     "StableAnswer": Table(recurlight.StableAnswer),
     "usual_stopping": Table(recurlight.usual_stopping, {"halting": FixedHalting}),
+    "BestScore": Table(recurlight.BestScore),
+    "FirstToHalt": Table(recurlight.FirstToHalt),
+    "LastAnswer": Table(recurlight.LastAnswer),
+    "LowestResidual": Table(recurlight.LowestResidual),
+    "Majority": Table(recurlight.Majority),
+    "Search": Table(recurlight.Search, signed=SEEDED),
+    "Verified": Table(recurlight.Verified),
     "EveryUpdate": Table(recurlight.EveryUpdate),
     "ImplicitGradient": Table(recurlight.ImplicitGradient),
     "LastCycles": Table(recurlight.LastCycles),
@@ -220,7 +227,7 @@ ERROR = "an error"
 NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Seen", "Segment", "Sizes", "Turn"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation", "SymmetryGroup"), PLAIN),
-    **dict.fromkeys(("Finding", "Judged", "Learnt", "Report", "WarmStart"), RETURNED),
+    **dict.fromkeys(("Chains", "Finding", "Found", "Judged", "Learnt", "Report", "WarmStart"), RETURNED),
     **dict.fromkeys(
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),
@@ -229,7 +236,9 @@ NOT_MADE: dict[str, str] = {
         ("Decoder", "Encoder", "Halting", "Injection", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
     **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded", "Rules"), BASE),
-    **dict.fromkeys(("FixedPointGradient", "HaltingDistribution", "Stopping", "Supervision"), BASE),
+    **dict.fromkeys(
+        ("FixedPointGradient", "HaltingDistribution", "Selector", "Stopping", "Supervision"), BASE
+    ),
     **{
         name: ERROR
         for name in recurlight.__all__
