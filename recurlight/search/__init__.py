@@ -4,6 +4,7 @@ from recurlight.search.base import Selector
 from recurlight.search.by_answer import LastAnswer, Majority, Verified
 from recurlight.search.by_run import BestScore, FirstToHalt, LowestResidual
 from recurlight.search.chains import Chains
+from recurlight.search.drawing import search_picture
 from recurlight.search.found import Found
 from recurlight.search.measure import SearchMetric
 from recurlight.search.report import SearchReport
@@ -22,4 +23,5 @@ __all__ = [
     "SearchReport",
     "Selector",
     "Verified",
+    "search_picture",
 ]

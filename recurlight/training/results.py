@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
 from recurlight.metrics.evaluation import Measured
-from recurlight.search import SearchReport
+from recurlight.search import SearchReport, search_picture
 from recurlight.training.fingerprint import Fingerprint
 
 __all__ = ["keep", "publish", "tell"]
@@ -46,7 +47,8 @@ def publish(
         measured: The figures.
         mark: What they were measured on.
         say: Prints a line.
-        report: All that a search came to, kept in `search.json`; None where there was none.
+        report: All that a search came to, kept in `search.json`, and drawn as `search.png` where the extra
+            `viz` is installed; None where there was none.
     """
     tell(f"{measured.table}\n{mark}", say)
     if mark.checkpoint:
@@ -55,6 +57,17 @@ def publish(
         keep(path.with_name("results.json"), marked, measured.figures)
         if report is not None:
             keep(path.with_name("search.json"), marked, report.plain())
+            _drawn(report, path.with_name("search.png"))
+
+
+def _drawn(report: SearchReport, path: Path) -> None:
+    """Draw a search where the extra `viz` is installed; nothing is said where not, for nobody asked."""
+    if find_spec("matplotlib") is None:
+        return
+    try:
+        search_picture(report).savefig(path)
+    except OSError as error:
+        rank_zero_warn(f"the picture was not kept in {path}: {' '.join(str(error).split())}")
 
 
 def keep(path: Path, mark: Mapping[str, Any], figures: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_a_searched_test_prints_and_keeps_accuracy_against_updates(checkpoint, c
     assert [each["width"] for each in kept["figures"]["widths"]] == [1, 2, 3]
     assert kept["figures"]["questions"] == result["puzzles"] == 4
     assert kept["search"] == result["search"]
+    assert Path("search.png").exists() == (find_spec("matplotlib") is not None)
     assert result["adaptive"] is True  # these chains had to stop
     last = kept["figures"]["widths"][-1]
     assert result["updates"] == pytest.approx(last["updates"])

@@ -1,12 +1,14 @@
 """What is told of a search, against counting by hand."""
 
 import json
+import sys
 
 import pytest
 import torch
 from helpers import seeded
 
-from recurlight import Batch, Chains, LastAnswer, Majority, Search, SoftmaxCrossEntropy
+from recurlight import Batch, Chains, LastAnswer, Majority, RecurlightError, Search, SoftmaxCrossEntropy
+from recurlight.search import search_picture
 from recurlight.search.chains import alike
 from recurlight.search.found import found_in
 from recurlight.search.measure import SearchMetric
@@ -106,3 +108,20 @@ def test_the_table_and_the_plain_data_say_the_same():
     figures = found.figures()
     assert figures["exact_accuracy"] == figures["exact_of_6"] == plain["widths"][-1]["exact"]
     assert figures["pass_of_6"] - figures["exact_of_6"] == pytest.approx(figures["oracle_gap"])
+
+
+def test_a_picture_shows_both_curves():
+    pytest.importorskip("matplotlib", reason="the extra viz is not installed")
+    found = report()
+    left, right = search_picture(found).axes
+    lines = {line.get_label(): [*line.get_ydata()] for line in left.lines}
+    assert lines["exact"] == [each.exact for each in found.widths]
+    assert lines["pass@k"] == [each.oracle for each in found.widths]
+    assert [*left.lines[0].get_xdata()] == [each.updates for each in found.widths]
+    assert [*right.lines[0].get_ydata()] == [each.risk for each in found.curve]
+
+
+def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(RecurlightError, match=r"pip install 'recurlight\[viz\]'"):
+        search_picture(report())
