@@ -80,6 +80,26 @@ class Evaluation(nn.Module):
         self.reasoning.update(prediction.logits, labels, prediction.segments, prediction.halted, right)
         self.loss.update(loss(prediction.logits, labels), batch.answered().float())
 
+    def show_task(self, prediction: Prediction, batch: Batch, loss: SequenceLoss) -> None:
+        """Take in one batch for the task's own metric alone, where something else measures the others.
+
+        Args:
+            prediction: The answers that count.
+            batch: Questions and answers.
+            loss: Says which answers are right.
+        """
+        if self.task is not None:
+            self.task.judge = loss.right
+            self.task.update(batch, prediction, self.segments)
+
+    def with_task(self, measured: Measured) -> Measured:
+        """Add what the task's own metric has seen to other figures; every rank must call it."""
+        if self.task is None:
+            return measured
+        own = {name: value.item() for name, value in self.task.compute().items()}
+        table = "\n".join(filter(None, (measured.table, self.task.table())))
+        return measured._replace(figures=measured.figures | own, table=table)
+
     def _by_segments(self) -> list[TaskMetric]:
         """Return what is measured after several numbers of segments."""
         return [metric for metric in (self.exact, self.error, self.task) if metric is not None]

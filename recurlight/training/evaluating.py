@@ -100,6 +100,7 @@ class Evaluating(Reloadable):
         with self._evaluating(batch, batch_idx):
             found = self._found(self.searched.search, batch, bool(self.eval_adaptive))
             self.searched.update(found, batch, self.loss)
+            self.evaluation.show_task(found.prediction(), batch, self.loss)
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer a batch of questions; see `Recursion.solve`."""
@@ -182,7 +183,8 @@ class Evaluating(Reloadable):
             return self.evaluation.measured(stage)
         self.report = report = self.searched.report()
         self.searched.reset()
-        return Measured(stage, report.questions, report.figures(), report.text())
+        measured = Measured(stage, report.questions, report.figures(), report.text())
+        return self.evaluation.with_task(measured)
 
     def show_table(self, say: Callable[[str], None] | None = None) -> None:
         """Print and keep, on rank zero, the last evaluation and its fingerprint; see `publish`.

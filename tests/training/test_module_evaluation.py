@@ -13,7 +13,9 @@ from recurlight.checkpoints.weights import require_same_weights
 from recurlight.errors import CheckpointMismatch, IncompatibleComponents
 from recurlight.halting import FixedHalting
 from recurlight.losses import StablemaxCrossEntropy
+from recurlight.metrics import ExactByGroup
 from recurlight.refiners import TwoLevelRefiner
+from recurlight.search import LastAnswer, Search
 from recurlight.stopping import AsTrained, ConfidentJudge
 from recurlight.training.module import RecursiveModule
 from recurlight.truncation import ImplicitGradient
@@ -275,3 +277,41 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path, stage):
 
 def test_the_model_s_own_weights_fit():
     require_same_weights(module().state_dict(), module(seed=1).state_dict())
+
+
+def test_a_search_is_measured_in_place_of_the_run():
+    """Fails if batches are left out, the task is not asked, or a validation afterwards still searches."""
+    made = module(eval_segments=3, eval_halting=AsTrained())
+    plain = trainer().validate(made, loader(BATCHES), verbose=False)
+    made.search = Search(width=3, noise=0.5)
+    labelled = half_right(made)
+    (found,) = trainer().test(made, loader(labelled), verbose=False)
+    assert found["test/exact_of_1"] == pytest.approx(3 / 8)  # chain 0 is the run
+    assert found["test/pass_of_3"] >= found["test/exact_accuracy"]
+    assert found["test/segments"] == 9
+    assert found["test/updates"] == 9 * made.recursion.cycles * len(made.recursion.refiner.schedule())
+    assert made.report.questions == 8
+    assert trainer().validate(made, loader(BATCHES), verbose=False) == plain
+    (answers, _) = trainer().predict(made, loader(BATCHES))
+    expected = made.search.solve(made.recursion, BATCHES[0], 3)
+    assert torch.equal(answers.logits, expected.logits)
+
+
+def test_a_tasks_own_figures_stay_beside_those_of_a_search(monkeypatch):
+    made = module(eval_segments=3)
+    made.search = Search(width=2, noise=0.5, selector=LastAnswer())
+    groups = ExactByGroup("token", ["even", "odd"], lambda batch: batch.inputs[:, 0] % 2)
+    setup = RecursiveModule.setup
+
+    def with_groups(self, stage):
+        setup(self, stage)
+        self.evaluation.task = groups
+
+    monkeypatch.setattr(RecursiveModule, "setup", with_groups)
+    labelled = half_right(made)
+    (found,) = trainer().test(made, loader(labelled), verbose=False)
+    odd = whole(labelled).inputs[:, 0] % 2 == 1
+    right = torch.cat([torch.arange(len(part.task)) % 3 == 1 for part in BATCHES])
+    assert found["test/token_odd/exact_at_3"] == pytest.approx(right[odd].double().mean().item())
+    assert found["test/token_even/exact_at_3"] == pytest.approx(right[~odd].double().mean().item())
+    assert "even" in made.measured.table
