@@ -21,7 +21,7 @@ from racers import BATCH, RACERS, Arrays, Racer
 from torch import Tensor, nn
 
 SEGMENTS = 16
-FEW, FAR = 100, 0.8
+FEW, FAR = 50, 0.8
 """Where of so few puzzles a smaller share is right, a model is too far from the goal for all of them."""
 
 
