@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.halting import FixedHalting
 from recurlight.halting.base import judges
 from recurlight.recursion import Recursion
 from recurlight.search.base import Selector, picked
@@ -55,8 +56,10 @@ class FirstToHalt(Selector):
 
     `chosen = argmin_k segments[k]` among those that halted, then the highest score
 
-    Chains that are right settle sooner than others. When they stop is the matter of `model.eval_halting`.
-    All chains run until they stop, whichever is chosen. Where none stops, the highest score chooses.
+    Chains that are right settle sooner than others. When they stop is the matter of `model.eval_halting`:
+    its default waits for a judge that is 90 % sure, which early in training it never is, and `StableAnswer`
+    takes any model. All chains run until they stop, whichever is chosen. Where none stops, the highest score
+    chooses.
 
     Example:
         >>> FirstToHalt()
@@ -65,6 +68,14 @@ class FirstToHalt(Selector):
     Reference:
         Speed is Confidence (arXiv:2601.19085).
     """
+
+    def check(self, recursion: Recursion, rules: bool) -> None:
+        """Refuse a model that never stops."""
+        if recursion.stopping is None and isinstance(recursion.halting, FixedHalting):
+            raise IncompatibleComponents(
+                "FirstToHalt chooses the chain that stops first, and with FixedHalting none stops: "
+                "set model.eval_halting to StableAnswer, or search.selector to Majority"
+            )
 
     def needs_stops(self) -> bool:
         """Chains must stop."""

@@ -2,6 +2,8 @@
 """`recurlight test --search...` and `recurlight predict --search...`."""
 
 import json
+import re
+import shlex
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,3 +96,16 @@ def test_what_cannot_be_searched_is_one_line(checkpoint, capsys, flags, words):
 def test_training_and_validation_do_not_search(checkpoint, capsys):
     line = failure(capsys, "validate", "--ckpt_path", checkpoint, "--search.width", "2")
     assert "recurlight validate has no setting 'search'" in line
+
+
+def test_the_lines_of_the_page_run(trained, folder, capsys):
+    shutil.copy(trained, folder / "last.ckpt")
+    page = (Path(__file__).parents[2] / "docs/search.md").read_text("utf-8")
+    commands, code = (
+        re.findall(rf"^```{kind}\n(.*?)^```$", page, re.M | re.S)[0] for kind in ("bash", "python")
+    )
+    for line in commands.splitlines():
+        assert main(shlex.split(line)[1:]) == 0
+    assert "pass@k" in capsys.readouterr().out
+    exec(code, {})
+    assert "torch.Size([4, 16])" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from recurlight import (
     Recursion,
     Selector,
     SingleRefiner,
+    StableAnswer,
     Verified,
 )
 from recurlight.halting import FixedHalting
@@ -118,7 +119,10 @@ def test_what_a_model_or_task_does_not_have_is_one_line():
     parts = SingleRefiner(torch.nn.Tanh()), EveryUpdate(), FixedHalting()
     with pytest.raises(IncompatibleComponents, match=r"these are numbers: set search.selector to Lowest"):
         Majority().check(Recursion(NUMBERS, *parts), rules=False)
-    for selector in (LastAnswer(), FirstToHalt(), LowestResidual()):
+    with pytest.raises(IncompatibleComponents, match=r"none stops: set model.eval_halting to StableAnswer"):
+        FirstToHalt().check(single(), rules=False)
+    FirstToHalt().check(single(stopping=StableAnswer()), rules=False)
+    for selector in (LastAnswer(), Majority(), LowestResidual()):
         selector.check(single(), rules=False)
 
 
