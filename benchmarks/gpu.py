@@ -19,12 +19,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_measure import DTYPES, PRECISIONS, Place, made, matrix_peak, pipeline, training_step
+from gpu_measure import DTYPES, PRECISIONS, Place, made, matrix_peak, pipeline, training_step, waits
 from gpu_table import table
 from lightning import Callback, LightningModule, Trainer
 
@@ -122,14 +123,21 @@ class Piece(Callback):
         self.path, self.place = path, place
         self.seconds = self.trained = self.ms = 0.0
         self.begun: tuple[float, int] | None = None
-        self.done = False
+        self.waits: list[str] | None = None
+        self.watch, self.done = ExitStack(), False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
-        self.begun = None
+        self.begun = self.waits = None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Watch the second step for waits, of the trainer and its callbacks too."""
+        if self.begun is not None and self.waits is None:
+            self.waits = self.watch.enter_context(waits(self.place))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Look at the clock; the device is waited for in the first step and in the last one only."""
+        self.watch.close()
         if self.begun is None:
             self.place.wait()
             self.begun = time.perf_counter(), trainer.global_step
@@ -183,7 +191,7 @@ def point(found: Any, piece: Piece, recipe: str) -> dict[str, Any]:
     """Evaluate the averaged weights on the validation puzzles."""
     step = found.trainer.global_step
     (figures,) = found.trainer.validate(found.model, found.datamodule, verbose=False)
-    row = {"recipe": recipe, "step": step, "trained_s": piece.trained, "ms": piece.ms}
+    row = {"recipe": recipe, "step": step, "trained_s": piece.trained, "ms": piece.ms, "waits": piece.waits}
     return row | {"exact": figures["val/exact_accuracy"], "puzzles": len(found.datamodule.splits.val.inputs)}
 
 

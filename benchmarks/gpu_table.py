@@ -47,9 +47,9 @@ def table(found: dict[str, Any]) -> str:
     for name, row in kinds["data"].items():
         figures = f"{row['set_up_s']:.1f}", f"{row['batches_per_s']:.1f}"
         text += line(f"`{name[5:]}`", row["batch"], *figures)
-    text += titled("training", "step", "minutes", "ms per step", "exact", "puzzles")
+    text += titled("training", "step", "minutes", "ms per step", "exact", "puzzles", "waits")
     for row in found["curve"]:
         spent = f"{row['trained_s'] / 60:.2f}", f"{row['ms']:.1f}", f"{100 * row['exact']:.1f} %"
-        text += line(f"`{row['recipe']}`", row["step"], *spent, row["puzzles"])
+        text += line(f"`{row['recipe']}`", row["step"], *spent, row["puzzles"], len(row["waits"] or ()))
     left_out = "".join(f"- {name}: {reason}\n" for name, reason in found["left_out"].items())
     return text + (f"\nLeft out:\n\n{left_out}" if left_out else "")

@@ -67,6 +67,8 @@ def test_a_second_slice_measures_nothing_again_and_goes_on_with_the_training(sli
     assert second["measured"] == first["measured"]
     assert second["curve"][: len(first["curve"])] == first["curve"]
     assert len(second["curve"]) > len(first["curve"]) > 0
+    # One is the guard against what is not finite, which on a CUDA device is answered a step later.
+    assert all(len(point["waits"]) <= 1 for point in second["curve"])
     for before, after in zip(second["curve"], second["curve"][1:], strict=False):
         assert after["step"] > before["step"]
         assert after["trained_s"] > before["trained_s"]
