@@ -32,7 +32,7 @@ from recurlight.types import Batch
 DTYPES = {"bf16": torch.bfloat16, "32": torch.float32}
 PRECISIONS = {"bf16": "bf16-mixed", "32": "32-true"}
 
-_COUNTS = ["--data.num_train=24", "--data.num_val=4", "--data.num_test=4"]
+_COUNTS = ["--data.source=generated", "--data.num_train=24", "--data.num_val=4", "--data.num_test=4"]
 SMALL = {
     "sudoku": ["--config=small", *_COUNTS],
     "maze": ["--config=small_maze", *_COUNTS],
