@@ -176,3 +176,31 @@ def test_the_others_get_the_puzzles_of_the_quickstart(race, tmp_path, monkeypatc
     }  # fmt: skip
     given = arrays["train_inputs"] > 1
     assert (arrays["train_inputs"] == arrays["train_labels"])[given].all()
+
+
+class Ticks:
+    """Keeps what a racer tells, and what its averaged weights then answer."""
+
+    def __init__(self, racer, questions):
+        self.racer, self.questions, self.told = racer, questions, []
+
+    def start(self):
+        self.told.append("start")
+
+    def tick(self, last):
+        self.told.append(last)
+        state, logits, stops = self.racer.segment(self.racer.begin(self.questions))
+        assert (logits.shape, stops.shape) == ((3, 36, 8), (3,))
+        state = self.racer.rows(state, torch.tensor([0, 2]))
+        assert torch.equal(state.batch.inputs, self.questions[[0, 2]])
+
+
+def test_the_quickstart_is_driven_from_its_recipe(one, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    few = {"data.num_train": "4", "data.num_val": "4", "data.num_test": "4", "data.batch_size": "2"}
+    racer = one.RACERS["recurlight"]({}, 0, {"trainer.max_steps": "2", **few})
+    clock = Ticks(racer, torch.randint(1, 8, (3, 36)))
+    racer.train(clock)
+    assert clock.told == ["start", False, True]
+    assert sum(weight.numel() for weight in racer.network.parameters()) == 94464
