@@ -175,7 +175,7 @@ def composed(run: Run) -> tuple[dict[str, Any], Callback | None, int]:
 
 
 def model_of(run: Run, data: rl.SudokuData, settings: dict[str, Any], steps: int) -> rl.RecursiveModule:
-    """Make the model with the quickstart's optimizer and schedule, the latter as long as the run."""
+    """Make the model with an optimizer and a schedule like the quickstart's, as long as the run."""
     return rl.RecursiveModule.for_data(
         data,
         **settings,
