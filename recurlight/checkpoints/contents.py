@@ -25,6 +25,7 @@ __all__ = [
     "names_in",
     "require_readable",
     "stamp",
+    "task_in",
     "unrecorded",
 ]
 
@@ -75,6 +76,16 @@ def names_in(checkpoint: Mapping[str, Any]) -> dict[str, str]:
 def curricula_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of what changed the composition with the step in training, by class."""
     return _section(_section(checkpoint, STAMP), "curricula")
+
+
+def task_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how questions are written and which rules answers keep, as far as a checkpoint tells.
+
+    Returns:
+        Specifications of a `Wording`, under `wording`, and of `Rules`, under `rules`; older checkpoints have
+        neither.
+    """
+    return _section(_section(checkpoint, STAMP), "task")
 
 
 def made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -221,7 +221,9 @@ def checked(request: Request, called: str) -> tuple[type[RecursiveModule], dict[
         UsageError: A setting is unknown, missing or of the wrong type.
     """
     for part in PLUGGABLE:
-        importlib.import_module(f"recurlight.{part}")
+        home = importlib.import_module(f"recurlight.{part}")
+        for name in home.__all__:  # of which some load on first use
+            getattr(home, name)
     elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in FROM_DATA}
     elsewhere |= {("trainer", "logger", name): "" for name in ("save_dir", "name")}
     find = Trust([*LIGHTNING, *request.packages])

@@ -1,26 +1,61 @@
-"""Data: puzzles parsed or generated, and the one pipeline that feeds them to every model."""
+"""Data: puzzles parsed or generated, and the one pipeline that feeds them to every model.
 
-from recurlight.data.arc.data import ArcData
-from recurlight.data.base import PuzzleData, Splits
-from recurlight.data.counter import draws
-from recurlight.data.heat.data import HeatData
-from recurlight.data.maze.data import MazeData
-from recurlight.data.puzzles import Augmentation, Puzzles, Variants
-from recurlight.data.rules import Rules
-from recurlight.data.sequences import (
-    AdditionData,
-    ParityData,
-    PermutationData,
-    QueensData,
-    Questions,
-    ReversalData,
-    SequenceData,
-    SortingData,
-)
-from recurlight.data.split import hold_out
-from recurlight.data.sudoku.data import SudokuData
-from recurlight.data.symmetry import Symmetry, SymmetryGroup
-from recurlight.data.table.data import TableData
+Names load on first use: the rules of a task are of use where neither its puzzles nor Lightning are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recurlight.data.arc.data import ArcData
+    from recurlight.data.base import PuzzleData
+    from recurlight.data.counter import draws
+    from recurlight.data.heat.data import HeatData
+    from recurlight.data.maze.data import MazeData
+    from recurlight.data.maze.rules import MazeRules
+    from recurlight.data.puzzles import Augmentation, Puzzles, Splits, Variants
+    from recurlight.data.rules import Rules
+    from recurlight.data.sequences import (
+        AdditionData,
+        ParityData,
+        PermutationData,
+        QueensData,
+        Questions,
+        ReversalData,
+        SequenceData,
+        SortingData,
+    )
+    from recurlight.data.split import hold_out
+    from recurlight.data.sudoku.data import SudokuData
+    from recurlight.data.sudoku.rules import SudokuRules
+    from recurlight.data.symmetry import Symmetry, SymmetryGroup
+    from recurlight.data.table.data import TableData
+
+# fmt: off
+_HOMES = {
+    "arc.data": ("ArcData",),
+    "base": ("PuzzleData",),
+    "counter": ("draws",),
+    "heat.data": ("HeatData",),
+    "maze.data": ("MazeData",),
+    "maze.rules": ("MazeRules",),
+    "puzzles": ("Augmentation", "Puzzles", "Splits", "Variants"),
+    "rules": ("Rules",),
+    "sequences": (
+        "AdditionData", "ParityData", "PermutationData", "QueensData", "Questions", "ReversalData",
+        "SequenceData", "SortingData",
+    ),
+    "split": ("hold_out",),
+    "sudoku.data": ("SudokuData",),
+    "sudoku.rules": ("SudokuRules",),
+    "symmetry": ("Symmetry", "SymmetryGroup"),
+    "table.data": ("TableData",),
+}
+# fmt: on
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AdditionData",
@@ -28,6 +63,7 @@ __all__ = [
     "Augmentation",
     "HeatData",
     "MazeData",
+    "MazeRules",
     "ParityData",
     "PermutationData",
     "PuzzleData",
@@ -40,6 +76,7 @@ __all__ = [
     "SortingData",
     "Splits",
     "SudokuData",
+    "SudokuRules",
     "Symmetry",
     "SymmetryGroup",
     "TableData",
@@ -47,3 +84,12 @@ __all__ = [
     "draws",
     "hold_out",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'recurlight.data' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"recurlight.data.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

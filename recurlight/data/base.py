@@ -19,6 +19,7 @@ from recurlight.draw.seeding import seed_of
 from recurlight.errors import CheckpointMismatch, DataError, RecurlightError
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Drawable
+from recurlight.rendering.wording import Wording
 from recurlight.spec import Recorded, from_spec
 from recurlight.types import Batch
 
@@ -177,6 +178,13 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
     def rules(self) -> Rules | None:
         """Return what tells right answers from wrong ones without knowing the right one; None for nothing."""
         return None
+
+    def wording(self) -> Wording | None:
+        """Return how questions and answers are written, by `looks`; None where they are no tokens.
+
+        Checkpoints keep it, so that a trained model can be asked without these data; see `recurlight.load`.
+        """
+        return None if self.features or self.targets else Wording.of(self.looks, self.vocab_size)
 
     def names(self) -> dict[str, Any]:
         """Return what the numbers stand for where only the training data tell, as plain data.

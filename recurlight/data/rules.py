@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from recurlight.spec import Recorded
+
 __all__ = ["Rules"]
 
 
-class Rules(ABC):
+class Rules(Recorded, ABC):
     """What an answer must satisfy to solve its question; `PuzzleData.rules` supplies it.
 
     No answer key is asked: where a question has several right answers, all of them hold. So rules can choose

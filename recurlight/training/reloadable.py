@@ -14,6 +14,7 @@ from torch import Tensor
 from recurlight.checkpoints import contents
 from recurlight.checkpoints.io import DurableCheckpointIO, verify_source
 from recurlight.checkpoints.trust import Trust
+from recurlight.data.base import PuzzleData
 from recurlight.errors import CheckpointMismatch, Unrecordable, UntrustedCode
 from recurlight.spec import Description, Recorded, describe, from_spec, to_spec
 from recurlight.spec.names import hints, import_path
@@ -61,6 +62,9 @@ class Reloadable(Recorded, LightningModule):
     """How the data of the last training, or of the checkpoint's, were made; empty where they do not tell, and
     None where nothing is known of them."""
 
+    _task: dict[str, Any] | None = None
+    """How the questions of these data are written and their answers judged, see `contents.task_in`."""
+
     def setup(self, stage: str) -> None:
         """Show the loggers how the model was made."""
         if stage == "fit" and (self.trainer.loggers or self.trainer.checkpoint_callbacks):
@@ -69,6 +73,7 @@ class Reloadable(Recorded, LightningModule):
     def _note_data(self) -> None:
         """Keep how the data were made that it is trained on from now."""
         self._trained_on = _how_made(attached_module(self.trainer))
+        self._task = _task_of(attached_data(self.trainer))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write how the model and its data were made, and by which versions."""
@@ -81,6 +86,7 @@ class Reloadable(Recorded, LightningModule):
         checkpoint[contents.STAMP] = contents.stamp() | {
             "model": class_path(type(self)),
             "unrecorded": unrecorded,
+            "task": _task_of(attached_data(self.trainer)) if self._task is None else self._task,
         }
         data = _how_made(attached_module(self.trainer)) if self._trained_on is None else self._trained_on
         checkpoint |= contents.data_settings(data) if data else {}
@@ -99,6 +105,7 @@ class Reloadable(Recorded, LightningModule):
     def note_origin(self, checkpoint: Mapping[str, Any]) -> None:
         """Keep how the data of a checkpoint's training were made, to compare others with them."""
         self._trained_on = contents.data_made_with(checkpoint)
+        self._task = contents.task_in(checkpoint)
 
     def _compare_data(self) -> None:
         """Warn of data that hold out other puzzles than training's; see `PuzzleData.divided_otherwise`."""
@@ -161,6 +168,18 @@ def _how_made(data: LightningDataModule | None) -> dict[str, Any]:
     except Unrecordable as error:
         rank_zero_warn(f"{type(data).__name__}: checkpoints will not hold the settings of the data ({error})")
         return {}
+
+
+def _task_of(data: PuzzleData | None) -> dict[str, Any]:
+    """Return how questions are written and answers judged, as far as data tell and it can be written."""
+    told = {} if data is None else {"wording": data.wording(), "rules": data.rules()}
+    found: dict[str, Any] = {}
+    for name, part in told.items():
+        try:
+            found |= {} if part is None else {name: to_spec(part)}
+        except Unrecordable as error:
+            rank_zero_warn(f"{type(data).__name__}: checkpoints will not hold its {name} ({error})")
+    return found
 
 
 def class_path(kind: type) -> str:

@@ -185,6 +185,9 @@ class ArcData(PuzzleData):
         answer = canvases * (rows & beside | below & columns)  # end marks are below and beside
         return torch.cat([question[:, : -size * size], answer.flatten(1)], dim=1)
 
+    def wording(self) -> None:
+        """A question is a task with its demonstrations, which no one text tells."""
+
     @cached_property
     def looks(self) -> Looks:
         """Canvases below each other: colors are digits, end marks `+`, padding is blank.

@@ -14,7 +14,7 @@ from recurlight.data.maze.generate import SYMBOLS
 from recurlight.data.maze.make import generated
 from recurlight.data.maze.metric import MazePaths
 from recurlight.data.maze.read import read_mazes
-from recurlight.data.maze.rules import MazeRules, invariant, symmetry
+from recurlight.data.maze.rules import GOAL, PATH, START, MazeRules, invariant, symmetry
 from recurlight.data.maze.rules import augment as maze_augment
 from recurlight.data.puzzles import Augmentation, Puzzles
 from recurlight.data.sources.csv_table import GridTable
@@ -22,6 +22,7 @@ from recurlight.data.sources.sourced import Published, SourcedData
 from recurlight.data.symmetry import SymmetryGroup
 from recurlight.errors import DataError
 from recurlight.rendering.looks import Looks, rgb
+from recurlight.rendering.wording import Wording
 
 __all__ = ["MazeData"]
 
@@ -131,6 +132,10 @@ class MazeData(SourcedData):
     def task_metric(self, split: str) -> MazePaths:
         """Return the shares of valid and of shortest paths."""
         return MazePaths()
+
+    def wording(self) -> Wording:
+        """The characters of the files, row by row."""
+        return Wording.of(self.looks, self.vocab_size, unasked=(0, PATH), once=(START, GOAL))
 
     @cached_property
     def looks(self) -> Looks:

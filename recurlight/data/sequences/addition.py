@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from recurlight.data.counter import UInt64, draws
 from recurlight.data.rules import Rules
 from recurlight.data.sequences.base import Questions, SequenceData
 from recurlight.data.symmetry import Symmetry, SymmetryGroup
+from recurlight.rendering.wording import Wording
 from recurlight.types import IGNORE
 
 __all__ = ["AdditionData", "AdditionRules"]
@@ -75,6 +77,10 @@ class AdditionData(SequenceData):
     def rules(self) -> AdditionRules:
         """Return the rule: the third row is the sum."""
         return AdditionRules()
+
+    def wording(self) -> Wording:
+        """Three rows as on paper, units at the right; the third is the answer's."""
+        return replace(super().wording(), rows=(2,), mirrored=True)
 
     def render(self, tokens: Iterable[int]) -> str:
         """Draw the three rows as on paper, units at the right."""

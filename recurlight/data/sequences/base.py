@@ -22,6 +22,7 @@ from recurlight.errors import DataError
 from recurlight.metrics.by_group import ExactByGroup
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Looks
+from recurlight.rendering.wording import Wording
 from recurlight.types import IGNORE, Batch
 
 __all__ = ["Questions", "SequenceData"]
@@ -185,6 +186,10 @@ class SequenceData(PuzzleData):
         return ExactByGroup(
             "length", list(map(str, self.eval_lengths)), partial(_place_of_length, cells=cells)
         )
+
+    def wording(self) -> Wording:
+        """The symbols; an answer is as long as its question."""
+        return Wording.of(self.looks, self.vocab_size, padded=True)
 
     @cached_property
     def looks(self) -> Looks:

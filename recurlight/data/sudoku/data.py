@@ -19,11 +19,12 @@ from recurlight.data.sudoku.generate import BOXES, SYMBOLS
 from recurlight.data.sudoku.grades import exact_by_guesses
 from recurlight.data.sudoku.make import generated
 from recurlight.data.sudoku.read import read_puzzles
-from recurlight.data.sudoku.rules import SudokuRules, invariant
+from recurlight.data.sudoku.rules import BLANK, SudokuRules, invariant
 from recurlight.data.symmetry import SymmetryGroup
 from recurlight.errors import DataError
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Looks, rgb
+from recurlight.rendering.wording import Wording
 
 __all__ = ["SudokuData"]
 
@@ -135,6 +136,10 @@ class SudokuData(SourcedData):
     def rules(self) -> SudokuRules:
         """Return the rules of Sudoku: clues stay, and every row, column and box holds each digit once."""
         return SudokuRules(self.size)
+
+    def wording(self) -> Wording:
+        """Digits row by row, `.` or `0` for an empty cell."""
+        return Wording.of(self.looks, self.vocab_size, also={"0": BLANK}, unasked=(0,))
 
     @cached_property
     def looks(self) -> Looks:

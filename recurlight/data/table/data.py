@@ -21,6 +21,7 @@ from recurlight.errors import DataError
 from recurlight.metrics.by_group import ExactByGroup
 from recurlight.metrics.task import TaskMetric
 from recurlight.rendering.looks import Looks
+from recurlight.rendering.wording import Wording, up_to_end
 from recurlight.spec import settle
 from recurlight.types import IGNORE, Batch
 
@@ -170,10 +171,13 @@ class TableData(PuzzleData):
         """Return answers up to where they end; without end marks, in the cells of the right answer."""
         if self.numbers or not self.end_mark:
             return torch.where(supervised, tokens, _PAD)
-        filled = tokens.reshape(-1, *self.grid_shape) != _PAD
-        rows = filled[:, :, 0].int().cumprod(dim=1)[:, :, None]
-        columns = filled[:, 0].int().cumprod(dim=1)[:, None]
-        return tokens * (rows * columns).flatten(1)
+        return up_to_end(tokens, self.grid_shape)
+
+    def wording(self) -> Wording | None:
+        """The symbols of the files; shorter questions are padded, and answers end where they say."""
+        if self.numbers:
+            return None
+        return Wording.of(self.looks, self.vocab_size, padded=True, ends=self.end_mark)
 
     @cached_property
     def looks(self) -> Looks:
