@@ -96,7 +96,7 @@ if TYPE_CHECKING:
         TwoLevelRefiner,
         TwoLevelState,
     )
-    from recurlight.rendering import Looks
+    from recurlight.rendering import Looks, Wording
     from recurlight.search import (
         BestScore,
         Chains,
@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         Selector,
         Verified,
     )
+    from recurlight.solving import Answer, Solver, load
     from recurlight.spec import Recorded
     from recurlight.stopping import (
         AsTrained,
@@ -224,7 +225,10 @@ _HOMES = {
         "StartVector", "TwoLevelRefiner", "TwoLevelState",
     ),
     "rendering": (
-        "Looks",
+        "Looks", "Wording",
+    ),
+    "solving": (
+        "Answer", "Solver", "load",
     ),
     "search": (
         "BestScore", "Chains", "FirstToHalt", "Found", "LastAnswer", "LowestResidual", "Majority",

@@ -195,6 +195,7 @@ MADE: dict[str, Table] = {
     ),
     "export_segment": Table(recurlight.export_segment, {"recursion": recursion}),
     "export_solve": Table(recurlight.export_solve, {"recursion": recursion}),
+    "load": Table(recurlight.load, {"path": lambda: "nowhere"}),
     "load_recursion": Table(recurlight.load_recursion, {"path": lambda: "nowhere"}),
     "AsTrained": Table(recurlight.AsTrained),
     "Both": Table(recurlight.Both, {"first": recurlight.StableAnswer, "second": recurlight.AsTrained}),
@@ -227,11 +228,12 @@ ERROR = "an error"
 NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Seen", "Segment", "Sizes", "Turn"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation", "SymmetryGroup"), PLAIN),
-    **dict.fromkeys(("Chains", "Finding", "Found", "Judged", "Learnt", "Report", "WarmStart"), RETURNED),
+    **dict.fromkeys(("Answer", "Chains", "Finding", "Found", "Judged", "Learnt", "Report", "Solver", "WarmStart"), RETURNED),
     **dict.fromkeys(
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),
     "Symmetry": RECORD,
+    "Wording": RECORD,
     **dict.fromkeys(
         ("Decoder", "Encoder", "Halting", "Injection", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),

@@ -67,12 +67,36 @@ def load_recursion(path: str | Path, map_location: str = "cpu", trust: Sequence[
         Traceback (most recent call last):
         recurlight.errors.CheckpointError: last.ckpt: there is no such file
     """
+    return recursion_of(read_checkpoint(path, map_location), path, map_location, trust)
+
+
+def read_checkpoint(path: str | Path, map_location: str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint of recurlight.
+
+    Raises:
+        CheckpointError: There is no such file, or it was cut off or changed.
+        CheckpointMismatch: It holds something else.
+    """
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: there is no such file")
     checkpoint = files.read(path, map_location)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise CheckpointMismatch(f"{path}: no checkpoint of recurlight, it has no 'state_dict'")
+    return checkpoint
+
+
+def recursion_of(
+    checkpoint: dict[str, Any], path: str | Path, map_location: str = "cpu", trust: Sequence[str] = ()
+) -> Loaded:
+    """Make the driver that a checkpoint describes; see `load_recursion`.
+
+    Args:
+        checkpoint: Its content.
+        path: What it is called, for messages.
+        map_location: Device of the driver.
+        trust: Packages whose classes the checkpoint may name as well.
+    """
     try:
-        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-            raise CheckpointMismatch("no checkpoint of recurlight, it has no 'state_dict'")
         require_readable(checkpoint)
         settings = made_with(checkpoint)
         recursion = _made(checkpoint, settings, Trust(trust)).to(map_location).eval()

@@ -1,0 +1,138 @@
+"""A trained model that answers questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from recurlight.draw.seeding import seeded_evaluation
+from recurlight.errors import CheckpointMismatch, UntrustedCode
+from recurlight.halting.base import judges
+from recurlight.recursion.driver import Recursion
+from recurlight.recursion.load import read_checkpoint, recursion_of
+from recurlight.solving.answer import Answer
+from recurlight.solving.questions import as_questions, as_tasks
+from recurlight.solving.task import Task, task_of
+from recurlight.spec.given import checked, within
+from recurlight.types import IGNORE, Batch, Prediction
+
+__all__ = ["Solver", "load"]
+
+
+@final
+class Solver:
+    """A trained model that answers questions, as `recurlight predict` answers them; `load` makes it.
+
+    Questions are texts in the symbols of the task, as many as you like, or tensors, arrays or lists of
+    tokens. Nothing is trained, and nothing is drawn from global random state.
+
+    Args:
+        recursion: The driver, in evaluation mode.
+        evaluation: Arguments of `Recursion.solve`, with which it answers.
+        task: How questions are written and answers judged.
+
+    Example:
+        >>> from recurlight import FixedHalting, EveryUpdate, MixerCell, SingleRefiner, Sizes, Wording
+        >>> parts = SingleRefiner(MixerCell(layers=1)), EveryUpdate(), FixedHalting()
+        >>> recursion = Recursion(Sizes(6, 4, 32), *parts, cycles=1, max_segments=2).eval()
+        >>> wording = Wording((2, 2), (" ", ".", "1", "2", "3", "4"), unasked=(0,))
+        >>> solver = Solver(recursion, {}, Task(wording, rules=None))
+        >>> answers = solver.solve(["1..2", "4..3"])
+        >>> [answer.segments for answer in answers], answers[0].tokens.shape
+        ([2, 2], torch.Size([4]))
+    """
+
+    def __init__(self, recursion: Recursion, evaluation: dict[str, Any], task: Task) -> None:
+        self.recursion, self.evaluation, self.task = recursion, evaluation, task
+
+    @checked
+    @torch.no_grad()
+    def solve(
+        self,
+        questions: str | Sequence[Any] | Tensor | Any,
+        segments: int | None = None,
+        task: int | Sequence[int] | Tensor | None = None,
+        batch_size: int = 256,
+    ) -> list[Answer]:
+        """Answer questions, each until the stopping rule of the checkpoint says that it is settled.
+
+        Args:
+            questions: A text or several; or tokens, `(L,)` or `(B, L)`; or numbers, `(B, L, F)`.
+            segments: Segments to spend at most; None for as many as the checkpoint says.
+            task: Number of the task, one for all or one for each; only for models that tell tasks apart.
+            batch_size: Questions that are answered together at most.
+
+        Returns:
+            One answer for each question, in their order.
+
+        Raises:
+            DataError: A question cannot be asked; with its number and what is wanted.
+        """
+        within("solve", "batch_size", batch_size, 1)
+        inputs = as_questions(questions, self.recursion.sizes, self.task)
+        tasks = as_tasks(task, len(inputs), self.recursion.sizes)
+        settings = self.evaluation | ({} if segments is None else {"max_segments": segments})
+        found: list[Answer] = []
+        for number, at in enumerate(range(0, len(inputs), batch_size)):
+            part = inputs[at : at + batch_size], tasks[at : at + batch_size]
+            found += self._answers(part[0], self._predicted(*part, number, settings))
+        return found
+
+    def _predicted(self, inputs: Tensor, tasks: Tensor, number: int, settings: dict[str, Any]) -> Prediction:
+        """Answer one batch on the device of the weights."""
+        sizes, weight = self.recursion.sizes, next(self.recursion.parameters())
+        shape = inputs.shape[:2]
+        labels = (
+            torch.full((*shape, sizes.targets), torch.nan) if sizes.targets else torch.full(shape, IGNORE)
+        )
+        batch = Batch(*(field.to(weight.device) for field in (inputs, labels, tasks)))
+        with seeded_evaluation(self.recursion.seed, number, weight.device):
+            return self.recursion.solve(batch, **settings)
+
+    def _answers(self, inputs: Tensor, found: Prediction) -> Iterator[Answer]:
+        """Say what was answered, row by row."""
+        wording, rules = self.task[:2]
+        logits = found.logits.float().cpu()
+        raw = logits if self.recursion.sizes.targets else logits.argmax(dim=-1)
+        shown = raw if wording is None else wording.answer(inputs, raw)
+        holds = [None] * len(raw) if rules is None else rules.holds(inputs, raw).tolist()
+        sure = found.confidence.tolist() if judges(self.recursion.halting) else [None] * len(raw)
+        rows = zip(inputs, shown, found.segments.tolist(), sure, holds, strict=True)
+        for question, tokens, segments, confidence, kept in rows:
+            text = None if wording is None else wording.write(tokens.tolist())
+            yield Answer(question, tokens, text, segments, confidence, kept, wording)
+
+
+@checked
+def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> Solver:
+    """Load a trained model to answer questions; Lightning is not imported.
+
+    No code is read from the file, and the classes that it names must be recurlight's or torch's, those of
+    your program or of the current folder, or of a package that you trust.
+
+    Args:
+        path: A checkpoint, trained or imported.
+        device: Where it answers, such as `cpu` or `cuda`.
+        trust: Packages whose classes the checkpoint may name as well.
+
+    Raises:
+        CheckpointError: There is no such file, or it was cut off or changed.
+        UntrustedCode: The file holds Python objects, or names code that it may not import.
+        CheckpointMismatch: It is of a newer version, or its model is made of other settings.
+
+    Example:
+        >>> load("last.ckpt").solve("12..34..")
+        Traceback (most recent call last):
+        recurlight.errors.CheckpointError: last.ckpt: there is no such file
+    """
+    checkpoint = read_checkpoint(path, device)
+    recursion, evaluation = recursion_of(checkpoint, path, device, trust)
+    try:
+        task = task_of(checkpoint, trust)
+    except (CheckpointMismatch, UntrustedCode) as error:
+        raise type(error)(f"{path}: {error}") from error
+    return Solver(recursion, evaluation, task)
