@@ -22,12 +22,13 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "check", "calibrate", "doctor", "recipes", "policies", "import", "env")
+COMMANDS = (*RUNS, "check", "solve", "calibrate", "doctor", "recipes", "policies", "import", "env")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
   check     make what a configuration describes, and say what a step of it costs
+  solve     answer questions given as texts, with a trained model
   calibrate find how sure a model must be to stop thinking, and keep it in the checkpoint
   doctor    examine the dynamics of a trained model, with a verdict on each
   recipes   list the recipes that come with recurlight, show one, copy one
@@ -40,6 +41,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   recurlight fit --config NAME --model.width 256   the same with a setting changed; flags always win
   recurlight fit --config NAME --weights FILE      a new run that begins with trained weights
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
+  recurlight solve --ckpt_path FILE 53..7....      answer a question
   recurlight doctor --ckpt_path FILE               look at its dynamics
   recurlight import FILE --from trm                then test or fit it with --ckpt_path
   recurlight fit --help                            which settings there are, and more examples
@@ -94,7 +96,7 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.commands.importing import run as import_published
 
             import_published(rest)
-        case ["check" | "calibrate" | "doctor" as word, *rest]:
+        case ["check" | "solve" | "calibrate" | "doctor" as word, *rest]:
             _quiet(word)
             importlib.import_module(f"recurlight.cli.commands.{word}").run(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":

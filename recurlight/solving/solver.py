@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recurlight.draw.seeding import seeded_evaluation
-from recurlight.errors import CheckpointMismatch, UntrustedCode
+from recurlight.errors import CheckpointMismatch, IncompatibleComponents, UntrustedCode
 from recurlight.halting.base import judges
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.load import read_checkpoint, recursion_of
@@ -48,6 +48,14 @@ class Solver:
 
     def __init__(self, recursion: Recursion, evaluation: dict[str, Any], task: Task) -> None:
         self.recursion, self.evaluation, self.task = recursion, evaluation, task
+
+    def read(self, text: str) -> Tensor:
+        """Turn a text into a question, `(1, L)` tokens, that `solve` takes.
+
+        Raises:
+            DataError: It is no question; with what is wrong and what is wanted.
+        """
+        return as_questions(text, self.recursion.sizes, self.task)
 
     @checked
     @torch.no_grad()
@@ -129,6 +137,7 @@ def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> So
         Traceback (most recent call last):
         recurlight.errors.CheckpointError: last.ckpt: there is no such file
     """
+    _require_device(device)
     checkpoint = read_checkpoint(path, device)
     recursion, evaluation = recursion_of(checkpoint, path, device, trust)
     try:
@@ -136,3 +145,14 @@ def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> So
     except (CheckpointMismatch, UntrustedCode) as error:
         raise type(error)(f"{path}: {error}") from error
     return Solver(recursion, evaluation, task)
+
+
+def _require_device(device: str) -> None:
+    """Refuse a device that is not there, before weights are moved to it."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for one
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise IncompatibleComponents(
+            f"device is {device!r}, which is not there ({reason}): give cpu"
+        ) from None
