@@ -22,13 +22,14 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "check", "solve", "calibrate", "doctor", "recipes", "policies", "import", "env")
+COMMANDS = (*RUNS, "check", "solve", "export", "calibrate", "doctor", "recipes", "policies", "import", "env")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
   check     make what a configuration describes, and say what a step of it costs
   solve     answer questions given as texts, with a trained model
+  export    write a trained model as programs that run without recurlight
   calibrate find how sure a model must be to stop thinking, and keep it in the checkpoint
   doctor    examine the dynamics of a trained model, with a verdict on each
   recipes   list the recipes that come with recurlight, show one, copy one
@@ -96,7 +97,7 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.commands.importing import run as import_published
 
             import_published(rest)
-        case ["check" | "solve" | "calibrate" | "doctor" as word, *rest]:
+        case ["check" | "solve" | "calibrate" | "doctor" | "export" as word, *rest]:
             _quiet(word)
             importlib.import_module(f"recurlight.cli.commands.{word}").run(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from recurlight.solving.questions import as_questions, as_tasks
 from recurlight.solving.task import Task, task_of
 from recurlight.spec.given import checked, within
 from recurlight.types import IGNORE, Batch, Prediction
+
+if TYPE_CHECKING:
+    from recurlight.solving.bundle import Written
 
 __all__ = ["Solver", "load"]
 
@@ -89,6 +92,21 @@ class Solver:
             part = inputs[at : at + batch_size], tasks[at : at + batch_size]
             found += self._answers(part[0], self._predicted(*part, number, settings))
         return found
+
+    @checked
+    def export(self, folder: str | Path, segments: int | None = None) -> Written:
+        """Write the model into a new folder as programs that run without recurlight; see `write_bundle`.
+
+        Args:
+            folder: Must not exist.
+            segments: Segments that the solver runs for every question; None for as many as the checkpoint
+                says.
+        """
+        from recurlight.solving.bundle import write_bundle
+
+        cap = self.evaluation.get("max_segments") or self.recursion.max_segments
+        cycles = self.evaluation.get("cycles") or self.recursion.cycles
+        return write_bundle(self.recursion, self.task, folder, cap if segments is None else segments, cycles)
 
     def _predicted(self, inputs: Tensor, tasks: Tensor, number: int, settings: dict[str, Any]) -> Prediction:
         """Answer one batch on the device of the weights."""

@@ -99,7 +99,7 @@ def test_unintended_errors_keep_their_traceback(monkeypatch):
         (
             ["--config", "tiny"],
             "the command comes first: "
-            "recurlight fit|validate|test|predict|solve|calibrate|doctor|recipes|import --config ...",
+            "recurlight fit|validate|test|predict|solve|export|calibrate|doctor|recipes|import --config ...",
         ),
     ],
 )
