@@ -102,7 +102,8 @@ class PredictionWriter(Callback):
     are red in a terminal and `x` elsewhere. For pictures see `SamplePictures`.
 
     Args:
-        path: File to write; an older one is replaced. Ranks above zero add their number to its name.
+        path: File to write, `--output` of `recurlight predict`; one that exists is not written over. Ranks
+            above zero add their number to its name.
         show: Puzzles to show, of the first batch.
         confidence: Answer only where the halting policy is so sure, from 0 to 1: other records say
             `"sure": false`, which is "I do not know", and only the others count as answered. It is the
@@ -128,13 +129,15 @@ class PredictionWriter(Callback):
         self.file = self.path = Path(path)
         self.show = show
         self.texts: list[str] = []
+        self.written: set[Path] = set()  # which it may write anew
         self.right = self.known = self.count = self.sure = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a new file.
 
         Raises:
-            IncompatibleComponents: A confidence is asked of a policy that does not judge its answers.
+            IncompatibleComponents: A confidence is asked of a policy that does not judge its answers, or the
+                file is there already, from another run.
         """
         model = pl_module if isinstance(pl_module, Evaluating) else None
         if self.confidence is not None and model and model.search is None:  # a search says how sure it is
@@ -143,6 +146,11 @@ class PredictionWriter(Callback):
         self.file = self.path.with_suffix(f"{rank}{self.path.suffix}")
         self.right = self.known = self.count = self.sure = 0
         self.texts.clear()
+        if self.file.exists() and self.file not in self.written:
+            raise IncompatibleComponents(
+                f"{self.file} exists already: give --output with the name of a new file, or move it away"
+            )
+        self.written.add(self.file)
         self.file.write_text("")
 
     def on_predict_batch_end(

@@ -261,13 +261,15 @@ def _kind(check: Check, request: Request) -> type[RecursiveModule]:
     return kind
 
 
-def _abstaining(arguments: Sequence[str]) -> list[str]:
-    """Read `--confidence X` as what it stands for: a setting of the writer of predictions."""
-    words = list(arguments)
-    for at, word in enumerate(words):
-        if word.partition("=")[0] == "--confidence":
-            words[at] = word.replace("--confidence", "--trainer.callbacks.confidence", 1)
-            return [*words[:at], "--trainer.callbacks+=PredictionWriter", *words[at:]]
+def _for_the_writer(arguments: Sequence[str]) -> list[str]:
+    """Read `--confidence X` and `--output FILE` as what they stand for: settings of the writer."""
+    words, short = list(arguments), {"--confidence": "confidence", "--output": "path"}
+    places = [at for at, word in enumerate(words) if word.partition("=")[0] in short]
+    for at in places:
+        name, equals, value = words[at].partition("=")
+        words[at] = f"--trainer.callbacks.{short[name]}{equals}{value}"
+    if places:
+        words.insert(places[0], "--trainer.callbacks+=PredictionWriter")
     return words
 
 
@@ -290,7 +292,7 @@ def run(
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
-    words = _abstaining(arguments) if subcommand == "predict" else arguments
+    words = _for_the_writer(arguments) if subcommand == "predict" else arguments
     prepared = prepare(subcommand, words, recipes_dir())
     try:
         allow(prepared.packages)

@@ -38,6 +38,20 @@ def test_another_prediction_on_a_second_rank_takes_the_same_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.rank1.jsonl"]
 
 
+def test_predictions_of_another_run_are_not_written_over(tmp_path):
+    """Fails if they are lost, or if anything is predicted before that is told."""
+    path = tmp_path / "x.jsonl"
+    path.write_text("precious")
+    writer = PredictionWriter(str(path))
+    with pytest.raises(IncompatibleComponents, match=r"x\.jsonl exists already: give --output"):
+        trainer(callbacks=[writer]).predict(module(), Shifts(eval_batch_size=2))
+    assert path.read_text() == "precious"
+    path.unlink()
+    for _ in range(2):  # its own it may replace
+        trainer(callbacks=[writer]).predict(module(), Shifts(eval_batch_size=2))
+    assert len(path.read_text().splitlines()) == 5
+
+
 def test_an_unsure_prediction_is_marked_and_not_counted(tmp_path, capsys):
     """Fails if a prediction is called an answer whose confidence is below what is asked, or the reverse."""
     path = tmp_path / "x.jsonl"
@@ -45,6 +59,7 @@ def test_an_unsure_prediction_is_marked_and_not_counted(tmp_path, capsys):
     made.recursion.halting.head.weight.data.normal_(generator=torch.Generator().manual_seed(0))
 
     def written(confidence):
+        path.unlink(missing_ok=True)
         writer = PredictionWriter(str(path), confidence=confidence)
         trainer(callbacks=[writer]).predict(made, Shifts(eval_batch_size=2))
         return [json.loads(line) for line in path.read_text().splitlines()]

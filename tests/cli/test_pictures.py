@@ -36,6 +36,7 @@ def test_predict_shows_as_many_as_asked_for(trained, capsys):
     for show, count in (("0", 0), ("3", 3)):
         capsys.readouterr()
         arguments = ["--trainer.callbacks+=PredictionWriter", f"--trainer.callbacks.show={show}"]
+        arguments.append(f"--trainer.callbacks.path={show}.jsonl")
         assert main(["predict", "--ckpt_path", trained, *arguments, "--data.num_test=4"]) == 0
         assert capsys.readouterr().out.count("question") == count
 

@@ -61,8 +61,8 @@ def test_a_csv_file_trains_and_is_tested_without_code(folder, capsys):
     (folder / "questions.csv").write_text("question\nfedcba\nba\n")
     asked = next(block for block in blocks(PAGE, "bash") if "questions.csv" in block)
     assert main([*shlex.split(asked)[1:], *cpu]) == 0
-    assert "2 predictions: predictions.jsonl" in capsys.readouterr().out
-    found = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert "2 predictions: new.jsonl" in capsys.readouterr().out
+    found = [json.loads(line) for line in (folder / "new.jsonl").read_text().splitlines()]
     assert [record["question"] for record in found] == [[6, 5, 4, 3, 2, 1], [2, 1, 0, 0, 0, 0]]
     assert [record["answer"] for record in found] == [None, None]
 

@@ -1,6 +1,7 @@
 # ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
 """`recurlight calibrate`."""
 
+import re
 import shutil
 
 import pytest
@@ -74,10 +75,14 @@ def test_flags_choose_the_rule_of_predictions(checkpoint, capsys):
     assert "4 predictions" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("flag", [["--confidence", "1"], ["--confidence=1"]])
+@pytest.mark.parametrize("flag", [["--confidence", "1"], ["--confidence=1", "--output", "new.jsonl"]])
 def test_predict_may_say_that_it_does_not_know(checkpoint, capsys, flag):
     assert main(["predict", "--ckpt_path", checkpoint, *flag]) == 0
-    assert "4 predictions, 4 not sure enough to answer" in capsys.readouterr().out
+    file = "new.jsonl" if "--output" in flag else "predictions.jsonl"
+    told = capsys.readouterr().out
+    assert re.search(f"4 predictions, 4 not sure enough to answer.*: {file}$", told, re.M)
+    again = failure(capsys, "predict", "--ckpt_path", checkpoint, *flag)
+    assert again.startswith(f"{file} exists already: give --output")
 
 
 def test_a_confidence_out_of_range_is_one_line(checkpoint, capsys):
