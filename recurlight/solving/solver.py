@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Solver", "load"]
 
+_TURNS = threading.Lock()
+"""Held while a batch is answered: parts are told its padding, and the global generators are seeded for it."""
+
 
 @final
 class Solver:
     """A trained model that answers questions, as `recurlight predict` answers them; `load` makes it.
 
     Questions are texts in the symbols of the task, as many as you like, or tensors, arrays or lists of
-    tokens. Nothing is trained, and nothing is drawn from global random state.
+    tokens. Nothing is trained, and nothing is drawn from global random state. Calls from several threads take
+    turns.
 
     Args:
         recursion: The driver, in evaluation mode.
@@ -116,7 +121,7 @@ class Solver:
             torch.full((*shape, sizes.targets), torch.nan) if sizes.targets else torch.full(shape, IGNORE)
         )
         batch = Batch(*(field.to(weight.device) for field in (inputs, labels, tasks)))
-        with seeded_evaluation(self.recursion.seed, number, weight.device):
+        with _TURNS, seeded_evaluation(self.recursion.seed, number, weight.device):
             return self.recursion.solve(batch, **settings)
 
     def _answers(self, inputs: Tensor, found: Prediction) -> Iterator[Answer]:
