@@ -69,8 +69,8 @@ class Wording(Recorded):
             vocab: Vocabulary `V`.
             **facts: What looks do not tell.
         """
-        texts = tuple(looks.texts)[:vocab] or (".", *map(str, range(1, vocab)))
-        return cls(looks.shape, texts, looks.gap, looks.boxes, looks.canvas, **facts)
+        told, numbers = tuple(looks.texts)[:vocab], (".", *map(str, range(1, vocab)))
+        return cls(looks.shape, told + numbers[len(told) :], looks.gap, looks.boxes, looks.canvas, **facts)
 
     @cached_property
     def known(self) -> dict[str, int]:
@@ -93,8 +93,10 @@ class Wording(Recorded):
             `L` tokens.
 
         Raises:
-            DataError: A symbol is not known, or there are too many or too few; with what is wanted.
+            DataError: A symbol is not known, or there are too many or too few; with what is wanted. Or two
+                tokens have one text, so that no text tells them apart.
         """
+        self._require_distinct()
         rows = self._listed(text) if self._is_json(text) else self._lines(text)
         tokens = self._laid([row for row in rows if row])
         for token in self.once:
@@ -103,6 +105,15 @@ class Wording(Recorded):
         if not any(tokens):
             raise DataError(f"the question is empty: give {self._size()}")
         return tokens
+
+    def _require_distinct(self) -> None:
+        first: dict[str, int] = {}
+        for token, text in enumerate(self.texts):
+            if text and token not in self.unasked and first.setdefault(text, token) != token:
+                raise DataError(
+                    f"tokens {first[text]} and {token} are both written {text!r}, so that no text tells them "
+                    "apart: give tokens, or let the data's `wording` name one of them `unasked`"
+                )
 
     def _is_json(self, text: str) -> bool:
         return text.lstrip().startswith("[") and "[" not in self.known

@@ -92,7 +92,7 @@ def as_tasks(given: int | Sequence[int] | Tensor | None, count: int, sizes: Size
     """
     known = sizes.tasks if sizes.prefix else 1
     if given is None and known > 1:
-        raise DataError(f"the model tells {known} tasks apart: give task=, a number from 0 to {known - 1}")
+        raise DataError(f"the model tells {known} tasks apart: give its number, task, from 0 to {known - 1}")
     found = torch.as_tensor(0 if given is None else given, dtype=torch.int64).cpu()
     found = found.expand(count) if found.ndim == 0 else found
     if found.shape != (count,):

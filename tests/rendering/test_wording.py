@@ -12,6 +12,7 @@ from recurlight import (
     ArcData,
     DataError,
     HeatData,
+    Looks,
     MazeData,
     PermutationData,
     QueensData,
@@ -108,6 +109,19 @@ def test_a_grid_is_read_however_it_is_written(text):
 def test_a_wrong_question_is_one_line(wording, text, message):
     with pytest.raises(DataError, match=f"^{message}$"):
         wording.read(text)
+
+
+def test_texts_that_two_tokens_share_are_not_read_as_one_of_them():
+    """Fails silently otherwise: another question than the one that was asked is answered."""
+    with pytest.raises(DataError, match="tokens 1 and 2 are both written 'a'"):
+        Wording((1, 2), (".", "a", "a")).read("aa")
+    assert Wording((1, 2), (".", "a", "a"), unasked=(2,)).read("aa") == [1, 1]
+
+
+def test_tokens_without_a_text_are_written_as_numbers():
+    wording = Wording.of(Looks((1, 3), texts=".a"), vocab=4)
+    assert wording.write([1, 3, 2]) == "a32"
+    assert wording.read("a32") == [1, 3, 2]
 
 
 def test_blanks_are_symbols_where_the_task_says_so():

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from helpers import mixer, trainer
+from helpers import SIZES, batch, mixer, trainer, trm
 
 import recurlight
-from recurlight import CorrectnessHalting, DataError, LastCycles, RecursiveModule, SudokuData, TwoLevelRefiner
+from recurlight import (
+    CorrectnessHalting,
+    DataError,
+    LastCycles,
+    RecursiveModule,
+    Solver,
+    SudokuData,
+    TwoLevelRefiner,
+)
 from recurlight.checkpoints import files
 from recurlight.errors import CheckpointError, CheckpointMismatch, IncompatibleComponents, UntrustedCode
+from recurlight.solving.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +108,28 @@ def test_segments_are_spent_at_most(solver, trained):
 def test_a_wrong_question_is_one_line(solver, given, message):
     with pytest.raises(DataError, match=f"^{message}$"):
         solver.solve(given)
+
+
+def test_calls_from_several_threads_take_turns(solver, trained):
+    """Breaks when one call tells the parts its padding, or seeds the generators, while another computes."""
+    asked = texts(trained[0])
+    expected = [one.text for one in solver.solve(asked)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: [one.text for one in solver.solve(asked)], range(8)))
+    assert found == [expected] * 8
+
+
+def test_a_model_that_tells_tasks_apart_is_told_which(trained):
+    recursion = trm(sizes=SIZES._replace(prefix=1, tasks=3)).eval()
+    solver = Solver(recursion, {}, Task(None, None))
+    with pytest.raises(DataError, match="the model tells 3 tasks apart: give its number, task, from 0 to 2"):
+        solver.solve(batch(2).inputs)
+    with pytest.raises(DataError, match="task is from 3 to 3: give 0 to 2"):
+        solver.solve(batch(2).inputs, task=3)
+    with pytest.raises(DataError, match=r"task has the shape \(3,\): give one number, or 2"):
+        solver.solve(batch(2).inputs, task=[0, 1, 2])
+    both = solver.solve(batch(2).inputs, task=[0, 2])
+    assert torch.equal(both[1].tokens, solver.solve(batch(2).inputs, task=2)[1].tokens)
 
 
 def test_lightning_is_not_imported(trained):
