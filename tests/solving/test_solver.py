@@ -9,14 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from helpers import SIZES, batch, mixer, trainer, trm
+from helpers import SIZES, attention, batch, mixer, trainer, trm
 
 import recurlight
 from recurlight import (
     CorrectnessHalting,
     DataError,
+    EveryUpdate,
+    FixedHalting,
     LastCycles,
+    Recursion,
     RecursiveModule,
+    SingleRefiner,
     Solver,
     SudokuData,
     TwoLevelRefiner,
@@ -110,13 +114,17 @@ def test_a_wrong_question_is_one_line(solver, given, message):
         solver.solve(given)
 
 
-def test_calls_from_several_threads_take_turns(solver, trained):
-    """Breaks when one call tells the parts its padding, or seeds the generators, while another computes."""
-    asked = texts(trained[0])
-    expected = [one.text for one in solver.solve(asked)]
+def test_calls_from_several_threads_take_turns():
+    """Breaks when one call tells the parts its padding while another computes."""
+    parts = SingleRefiner(attention(masked=True)), EveryUpdate(), FixedHalting()
+    recursion = Recursion(SIZES, *parts, cycles=2, max_segments=8).eval()
+    solver = Solver(recursion, {}, Task(None, None))
+    asked = [batch(3, seed=n).inputs * (torch.arange(16) < 2 * n) for n in range(1, 9)]
+    expected = [torch.stack([one.tokens for one in solver.solve(each)]) for each in asked]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: [one.text for one in solver.solve(asked)], range(8)))
-    assert found == [expected] * 8
+        found = list(pool.map(solver.solve, asked * 4))
+    for number, answers in enumerate(found):
+        assert torch.equal(torch.stack([one.tokens for one in answers]), expected[number % 8])
 
 
 def test_a_model_that_tells_tasks_apart_is_told_which(trained):
