@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         SequenceData,
         SortingData,
     )
+    from recurlight.data.sequences.addition import AdditionRules
+    from recurlight.data.sequences.lists import SortingRules
+    from recurlight.data.sequences.queens import QueensRules
     from recurlight.data.split import hold_out
     from recurlight.data.sudoku.data import SudokuData
     from recurlight.data.sudoku.rules import SudokuRules
@@ -47,6 +50,9 @@ _HOMES = {
         "AdditionData", "ParityData", "PermutationData", "QueensData", "Questions", "ReversalData",
         "SequenceData", "SortingData",
     ),
+    "sequences.addition": ("AdditionRules",),
+    "sequences.lists": ("SortingRules",),
+    "sequences.queens": ("QueensRules",),
     "split": ("hold_out",),
     "sudoku.data": ("SudokuData",),
     "sudoku.rules": ("SudokuRules",),
@@ -59,6 +65,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AdditionData",
+    "AdditionRules",
     "ArcData",
     "Augmentation",
     "HeatData",
@@ -69,11 +76,13 @@ __all__ = [
     "PuzzleData",
     "Puzzles",
     "QueensData",
+    "QueensRules",
     "Questions",
     "ReversalData",
     "Rules",
     "SequenceData",
     "SortingData",
+    "SortingRules",
     "Splits",
     "SudokuData",
     "SudokuRules",

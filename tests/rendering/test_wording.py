@@ -64,6 +64,15 @@ def test_every_question_is_read_as_it_is_written_and_drawn_as_its_data_draw_it(n
         assert all(token < data.vocab_size for token in wording.known.values())
 
 
+@pytest.mark.parametrize("name", ["sudoku", "maze", "sorting", "addition", "queens"])
+def test_rules_are_found_again_by_a_path_that_outlives_their_files(name, tmp_path):
+    """Breaks when a checkpoint names the module in which rules happen to lie."""
+    rules = MADE[name](tmp_path).rules()
+    spec = to_spec(rules)
+    assert spec["class_path"] == f"recurlight.data.{type(rules).__name__}"
+    assert type(from_spec(spec, Trust())) is type(rules)
+
+
 def test_what_is_no_single_grid_of_tokens_has_no_wording():
     assert HeatData(size=4, **FEW).wording() is None
     assert ArcData(canvas=3, max_tasks=1).wording() is None
