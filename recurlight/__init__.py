@@ -134,6 +134,7 @@ if TYPE_CHECKING:
         Turn,
         WinnerTakesAll,
     )
+    from recurlight.tracing import Replay, replay
     from recurlight.training import RecursiveModule
     from recurlight.training.warm_start import WarmStart, warm_start
     from recurlight.truncation import (
@@ -244,6 +245,9 @@ _HOMES = {
     "supervision": (
         "DeepSupervision", "Denoising", "ExpectedLoss", "HaltingDistribution", "JacobianPenalty",
         "OneSegment", "PonderLoss", "Supervision", "Turn", "WinnerTakesAll",
+    ),
+    "tracing": (
+        "Replay", "replay",
     ),
     "training": (
         "RecursiveModule",

@@ -22,7 +22,7 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "check", "solve", "export", "calibrate", "doctor", "recipes", "policies", "import", "env")
+COMMANDS = (*RUNS, "check", "solve", "export", "trace", "calibrate", "doctor", "recipes", "policies", "import", "env")
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
@@ -32,6 +32,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   export    write a trained model as programs that run without recurlight
   calibrate find how sure a model must be to stop thinking, and keep it in the checkpoint
   doctor    examine the dynamics of a trained model, with a verdict on each
+  trace     write a page that plays how a trained model solves a puzzle
   recipes   list the recipes that come with recurlight, show one, copy one
   policies  list what can be put where: refiners, halting policies, data and so on, plug-ins too
   import    turn a published checkpoint of HRM or TRM into one of recurlight
@@ -44,6 +45,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
   recurlight test --ckpt_path FILE                 evaluate; settings come from the checkpoint
   recurlight solve --ckpt_path FILE 53..7....      answer a question
   recurlight doctor --ckpt_path FILE               look at its dynamics
+  recurlight trace --ckpt_path FILE --index 3      watch it solve a test puzzle
   recurlight import FILE --from trm                then test or fit it with --ckpt_path
   recurlight fit --help                            which settings there are, and more examples
   recurlight --version
@@ -97,7 +99,7 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.commands.importing import run as import_published
 
             import_published(rest)
-        case ["check" | "solve" | "calibrate" | "doctor" | "export" as word, *rest]:
+        case ["check" | "solve" | "calibrate" | "doctor" | "trace" | "export" as word, *rest]:
             _quiet(word)
             importlib.import_module(f"recurlight.cli.commands.{word}").run(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":

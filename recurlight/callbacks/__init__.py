@@ -13,6 +13,7 @@ from recurlight.callbacks.guards.signals import StopOnSignal
 from recurlight.callbacks.pictures import SamplePictures
 from recurlight.callbacks.predictions import PredictionWriter
 from recurlight.callbacks.submission import SubmissionWriter
+from recurlight.callbacks.traces import TraceWriter
 from recurlight.recursion import compile_cells
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "StopOnNonFinite",
     "StopOnSignal",
     "SubmissionWriter",
+    "TraceWriter",
     "WindowCurriculum",
     "compile_cells",
 ]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from recurlight import draw
 from recurlight.diagnostics.resting import lent
+from recurlight.diagnostics.watching import Watched
 from recurlight.halting.convergence import relative_change
 from recurlight.numerics import at_least_float32
 from recurlight.recursion.driver import Recursion
-from recurlight.refiners.base import Refiner
 from recurlight.types import Batch, Prediction, State
 
 __all__ = ["Step", "Trace", "flat", "trace"]
@@ -76,10 +76,11 @@ def trace(recursion: Recursion, batch: Batch, segments: int, cycles: int | None 
         torch.Size([6, 4])
     """
     carry = recursion.start(batch)
-    watch, states, injections, predictions = _Watch(recursion.refiner), [], [], []
+    notes, states, injections, predictions = _Notes(), [], [], []
+    watched = Watched(recursion.refiner, notes.take)
     for number in range(1, segments + 1):
-        watch.segment = number
-        with draw.of_batch(len(carry.age)), lent(recursion, refiner=watch):
+        notes.segment = number
+        with draw.of_batch(len(carry.age)), lent(recursion, refiner=watched):
             carry, segment, score = recursion.segment(carry, carry.batch, cycles)
         halted, confidence = recursion.halting.should_halt(score, carry.age), recursion.halting.confidence
         predictions.append(Prediction(segment.logits, carry.age, halted, confidence(score)))
@@ -87,8 +88,8 @@ def trace(recursion: Recursion, batch: Batch, segments: int, cycles: int | None 
             guess = recursion.feedback.towards(segment.logits, carry, segments)
             carry = carry._replace(guess=guess)
         states.append(carry.state)
-        injections.append(watch.injection)
-    return Trace(tuple(watch.steps), (watch.start, *states), tuple(injections), tuple(predictions))
+        injections.append(notes.injection)
+    return Trace(tuple(notes.steps), (notes.start, *states), tuple(injections), tuple(predictions))
 
 
 def flat(state: State) -> Tensor:
@@ -97,29 +98,18 @@ def flat(state: State) -> Tensor:
     return torch.cat([at_least_float32(leaf).flatten(1) for leaf in fields], dim=1)
 
 
-class _Watch(Refiner[Any]):
-    """A refiner that does what another does and notes it."""
+class _Notes:
+    """What is kept of the updates of a solve."""
 
-    def __init__(self, inner: Refiner[Any]) -> None:
-        super().__init__()
-        self.inner, self.segment = inner, 0
+    def __init__(self) -> None:
+        self.segment = 0
         self.steps: list[Step] = []
         self.start: Any = None
         self.injection = torch.zeros(())
 
-    def cells(self) -> dict[str, nn.Module]:
-        return self.inner.cells()
-
-    def schedule(self) -> tuple[str, ...]:
-        return self.inner.schedule()
-
-    def initial_state(self, injection: Tensor) -> Any:
-        return self.inner.initial_state(injection)
-
-    def update(self, state: Any, injection: Tensor, level: str) -> Any:
-        self.start = state if self.start is None else self.start
-        after = self.inner.update(state, injection, level)
-        change = relative_change(getattr(state, level), getattr(after, level))
+    def take(self, before: Any, after: Any, injection: Tensor, level: str) -> None:
+        """Note one update."""
+        self.start = before if self.start is None else self.start
+        change = relative_change(getattr(before, level), getattr(after, level))
         self.steps.append(Step(self.segment, level, change))
         self.injection = injection
-        return after

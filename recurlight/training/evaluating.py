@@ -26,7 +26,7 @@ from recurlight.training.results import publish
 from recurlight.training.run import Run
 from recurlight.types import Batch, Prediction
 
-__all__ = ["Evaluating"]
+__all__ = ["Evaluating", "as_evaluated"]
 
 
 class Evaluating(Reloadable):
@@ -142,9 +142,7 @@ class Evaluating(Reloadable):
             self._check_names()
             data = attached_data(self.trainer)
             self._eval_slots = data.eval_batch_size if data else 0
-        tasks = tasks_at_mean(self.recursion) if self.other_tasks else nullcontext()
-        slots = draw.of_batch(len(batch.task), self._eval_slots)
-        with tasks, slots, seeded_evaluation(self.eval_seed, batch_idx, self.device):
+        with as_evaluated(self, batch, batch_idx, self._eval_slots):
             yield
 
     def on_validation_epoch_start(self) -> None:
@@ -221,3 +219,19 @@ class Evaluating(Reloadable):
     def summary_is_stale(self) -> bool:
         """Tell whether the weights have changed since the last complete validation."""
         return self.validated_step != self.global_step
+
+
+@contextmanager
+def as_evaluated(model: Evaluating, batch: Batch, batch_idx: int, slots: int = 0) -> Iterator[None]:
+    """Let parts draw as they do in the evaluation of a batch, and tasks be those that it takes.
+
+    Args:
+        model: Any `RecursiveModule`.
+        batch: What is evaluated, on its device.
+        batch_idx: Number of the batch in the split.
+        slots: Slots of a global batch; 0 for those of this one.
+    """
+    tasks = tasks_at_mean(model.recursion) if model.other_tasks else nullcontext()
+    seeded = seeded_evaluation(model.eval_seed, batch_idx, model.device)
+    with tasks, draw.of_batch(len(batch.task), slots), seeded:
+        yield

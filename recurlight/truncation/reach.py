@@ -20,6 +20,7 @@ __all__ = [
     "passes_gradient",
     "reached_levels",
     "reads_question",
+    "recorded_updates",
     "require_gradient",
     "require_stationary",
 ]
@@ -184,6 +185,27 @@ def passes_gradient(refiner: Refiner[Any], truncation: GradientTruncation, sizes
         return any(_depends(end.answer, leaf) for leaf in start)
 
 
+def recorded_updates(
+    refiner: Refiner[Any], truncation: GradientTruncation, sizes: Sizes, cycles: int
+) -> tuple[bool, ...]:
+    """Tell of each update of a segment of training, in order, whether it carries gradient.
+
+    Found by running the policy on one number, so that it holds for every policy. Where a policy solves, all
+    the points that it tries count.
+
+    Args:
+        refiner: Supplies the updates.
+        truncation: The policy.
+        sizes: Of the composition.
+        cycles: Cycles in a segment of training.
+    """
+    with torch.enable_grad():
+        shadow = _Shadow(refiner, sizes)
+        start = shadow.initial_state(torch.zeros(1, 1, requires_grad=True))
+        copy.deepcopy(truncation).run(shadow, start, torch.zeros(1, 1), cycles)
+    return tuple(shadow.recorded)
+
+
 class _Shadow(Refiner[Any]):
     """A refiner with one number for each field, to follow gradient through a policy at no cost.
 
@@ -204,6 +226,7 @@ class _Shadow(Refiner[Any]):
             for level in dict.fromkeys(self.levels)
             if _depends(getattr(refiner.update(state, question, level), level), question)
         ]
+        self.recorded: list[bool] = []
 
     def cells(self) -> dict[str, nn.Module]:
         return {}
@@ -215,6 +238,7 @@ class _Shadow(Refiner[Any]):
         return self.state(*(injection if flag else torch.zeros(1, 1) for flag in self.starting))
 
     def update(self, state: Any, injection: Tensor, level: str) -> Any:
+        self.recorded.append(torch.is_grad_enabled())
         whole = sum(state)
         return state._replace(**{level: whole + injection if level in self.reading else whole})
 

@@ -242,6 +242,13 @@ def test_the_page_on_examining_runs():
     assert names["spectrum"].radius.median().item() == pytest.approx(radius)
 
 
+def test_the_page_on_watching_runs(capsys):
+    """Fails if a name is left out, or the page that Python makes is not the command's."""
+    names = execute("trace.md")
+    assert names["html"].startswith("<!doctype html>")
+    assert names["found"].summary() in capsys.readouterr().out
+
+
 def shown_paths():
     """Yield every path that an API page shows."""
     for page in (DOCS / "api").glob("*.md"):

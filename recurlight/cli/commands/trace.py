@@ -1,0 +1,134 @@
+"""`recurlight trace --ckpt_path FILE`: one test puzzle being solved, as a page that plays it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from recurlight.errors import CheckpointError, RecurlightError
+from recurlight.spec.given import within
+
+if TYPE_CHECKING:
+    from recurlight.cli.app import RecurlightCLI
+    from recurlight.tracing import Replay
+    from recurlight.types import Batch
+
+__all__ = ["TraceUsageError", "run"]
+
+_UNTRAINED = "trace shows a trained model: give its checkpoint, --ckpt_path FILE"
+
+
+class TraceUsageError(RecurlightError):
+    """The command line of `recurlight trace` cannot be carried out."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse prints its usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        raise TraceUsageError(f"{message}; see: recurlight trace --help")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="recurlight trace",
+        usage="recurlight trace --ckpt_path FILE [--index N] [--out FILE.html] [--png FILE.png] "
+        "[--gif FILE.gif] [--KEY VALUE]",
+        description="Solve a test puzzle as recurlight predict does, and write a page that plays every "
+        "update: what the levels say, how sure, halting score and residual. Model and data come from the "
+        "checkpoint; other settings as for recurlight predict, such as --model.eval_segments 4.",
+        epilog="example: recurlight trace --ckpt_path last.ckpt --index 3 --out puzzle3.html",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--index", type=int, default=0, help="which test puzzle, counted from 0; 0")
+    parser.add_argument("--out", metavar="FILE.html", default="trace.html", help="a new file; trace.html")
+    parser.add_argument("--png", metavar="FILE.png", help="also a picture of the segments; needs viz")
+    parser.add_argument("--gif", metavar="FILE.gif", help="also a film of the updates; needs viz")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Carry out `recurlight trace ...`.
+
+    Raises:
+        RecurlightError: The command line or the checkpoint is wrong, or there is no such puzzle.
+    """
+    asked, rest = _parser().parse_known_args(list(arguments))
+    within("trace", "index", asked.index, 0, error=TraceUsageError)
+    if not any(word.startswith("--ckpt_path") for word in rest):
+        raise CheckpointError(_UNTRAINED)
+    for flag in ("out", "png", "gif"):  # before the work
+        _check_file(flag, getattr(asked, flag))
+    from recurlight.cli.app import run as carry_out
+    from recurlight.rendering.sheet import require_matplotlib
+
+    if asked.png or asked.gif:
+        require_matplotlib("--png" if asked.png else "--gif")
+    carry_out("predict", rest, partial(_trace, asked))
+
+
+def _check_file(flag: str, name: str | None) -> None:
+    """Refuse to replace a file, and a folder that is not there."""
+    if name is None:
+        return
+    path = Path(name)
+    if path.exists():
+        raise TraceUsageError(f"--{flag} {name} exists and is not replaced: give another name")
+    if not path.parent.is_dir():
+        raise TraceUsageError(f"--{flag} {name}: there is no folder {path.parent}: make it first")
+
+
+def _trace(asked: argparse.Namespace, made: RecurlightCLI) -> None:
+    """Solve the puzzle, and write what was asked for."""
+    from recurlight.tracing import page
+
+    found = _solved(asked.index, made)
+    written: dict[str, Callable[[], object]] = {}
+    written[asked.out] = partial(Path(asked.out).write_text, page(found), "utf-8")
+    if asked.png or asked.gif:
+        from recurlight.tracing.pictures import film, filmstrip
+
+        for name, draw in ((asked.png, filmstrip), (asked.gif, film)):
+            if name:
+                written[name] = partial(draw, found, name)
+    for name, write in written.items():
+        write()
+        sys.stdout.write(f"{name}: {found.summary()}\n")
+
+
+def _solved(index: int, made: RecurlightCLI) -> Replay:
+    """Solve the batch of one puzzle as the trainer would."""
+    from recurlight.callbacks.traces import replayed
+    from recurlight.training.evaluating import as_evaluated
+    from recurlight.training.naming import digests, others
+
+    checkpoint, model, data = made.request.checkpoint, made.model, made.datamodule
+    if not checkpoint:
+        raise CheckpointError(_UNTRAINED)
+    data.setup("predict")
+    number, row, batch = _place(index, made)
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
+    model.eval().to(made.trainer.strategy.root_device)
+    apart = model.recursion.sizes.prefix > 0
+    model.other_tasks = others(model.recursion, model.names, digests(data), told_apart=apart)
+    precision = made.trainer.precision_plugin.forward_context()
+    with precision, as_evaluated(model, batch, number, data.eval_batch_size):
+        return replayed(model, batch, data, row, f"{type(data).__name__}, test puzzle {index}")
+
+
+def _place(index: int, made: RecurlightCLI) -> tuple[int, int, Batch]:
+    """Find a puzzle: the number of its batch, its row there, and the batch."""
+    from recurlight.types import Batch
+
+    batches = made.datamodule.predict_dataloader().dataset
+    if index >= batches.rows:
+        most = f"from 0 to {batches.rows - 1}" if batches.rows else "none, there are no test puzzles"
+        raise TraceUsageError(f"--index {index} is no test puzzle: give {most}")
+    number, row = divmod(index, batches.batch_size)
+    device = made.trainer.strategy.root_device
+    return number, row, Batch(*(field.to(device) for field in batches[number]))
