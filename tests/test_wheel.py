@@ -52,6 +52,7 @@ def test_it_holds_the_package_and_the_recipes_and_nothing_else(unpacked):
     assert files(package / "recipes", "*.yaml") == files(ROOT / "recipes", "*.yaml")
     assert files(package, "*.py") == files(ROOT / "recurlight", "*.py")
     assert (package / "py.typed").is_file()
+    assert files(package, "page.*") == [f"tracing/page.{kind}" for kind in ("css", "html", "js", "py")]
     assert {path.name.partition("-")[0] for path in unpacked.iterdir()} == {"recurlight"}
 
 

@@ -9,15 +9,15 @@ from recurlight.tracing.records import Look
 
 __all__ = ["look"]
 
-_PAPER = "#ffffff"
+_WHITE = "#ffffff"
 
 
 def look(data: Drawable, question: list[int], tokens: Iterable[int]) -> Look:
     """Gather how tokens are drawn.
 
     Texts are written where pictures write marks, and where tokens are symbols: in a single row, where they
-    stand apart, and where there are more of them than colors. Otherwise colors tell them apart. What is white
-    in pictures has the color of the page.
+    stand apart, and where there are more of them than colors. Otherwise colors tell them apart. Symbols, and
+    marks of which all are on white, have the colors of the page.
 
     Args:
         data: Colors tokens and names them.
@@ -30,13 +30,14 @@ def look(data: Drawable, question: list[int], tokens: Iterable[int]) -> Look:
     plain = told and bool(len(looks.texts)) and not marked and not data.targets
     texts = {token: looks.marks[token] if marked else _name(data, token) for token in found}
     colors = {token: "#" + bytes(looks.colors[token % len(looks.colors)]).hex() for token in found}
+    paper = plain or (marked and {*colors.values()} <= {_WHITE})
     filled = {token for token in found if texts[token].strip(" .")}
     return Look(
         *looks.shape,
         looks.boxes,
         looks.canvas,
         texts,
-        {token: None if plain or color == _PAPER else color for token, color in colors.items()},
+        {token: None if paper else color for token, color in colors.items()},
         marked or plain,
         [cell for cell, token in enumerate(question) if token in filled] if marked else [],
     )

@@ -60,7 +60,7 @@
           else {
             cell.replaceChildren(document.createElement("i"));
             if (look.written && look.texts[token]) make(cell, "b", "", look.texts[token]);
-            cell.style.setProperty("--t", look.colors[token] ?? "var(--paper)");
+            cell.style.setProperty("--t", look.colors[token]);
           }
         }
         if (reading.confidence) {
@@ -234,9 +234,9 @@
     byId("place").setAttribute("aria-live", "polite");
   }
   function step() {
-    if (frame >= total) return pause();
     // Without motion a segment at a time, so that little changes per second.
     show(calm ? ends.find((end) => end > frame) : frame + 1);
+    if (frame >= total) return pause();
     timer = setTimeout(step, Number(byId("speed").value) * (calm ? 3 : 1));
   }
   function play() {

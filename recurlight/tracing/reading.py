@@ -67,7 +67,7 @@ class Reader:
         if before:
             pairs = zip(before.tokens, shown.prediction, strict=True)
             changed = [cell for cell, (one, other) in enumerate(pairs) if one != other]
-        wrong = [cell for cell, bad in enumerate(shown.wrong) if bad]
+        wrong = [cell for cell in self.counted if shown.wrong[cell]]
         reading = Reading(shown.prediction, self._confidence(logits), changed, wrong)
         if before and not changed and before.confidence == reading.confidence:
             return {}

@@ -16,7 +16,8 @@ class Reading(NamedTuple):
         confidence: Probability of the likeliest token of each cell by the softmax, in percent; None where
             nothing is supervised. Empty where answers are numbers.
         changed: Cells that another token was in before.
-        wrong: Cells that differ from the right answer; none where that is not known, or is of numbers.
+        wrong: Supervised cells that differ from the right answer; none where that is not known, or is of
+            numbers.
     """
 
     tokens: list[int]
