@@ -105,9 +105,8 @@ def test_every_update_is_shown_as_it_was(opened, kind):
     total = len(replay.updates)
     frames = [*range(total + 1), *range(total - 1, total - 4, -1)]
     go = "slider.value = at; slider.dispatchEvent(new Event('input'))"
-    for at, panels in zip(
-        frames, browser.run(f"{frames}.map(at => {{ {go}; return {SHOWN}; }})"), strict=True
-    ):
+    shots = browser.run(f"{frames}.map(at => {{ {go}; return {SHOWN}; }})")
+    for at, panels in zip(frames, shots, strict=True):
         assert [shown["level"] for shown in panels] == replay.levels
         for shown in panels:
             expected = replay.reading(at, shown["level"])

@@ -72,10 +72,12 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _check_file(flag: str, name: str | None) -> None:
-    """Refuse to replace a file, and a folder that is not there."""
+    """Refuse a name of another kind, to replace a file, and a folder that is not there."""
     if name is None:
         return
-    path = Path(name)
+    path, ending = Path(name), ".html" if flag == "out" else f".{flag}"
+    if path.suffix != ending:
+        raise TraceUsageError(f"--{flag} {name} has no name of such a file: end it in {ending}")
     if path.exists():
         raise TraceUsageError(f"--{flag} {name} exists and is not replaced: give another name")
     if not path.parent.is_dir():
@@ -125,10 +127,11 @@ def _place(index: int, made: RecurlightCLI) -> tuple[int, int, Batch]:
     """Find a puzzle: the number of its batch, its row there, and the batch."""
     from recurlight.types import Batch
 
-    batches = made.datamodule.predict_dataloader().dataset
-    if index >= batches.rows:
-        most = f"from 0 to {batches.rows - 1}" if batches.rows else "none, there are no test puzzles"
-        raise TraceUsageError(f"--index {index} is no test puzzle: give {most}")
-    number, row = divmod(index, batches.batch_size)
-    device = made.trainer.strategy.root_device
-    return number, row, Batch(*(field.to(device) for field in batches[number]))
+    device, before = made.trainer.strategy.root_device, 0
+    for number, batch in enumerate(made.datamodule.test_dataloader()):
+        count = int(batch.asked().sum())  # padding comes last
+        if index < before + count:
+            return number, index - before, Batch(*(field.to(device) for field in batch))
+        before += count
+    there = f"give from 0 to {before - 1}" if before else "there are none"
+    raise TraceUsageError(f"--index {index} is no test puzzle: {there}")
