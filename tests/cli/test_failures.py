@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import recurlight.cli.app
-from recurlight.__main__ import main
+from recurlight.__main__ import COMMANDS, main
 
 from .fixtures import cache, failure, folder, trained
 
@@ -99,7 +99,7 @@ def test_unintended_errors_keep_their_traceback(monkeypatch):
         (
             ["--config", "tiny"],
             "the command comes first: "
-            "recurlight fit|validate|test|predict|solve|export|calibrate|doctor|recipes|import --config ...",
+            f"recurlight {'|'.join(COMMANDS)} --config ...",
         ),
     ],
 )
