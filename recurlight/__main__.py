@@ -22,7 +22,19 @@ RUNS = {
     "test": "evaluate a model on the test puzzles",
     "predict": "answer the test puzzles",
 }
-COMMANDS = (*RUNS, "check", "solve", "export", "trace", "calibrate", "doctor", "recipes", "policies", "import", "env")
+COMMANDS = (
+    *RUNS,
+    "check",
+    "solve",
+    "export",
+    "trace",
+    "calibrate",
+    "doctor",
+    "recipes",
+    "policies",
+    "import",
+    "env",
+)
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 

@@ -228,7 +228,10 @@ ERROR = "an error"
 NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Seen", "Segment", "Sizes", "Turn"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation", "SymmetryGroup"), PLAIN),
-    **dict.fromkeys(("Answer", "Chains", "Finding", "Found", "Judged", "Learnt", "Report", "Solver", "WarmStart"), RETURNED),
+    **dict.fromkeys(
+        ("Answer", "Chains", "Finding", "Found", "Judged", "Learnt", "Report", "Solver", "WarmStart"),
+        RETURNED,
+    ),
     **dict.fromkeys(
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),

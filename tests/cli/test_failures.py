@@ -98,8 +98,7 @@ def test_unintended_errors_keep_their_traceback(monkeypatch):
         (["--config", "tiny", "fit"], "the command comes first: recurlight fit --config ..."),
         (
             ["--config", "tiny"],
-            "the command comes first: "
-            f"recurlight {'|'.join(COMMANDS)} --config ...",
+            f"the command comes first: recurlight {'|'.join(COMMANDS)} --config ...",
         ),
     ],
 )

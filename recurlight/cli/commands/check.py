@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     within("check", "samples", asked.samples, 1)
     from recurlight.cli.app import run as carry_out
 
-    carry_out("fit", rest, partial(_check, asked.samples))
+    carry_out("fit", rest, partial(_check, asked.samples), "check")
 
 
 def _check(samples: int, made: RecurlightCLI) -> None:
