@@ -35,7 +35,7 @@ from recurlight.cli.explain.types import settings
 from recurlight.cli.help import section, topic
 from recurlight.cli.model import without_class
 from recurlight.cli.recipes import recipes_dir
-from recurlight.cli.request import Request, prepare
+from recurlight.cli.request import Request, for_the_writer, prepare
 from recurlight.cli.trust import LIGHTNING, allow
 from recurlight.data import PuzzleData
 from recurlight.errors import CheckpointError, RecurlightError
@@ -261,18 +261,6 @@ def _kind(check: Check, request: Request) -> type[RecursiveModule]:
     return kind
 
 
-def _for_the_writer(arguments: Sequence[str]) -> list[str]:
-    """Read `--confidence X` and `--output FILE` as what they stand for: settings of the writer."""
-    words, short = list(arguments), {"--confidence": "confidence", "--output": "path"}
-    places = [at for at, word in enumerate(words) if word.partition("=")[0] in short]
-    for at in places:
-        name, equals, value = words[at].partition("=")
-        words[at] = f"--trainer.callbacks.{short[name]}{equals}{value}"
-    if places:
-        words.insert(places[0], "--trainer.callbacks+=PredictionWriter")
-    return words
-
-
 def run(
     subcommand: str,
     arguments: Sequence[str],
@@ -292,7 +280,7 @@ def run(
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
-    words = _for_the_writer(arguments) if subcommand == "predict" else arguments
+    words = for_the_writer(arguments) if subcommand == "predict" else arguments
     prepared = prepare(subcommand, words, recipes_dir())
     try:
         allow(prepared.packages)

@@ -23,7 +23,7 @@ from recurlight.cli.overlays import check_overlays
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import class_paths
 
-__all__ = ["Request", "prepare"]
+__all__ = ["Request", "for_the_writer", "prepare"]
 
 
 class Source(NamedTuple):
@@ -114,3 +114,15 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     allowed = [*class_paths(words), *filter(is_own, class_paths(config))]
     packages = [*given.trusted, *(path.partition(".")[0] for path in allowed)]
     return Request(subcommand, given.asked, config, sources, checkpoint, weights, packages)
+
+
+def for_the_writer(arguments: Sequence[str]) -> list[str]:
+    """Read `--confidence X` and `--output FILE` as what they stand for: settings of the writer."""
+    words, short = list(arguments), {"--confidence": "confidence", "--output": "path"}
+    places = [at for at, word in enumerate(words) if word.partition("=")[0] in short]
+    for at in places:
+        name, equals, value = words[at].partition("=")
+        words[at] = f"--trainer.callbacks.{short[name]}{equals}{value}"
+    if places:
+        words.insert(places[0], "--trainer.callbacks+=PredictionWriter")
+    return words

@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
 
     if asked.png or asked.gif:
         require_matplotlib("--png" if asked.png else "--gif")
-    carry_out("predict", rest, partial(_trace, asked))
+    carry_out("predict", rest, partial(_trace, asked), "trace")
 
 
 def _check_file(flag: str, name: str | None) -> None:
