@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurlight.errors import IncompatibleComponents
-from recurlight.numerics import linear
+from recurlight.numerics import full_precision, linear
 from recurlight.spec.given import within
 from recurlight.types import Sizes
 
@@ -38,7 +38,12 @@ def rms_norm(x: Tensor) -> Tensor:
         >>> rms_norm(torch.tensor([[3.0, 3.0]]))
         tensor([[1.0000, 1.0000]])
     """
-    return functional.rms_norm(x, (x.shape[-1],), eps=EPSILON).to(x.dtype)
+    if not torch.is_autocast_enabled(x.device.type):
+        return functional.rms_norm(x, (x.shape[-1],), eps=EPSILON)
+    with full_precision(
+        x
+    ):  # on CUDA autocast would copy `x` to float32 and back; the kernel sums in it anyway
+        return functional.rms_norm(x, (x.shape[-1],), eps=EPSILON)
 
 
 def swiglu_width(width: int, expansion: float, multiple: int = 256) -> int:
