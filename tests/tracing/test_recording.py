@@ -9,6 +9,7 @@ import torch
 from helpers import NUMBERS, SIZES, batch, equilibrium, mixer, numbers, opinionated, single, trm
 
 from recurlight import (
+    ConfidentAnswer,
     CorrectnessHalting,
     EveryUpdate,
     FixedHalting,
@@ -18,7 +19,6 @@ from recurlight import (
     QLearningHalting,
     Recursion,
     SingleRefiner,
-    StableAnswer,
     replay,
 )
 from recurlight.errors import DataError, IncompatibleComponents
@@ -59,7 +59,7 @@ def phantom() -> Recursion:
 
 CASES = {
     "two levels": (lambda: opinionated(trm(), 3.0), batch(6), Grid()),
-    "a rule of its own": (lambda: trm(stopping=StableAnswer()), batch(6), Grid()),
+    "a rule of its own": (lambda: trm(stopping=ConfidentAnswer(0.25)), batch(6), Grid()),
     "q-learning": (lambda: opinionated(trm(QLearningHalting()), 3.0), batch(6), Line()),
     "one level": (single, batch(6), Line()),
     "a solver": (equilibrium, batch(6), Grid()),
