@@ -68,10 +68,7 @@ def replay(
         >>> [update.level for update in found.updates[:6]], found.updates[-1].gradient
         (['latent', 'latent', 'answer', 'latent', 'latent', 'answer'], True)
     """
-    within("replay", "row", row, 0, len(batch.task) - 1)
-    one = Batch(*(field[row : row + 1] for field in batch))
-    if not bool(one.asked()):
-        raise DataError(f"row {row} of the batch is padding: give a row that asks something")
+    one = _only(batch, row)
     rule = recursion.stopping or (usual_stopping(recursion.halting) if adaptive else AsTrained())
     judging, eye = _Judging(rule, recursion.halting, row), _Eye(recursion, one, data, row)
     with lent(recursion, refiner=Watched(recursion.refiner, eye.note)):
@@ -96,6 +93,15 @@ def replay(
         predicted=predicted,
         error=shown.error,
     )
+
+
+def _only(batch: Batch, row: int) -> Batch:
+    """Take one row, which must ask something."""
+    within("replay", "row", row, 0, len(batch.task) - 1)
+    one = Batch(*(field[row : row + 1] for field in batch))
+    if not bool(one.asked()):
+        raise DataError(f"row {row} of the batch is padding: give a row that asks something")
+    return one
 
 
 def _parts(recursion: Recursion, rule: Stopping) -> dict[str, str]:
