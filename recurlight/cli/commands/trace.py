@@ -36,15 +36,16 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser(
         prog="recurlight trace",
-        usage="recurlight trace --ckpt_path FILE [--index N] [--out FILE.html] [--png FILE.png] "
-        "[--gif FILE.gif] [--KEY VALUE]",
+        usage="recurlight trace --ckpt_path FILE [--index N | --question TEXT] [--out FILE.html] "
+        "[--png FILE.png] [--gif FILE.gif] [--KEY VALUE]",
         description="Solve a test puzzle as recurlight predict does, and write a page that plays every "
         "update: what the levels say, how sure, halting score and residual. Model and data come from the "
         "checkpoint; other settings as for recurlight predict, such as --model.eval_segments 4.",
         epilog="example: recurlight trace --ckpt_path last.ckpt --index 3 --out puzzle3.html",
         allow_abbrev=False,
     )
-    parser.add_argument("--index", type=int, default=0, help="which test puzzle, counted from 0; 0")
+    parser.add_argument("--index", type=int, help="which test puzzle, counted from 0; 0")
+    parser.add_argument("--question", metavar="TEXT", help="a puzzle of your own, as for recurlight solve")
     parser.add_argument("--out", metavar="FILE.html", default="trace.html", help="a new file; trace.html")
     parser.add_argument("--png", metavar="FILE.png", help="also a picture of the segments; needs viz")
     parser.add_argument("--gif", metavar="FILE.gif", help="also a film of the updates; needs viz")
@@ -58,7 +59,9 @@ def run(arguments: Sequence[str]) -> None:
         RecurlightError: The command line or the checkpoint is wrong, or there is no such puzzle.
     """
     asked, rest = _parser().parse_known_args(list(arguments))
-    within("trace", "index", asked.index, 0, error=TraceUsageError)
+    if asked.question is not None and asked.index is not None:
+        raise TraceUsageError("--index and --question ask for two puzzles: give one of them")
+    within("trace", "index", asked.index or 0, 0, error=TraceUsageError)
     if not any(word.startswith("--ckpt_path") for word in rest):
         raise CheckpointError(_UNTRAINED)
     for flag in ("out", "png", "gif"):  # before the work
@@ -88,7 +91,7 @@ def _trace(asked: argparse.Namespace, made: RecurlightCLI) -> None:
     """Solve the puzzle, and write what was asked for."""
     from recurlight.tracing import page
 
-    found = _solved(asked.index, made)
+    found = _solved(asked, made)
     written: dict[str, Callable[[], object]] = {}
     written[asked.out] = partial(Path(asked.out).write_text, page(found), "utf-8")
     if asked.png or asked.gif:
@@ -102,8 +105,8 @@ def _trace(asked: argparse.Namespace, made: RecurlightCLI) -> None:
         sys.stdout.write(f"{name}: {found.summary()}\n")
 
 
-def _solved(index: int, made: RecurlightCLI) -> Replay:
-    """Solve the batch of one puzzle as the trainer would."""
+def _solved(asked: argparse.Namespace, made: RecurlightCLI) -> Replay:
+    """Solve the batch of one puzzle as the trainer would; a question that was given is a batch alone."""
     from recurlight.callbacks.traces import replayed
     from recurlight.training.evaluating import as_evaluated
     from recurlight.training.naming import digests, others
@@ -112,7 +115,11 @@ def _solved(index: int, made: RecurlightCLI) -> Replay:
     if not checkpoint:
         raise CheckpointError(_UNTRAINED)
     data.setup("predict")
-    number, row, batch = _place(index, made)
+    index, name = asked.index or 0, type(data).__name__
+    if asked.question is None:
+        (number, row, batch), title = _place(index, made), f"{name}, test puzzle {index}"
+    else:
+        number, row, batch, title = 0, 0, _asked(asked.question, made), f"{name}, a question"
     model.on_load_checkpoint(checkpoint)
     model.load_state_dict(checkpoint["state_dict"])
     model.eval().to(made.trainer.strategy.root_device)
@@ -120,7 +127,19 @@ def _solved(index: int, made: RecurlightCLI) -> Replay:
     model.other_tasks = others(model.recursion, model.names, digests(data), told_apart=apart)
     precision = made.trainer.precision_plugin.forward_context()
     with precision, as_evaluated(model, batch, number, data.eval_batch_size):
-        return replayed(model, batch, data, row, f"{type(data).__name__}, test puzzle {index}")
+        return replayed(model, batch, data, row, title)
+
+
+def _asked(text: str, made: RecurlightCLI) -> Batch:
+    """Read a question as `recurlight solve` does; its answer is not known."""
+    import torch
+
+    from recurlight.solving import load
+    from recurlight.types import IGNORE, Batch
+
+    inputs = load(made.config.ckpt_path, trust=made.request.packages).read(text)
+    fields = inputs, torch.full_like(inputs, IGNORE), torch.zeros(1, dtype=torch.int64)
+    return Batch(*(field.to(made.trainer.strategy.root_device) for field in fields))
 
 
 def _place(index: int, made: RecurlightCLI) -> tuple[int, int, Batch]:

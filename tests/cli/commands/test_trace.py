@@ -38,6 +38,24 @@ def test_the_page_shows_what_predict_answers(trained, folder, capsys):
         )
 
 
+def test_a_question_of_ones_own_is_thought_about_as_solve_does(trained, folder, capsys):
+    """Fails if another text is read, or another answer is shown."""
+    text = "1.....4...2..3.."
+    capsys.readouterr()
+    assert main(["solve", "--ckpt_path", trained, "--json", text]) == 0
+    solved = json.loads(capsys.readouterr().out)
+    assert main(["trace", "--ckpt_path", trained, "--question", text]) == 0
+    found = written(folder / "trace.html")
+    assert found["question"] == [{".": 1}.get(one, 0) or int(one) + 1 for one in text]
+    read = [u["read"]["answer"] for u in found["updates"] if "answer" in u["read"]]
+    assert [found["start"]["answer"], *read][-1]["tokens"] == solved["tokens"]
+    assert found["predicted"] == solved["segments"]
+    both = "--index and --question ask for two puzzles: give one of them"
+    flags = ["trace", "--ckpt_path", trained, "--out", "other.html"]
+    assert failure(capsys, *flags, "--question", text, "--index", "0") == both
+    assert "16" in failure(capsys, *flags, "--question", "12")  # cells are wanted
+
+
 def test_flags_change_the_thinking(trained, folder):
     """Fails if settings of evaluation are ignored, or the second batch is another puzzle's."""
     flags = ["--model.eval_segments=3", "--model.eval_cycles=1", "--data.eval_batch_size=2"]
