@@ -231,7 +231,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     parser.add_argument("--resume", action="store_true", help="go on with the file and its checkpoint")
     parser.add_argument("--budget", type=float, default=540, help="seconds")
-    parser.add_argument("--recipe", default="trm_sudoku", help="what is trained")
+    parser.add_argument("--recipe", default="trm_sudoku_fast", help="what is trained")
     parser.add_argument("--point", type=float, default=60, help="seconds of training between two evaluations")
     parser.add_argument("--models", nargs="*", default=MODELS, help="recipes whose steps are timed")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
