@@ -195,6 +195,10 @@ MADE: dict[str, Table] = {
     ),
     "export_segment": Table(recurlight.export_segment, {"recursion": recursion}),
     "export_solve": Table(recurlight.export_solve, {"recursion": recursion}),
+    "replay": Table(
+        recurlight.replay,
+        {"recursion": recursion, "batch": batch, "data": lambda: recurlight.SudokuData(size=4)},
+    ),
     "load": Table(recurlight.load, {"path": lambda: "nowhere"}),
     "load_recursion": Table(recurlight.load_recursion, {"path": lambda: "nowhere"}),
     "AsTrained": Table(recurlight.AsTrained),
@@ -229,7 +233,18 @@ NOT_MADE: dict[str, str] = {
     **dict.fromkeys(("Batch", "Carry", "Outcome", "Prediction", "Seen", "Segment", "Sizes", "Turn"), RECORD),
     **dict.fromkeys(("IGNORE", "Augmentation", "SymmetryGroup"), PLAIN),
     **dict.fromkeys(
-        ("Answer", "Chains", "Finding", "Found", "Judged", "Learnt", "Report", "Solver", "WarmStart"),
+        (
+            "Answer",
+            "Chains",
+            "Finding",
+            "Found",
+            "Judged",
+            "Learnt",
+            "Replay",
+            "Report",
+            "Solver",
+            "WarmStart",
+        ),
         RETURNED,
     ),
     **dict.fromkeys(

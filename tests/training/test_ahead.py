@@ -69,9 +69,10 @@ def test_each_batch_gets_its_answer_and_no_slot_is_idle():
 
 def test_the_file_is_that_of_batches_answered_by_themselves(tmp_path):
     def written(adaptive, source):
-        writer = PredictionWriter(str(tmp_path / "x.jsonl"), confidence=0.5)
+        path = tmp_path / f"{type(source).__name__}.jsonl"
+        writer = PredictionWriter(str(path), confidence=0.5)
         trainer(callbacks=[writer]).predict(made(eval_adaptive=adaptive), source)
-        return [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in path.read_text().splitlines()]
 
     streamed, apart = written(None, data()), written(None, loader(list(data().predict_dataloader())))
     for record in streamed:
