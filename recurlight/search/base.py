@@ -64,7 +64,7 @@ class Selector(Recorded, ABC):
 
 
 def among(candidates: Tensor, value: Tensor) -> Tensor:
-    """Return the candidates whose value is highest.
+    """Return the candidates whose value is highest; one that is no number, as of a broken chain, is lowest.
 
     Args:
         candidates: `(B, K)` bool, one or more in each row.
@@ -74,7 +74,7 @@ def among(candidates: Tensor, value: Tensor) -> Tensor:
         >>> among(torch.tensor([[True, True, False]]), torch.tensor([[0.1, 0.5, 0.9]]))
         tensor([[False,  True, False]])
     """
-    known = value.float().masked_fill(~candidates, -torch.inf)
+    known = value.float().masked_fill(~candidates | value.isnan(), -torch.inf)
     return candidates & (known == known.amax(dim=1, keepdim=True))
 
 

@@ -109,6 +109,18 @@ def test_the_first_chains_are_as_if_there_were_no_others():
     assert torch.equal(whole.first(3, Majority()).updates, part.segments.sum(dim=1) * 9)
 
 
+@pytest.mark.parametrize("selector", [Majority(), BestScore(), LowestResidual()], ids=repr)
+def test_a_broken_chain_takes_nothing_from_the_others(selector):
+    """Fails if one score or residual that is no number makes chain 0 the answer."""
+    answers = torch.tensor([[[9], [1], [1], [1]]])
+    score, residual = torch.tensor([[0.1, 0.5, torch.nan, 0.2]]), torch.tensor([[0.5, 0.1, torch.nan, 0.2]])
+    spent, halted = torch.ones(1, 4, dtype=torch.int32), torch.ones(1, 4, dtype=torch.bool)
+    found = Chains(torch.zeros(1, 4, 1, 2), answers, alike(answers), score, spent, halted, residual, None)
+    assert selector.choose(found).tolist() == [1]
+    nothing = found._replace(score=score * torch.nan, residual=residual * torch.nan)
+    assert selector.choose(nothing).tolist() == [1 if selector == Majority() else 0]
+
+
 def test_what_a_model_or_task_does_not_have_is_one_line():
     with pytest.raises(IncompatibleComponents, match=r"FixedHalting does not judge .*selector to Majority"):
         BestScore().check(single(), rules=False)
