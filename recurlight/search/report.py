@@ -15,7 +15,9 @@ _SHOWN = 0.0, 0.5, 0.8, 0.9, 0.95, 1.0
 """Confidences whose coverage the table tells."""
 
 _POINTS = 100
-"""Thresholds in a curve, at most."""
+"""Thresholds in a curve, at most, beside those that are shown."""
+
+_DIGITS = 7  # all that float32 has: 9 votes of 10 are 0.9, and no less
 
 
 class Width(NamedTuple):
@@ -120,6 +122,10 @@ def covered(confidence: Tensor, right: Tensor) -> tuple[list[Covered], float]:
     found = coverage_risk(confidence, right)
     sure = confidence.sort(descending=True, stable=True).values
     last = (sure.diff() != 0).nonzero().squeeze(1).tolist()  # answers that are as sure come together
-    ends = [*last[:: max(1, -(-len(last) // _POINTS))], *([len(sure) - 1] if len(sure) else [])]
-    curve = [Covered(*(part[end].item() for part in (sure, found.coverage, found.risk))) for end in ends]
+    ends = {*last[:: max(1, -(-len(last) // _POINTS))], len(sure) - 1}
+    ends |= {int((sure >= least).sum()) - 1 for least in _SHOWN}
+    curve = [
+        Covered(round(sure[end].item(), _DIGITS), found.coverage[end].item(), found.risk[end].item())
+        for end in sorted(ends - {-1})
+    ]
     return curve, found.risk.mean().item() if len(sure) else 0.0

@@ -12,7 +12,7 @@ from recurlight.search import search_picture
 from recurlight.search.chains import alike
 from recurlight.search.found import found_in
 from recurlight.search.measure import SearchMetric
-from recurlight.search.report import covered
+from recurlight.search.report import SearchReport, Width, covered
 from recurlight.types import IGNORE
 
 ROWS, WIDTH, UPDATES = 60, 6, 9
@@ -91,10 +91,22 @@ def test_coverage_counts_all_answers_that_are_so_sure():
 def test_a_curve_has_an_end_and_few_points():
     sure = torch.rand(5000, generator=seeded())
     curve, risk = covered(sure, sure > 0.5)
-    assert len(curve) <= 102
+    assert len(curve) <= 107
     assert curve[-1].coverage == 1
     assert curve[-1].risk == pytest.approx((sure <= 0.5).float().mean().item())
     assert 0 < risk < curve[-1].risk
+
+
+def test_a_table_of_many_confidences_is_as_exact_as_one_of_few():
+    """Fails if a threshold that is shown falls between points of the curve, or 9 votes of 10 below 0.9."""
+    sure = torch.rand(1000, generator=seeded())
+    curve, risk = covered(sure, sure > 0.5)
+    lines = SearchReport("", 1000, [Width(1, 1, 1, 1, 1, 1)], curve, risk).text().splitlines()[3:]
+    told = {float(line.split()[0]): line.split()[1] for line in lines}
+    assert all(told[least] == f"{(sure >= least).float().mean():.1%}" for least in (0.0, 0.5, 0.8, 0.9, 0.95))
+    votes = torch.tensor([[1.0] * 9 + [0.0], [1.0] * 7 + [0.0] * 3]).mean(dim=1)
+    curve, risk = covered(votes, votes > 0)
+    assert [each.confidence for each in curve] == [0.9, 0.7]
 
 
 def test_the_table_and_the_plain_data_say_the_same():
