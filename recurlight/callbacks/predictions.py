@@ -69,13 +69,13 @@ def records(
                 "segments": int(prediction.segments[row]),
                 "exact": bool(exact[row]) if answered else None,
             }
-            | ({} if confidence is None else _sure(float(prediction.confidence[row]), confidence))
+            | ({} if confidence is None else _sure(prediction.confidence[row], confidence))
         )
 
 
-def _sure(found: float, least: float) -> dict[str, Any]:
-    """Tell whether a prediction is an answer, or that it is not known."""
-    return {"confidence": found, "sure": found >= least}
+def _sure(found: Tensor, least: float) -> dict[str, Any]:
+    """Tell whether a prediction is an answer, or that it is not known; in float32, which has no 0.9."""
+    return {"confidence": float(found), "sure": bool(found >= least)}
 
 
 def _written(cells: Any) -> Any:

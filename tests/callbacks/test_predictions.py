@@ -11,8 +11,10 @@ from helpers import module, trainer
 from resuming import Shifts
 
 from recurlight.callbacks import PredictionWriter
+from recurlight.callbacks.predictions import records
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, FixedHalting
+from recurlight.types import Batch, Prediction
 
 
 def test_every_prediction_is_written_without_a_warning(tmp_path, capsys):
@@ -72,6 +74,16 @@ def test_an_unsure_prediction_is_marked_and_not_counted(tmp_path, capsys):
     assert all(record["sure"] == (record["confidence"] >= found[2]) for record in records)
     assert "5 predictions, 2 not sure enough to answer, 0 exactly right: " in capsys.readouterr().out
     assert "sure" not in written(None)[0]
+
+
+def test_nine_votes_of_ten_are_as_sure_as_was_asked():
+    """Fails if a confidence of float32 is compared with a number that float32 does not have."""
+    tokens = torch.tensor([[1, 2]])
+    sure = torch.tensor([[1.0] * 9 + [0.0]]).mean(dim=1)
+    found = Prediction(torch.rand(1, 2, 3), torch.tensor([3]), torch.tensor([True]), sure)
+    batch = Batch(tokens, tokens, torch.tensor([0]))
+    assert next(records(batch, found, confidence=0.9))["sure"]
+    assert not next(records(batch, found, confidence=0.9001))["sure"]
 
 
 def test_a_policy_that_does_not_judge_has_no_confidence(tmp_path):
