@@ -137,7 +137,13 @@ def _asked(text: str, made: RecurlightCLI) -> Batch:
     from recurlight.solving import load
     from recurlight.types import IGNORE, Batch
 
-    inputs = load(made.config.ckpt_path, trust=made.request.packages).read(text)
+    solver = load(made.config.ckpt_path, trust=made.request.packages)
+    sizes = solver.recursion.sizes
+    if sizes.prefix and sizes.tasks > 1:
+        raise TraceUsageError(
+            f"--question does not say its task, and the model tells {sizes.tasks} apart: give --index"
+        )
+    inputs = solver.read(text)
     fields = inputs, torch.full_like(inputs, IGNORE), torch.zeros(1, dtype=torch.int64)
     return Batch(*(field.to(made.trainer.strategy.root_device) for field in fields))
 

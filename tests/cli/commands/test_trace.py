@@ -4,10 +4,13 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from recurlight.__main__ import main
+from recurlight.cli.commands.trace import TraceUsageError, _asked
+from recurlight.types import Sizes
 
 from ..fixtures import cache, failure, folder, trained
 
@@ -54,6 +57,16 @@ def test_a_question_of_ones_own_is_thought_about_as_solve_does(trained, folder, 
     flags = ["trace", "--ckpt_path", trained, "--out", "other.html"]
     assert failure(capsys, *flags, "--question", text, "--index", "0") == both
     assert "16" in failure(capsys, *flags, "--question", "12")  # cells are wanted
+
+
+def test_a_question_without_its_task_is_refused_where_tasks_are_told_apart(monkeypatch):
+    """Fails if it is silently asked as task 0."""
+    made = SimpleNamespace(config=SimpleNamespace(ckpt_path=""), request=SimpleNamespace(packages=[]))
+    sizes = Sizes(6, 16, 32, tasks=3, prefix=1)
+    solver = SimpleNamespace(recursion=SimpleNamespace(sizes=sizes))
+    monkeypatch.setattr("recurlight.solving.load", lambda *_, **__: solver)
+    with pytest.raises(TraceUsageError, match=r"the model tells 3 apart: give --index"):
+        _asked("1..2", made)
 
 
 def test_flags_change_the_thinking(trained, folder):
