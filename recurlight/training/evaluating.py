@@ -156,6 +156,7 @@ class Evaluating(Reloadable):
         self.on_validation_epoch_start()
         if self.search is not None:
             self.searched = SearchMetric(self.search).to(self.device)
+            self.evaluation.segments = self.search.segments or self.evaluation.segments
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures, and print the table unless training goes on."""

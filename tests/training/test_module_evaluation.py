@@ -297,9 +297,11 @@ def test_a_search_is_measured_in_place_of_the_run():
     assert torch.equal(answers.logits, expected.logits)
 
 
-def test_a_tasks_own_figures_stay_beside_those_of_a_search(monkeypatch):
-    made = module(eval_segments=3)
-    made.search = Search(width=2, noise=0.5, selector=LastAnswer())
+@pytest.mark.parametrize("settings", [{"eval_segments": 3}, {"eval_segments": 8, "segments": 3}])
+def test_a_tasks_own_figures_stay_beside_those_of_a_search(monkeypatch, settings):
+    """Fails if they are lost, or said to be of other segments than the search ran."""
+    made = module(eval_segments=settings["eval_segments"])
+    made.search = Search(2, noise=0.5, selector=LastAnswer(), segments=settings.get("segments"))
     groups = ExactByGroup("token", ["even", "odd"], lambda batch: batch.inputs[:, 0] % 2)
     setup = RecursiveModule.setup
 
