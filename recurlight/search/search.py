@@ -37,7 +37,7 @@ class Search(Recorded):
     Chain 0 is the question as it is, without noise, so that a search of width 1 is `Recursion.solve`. The
     others differ from it by what is asked for: noise on the state, another guise of the question, or what the
     model itself draws, such as a random start. It takes any checkpoint and learns nothing. Chains run one
-    after another, so that a search of any width takes the memory of one batch.
+    after another, so that a search of any width takes the memory of one batch, and the logits of its chains.
 
     What is drawn for noise and symmetries is a function of the seed, the chain and the question, whatever
     batch it stands in.

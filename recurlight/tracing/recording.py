@@ -42,7 +42,8 @@ def replay(
 
     The arguments are those of `Recursion.solve`, whose answer is that of the segment `predicted`; what comes
     after it shows what thinking on would have done. Put the driver into evaluation mode first. The batch is
-    solved as it is, so that all is to the last digit as in `predict`; else a batch of one row is quicker.
+    solved as it is, so that what parts draw is as in `predict`, whose rows differ from these by rounding at
+    most; where nothing draws a batch of one row is quicker.
 
     Args:
         recursion: The driver.
