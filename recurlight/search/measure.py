@@ -63,7 +63,7 @@ class SearchMetric(Metric):
 
     def compute(self) -> Tensor:
         """Return what counts of each row of all ranks at each number of chains, `(n, P, 5)`."""
-        return dim_zero_cat(self.rows) if self.rows else torch.zeros(0, len(self.points), 5)
+        return dim_zero_cat(self.rows) if len(self.rows) else torch.zeros(0, len(self.points), 5)
 
     def report(self) -> SearchReport:
         """Return the report of all ranks; every rank must call it."""

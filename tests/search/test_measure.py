@@ -67,6 +67,18 @@ def test_batches_add_up():
     assert report(parts=(slice(0, 7), slice(7, 50), slice(50, None))) == report()
 
 
+def test_rows_of_all_ranks_are_counted():
+    """Fails if the rows that a sum over ranks leaves, which are one tensor, are taken for a list."""
+    batch, chains = searched()
+    metric, alone = SearchMetric(SEARCH), report()
+    metric.update(found_in(chains, SEARCH.selector, UPDATES), batch, SoftmaxCrossEntropy())
+    metric.dist_sync_fn = lambda rows, group: [rows, rows]  # as two ranks with the same rows
+    metric.distributed_available_fn = lambda: True
+    both = metric.report()
+    assert both.questions == 2 * alone.questions
+    assert both.widths == alone.widths
+
+
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_nothing_searched_is_no_error():
     empty = SearchMetric(SEARCH).report()
