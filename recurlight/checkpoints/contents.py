@@ -78,14 +78,15 @@ def curricula_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return _section(_section(checkpoint, STAMP), "curricula")
 
 
-def task_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how questions are written and which rules answers keep, as far as a checkpoint tells.
+def task_in(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how questions are written and which rules answers keep.
 
     Returns:
-        Specifications of a `Wording`, under `wording`, and of `Rules`, under `rules`; older checkpoints have
-        neither.
+        Specifications of a `Wording`, under `wording`, and of `Rules`, under `rules`, as far as its data told
+        them; None where nobody asked them, as in older checkpoints.
     """
-    return _section(_section(checkpoint, STAMP), "task")
+    written = _section(checkpoint, STAMP)
+    return _section(written, "task") if "task" in written else None
 
 
 def made_with(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

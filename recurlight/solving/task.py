@@ -40,10 +40,11 @@ def task_of(checkpoint: Mapping[str, Any], trust: Sequence[str] = ()) -> Task:
         trust: Packages whose classes it may name beside recurlight's and your own.
     """
     try:
-        told = {name: from_spec(spec, Trust(trust)) for name, spec in task_in(checkpoint).items()}
-        wording, rules = told.get("wording"), told.get("rules")
-        if "task" not in checkpoint.get("recurlight", {}) and (made := data_made_with(checkpoint)):
+        told = task_in(checkpoint)
+        if told is None and (made := data_made_with(checkpoint)):
             return _asked(made, trust)
+        parts = {name: from_spec(spec, Trust(trust)) for name, spec in (told or {}).items()}
+        wording, rules = parts.get("wording"), parts.get("rules")
     except (CheckpointMismatch, UntrustedCode):
         raise
     except RecurlightError as error:

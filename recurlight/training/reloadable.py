@@ -86,8 +86,10 @@ class Reloadable(Recorded, LightningModule):
         checkpoint[contents.STAMP] = contents.stamp() | {
             "model": class_path(type(self)),
             "unrecorded": unrecorded,
-            "task": _task_of(attached_data(self.trainer)) if self._task is None else self._task,
         }
+        if self._trained_on is None or self._task is not None:  # else its data can be asked
+            task = _task_of(attached_data(self.trainer)) if self._task is None else self._task
+            checkpoint[contents.STAMP]["task"] = task
         data = _how_made(attached_module(self.trainer)) if self._trained_on is None else self._trained_on
         checkpoint |= contents.data_settings(data) if data else {}
 

@@ -198,6 +198,15 @@ def test_what_was_trained_on_is_kept_by_a_checkpoint_that_is_written_again(train
     assert recurlight.load(tmp_path / "again.ckpt").task.wording == data.wording()
 
 
+def test_an_older_checkpoint_that_is_written_again_still_has_its_data_asked(trained, solver, tmp_path):
+    """Fails if the new file says that its questions have no wording, for the old one did not tell it."""
+    old = edited(trained, tmp_path, lambda content: content["recurlight"].pop("task"))
+    again, one = RecursiveModule.load_from_checkpoint(old), trainer()
+    one.strategy.connect(again)
+    one.save_checkpoint(tmp_path / "again.ckpt", weights_only=True)
+    assert recurlight.load(tmp_path / "again.ckpt").task.wording == solver.task.wording
+
+
 def test_a_missing_file_and_one_of_something_else_are_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"gone\.ckpt: there is no such file"):
         recurlight.load("gone.ckpt")
