@@ -33,6 +33,7 @@ AXES = {
     "solvers": Axis("truncation", "recurlight.FixedPointSolver", "--model.truncation.solver"),
     "haltings": Axis("halting", "recurlight.Halting", "--model.halting"),
     "stoppings": Axis("stopping", "recurlight.Stopping", "--model.eval_halting"),
+    "selectors": Axis("search", "recurlight.Selector", "--search.selector of test and predict"),
     "supervisions": Axis("supervision", "recurlight.Supervision", "--model.supervision"),
     "encoders": Axis("codec", "recurlight.Encoder", "--model.encoder"),
     "decoders": Axis("codec", "recurlight.Decoder", "--model.decoder"),

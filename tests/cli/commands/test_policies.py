@@ -21,9 +21,9 @@ def test_every_public_part_is_listed(capsys):
     listed = set(re.findall(r"^  (\w+)  ", printed(capsys, "policies"), re.MULTILINE))
     kinds = (
         recurlight.Refiner, recurlight.Injection, recurlight.Halting, recurlight.GradientTruncation,
-        recurlight.FixedPointSolver, recurlight.Stopping, recurlight.Supervision, recurlight.Encoder,
-        recurlight.Decoder, recurlight.SequenceLoss, recurlight.PuzzleData, recurlight.Curriculum,
-        torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler,
+        recurlight.FixedPointSolver, recurlight.Stopping, recurlight.Selector, recurlight.Supervision,
+        recurlight.Encoder, recurlight.Decoder, recurlight.SequenceLoss, recurlight.PuzzleData,
+        recurlight.Curriculum, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler,
     )  # fmt: skip
     public = {name: getattr(recurlight, name) for name in recurlight.__all__}
     parts = {
