@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from recurlight.diagnostics.calibration import coverage_risk
@@ -108,6 +109,8 @@ class SearchReport:
 def covered(confidence: Tensor, right: Tensor) -> tuple[list[Covered], float]:
     """Return coverage against risk at the confidences that there are, and the mean risk.
 
+    Answers that are equally sure are taken together, so that neither depends on the order of the rows.
+
     Args:
         confidence: `(n,)`.
         right: Whether each answer is right, `(n,)` bool.
@@ -128,4 +131,5 @@ def covered(confidence: Tensor, right: Tensor) -> tuple[list[Covered], float]:
         Covered(round(sure[end].item(), _DIGITS), found.coverage[end].item(), found.risk[end].item())
         for end in sorted(ends - {-1})
     ]
-    return curve, found.risk.mean().item() if len(sure) else 0.0
+    together = found.risk[torch.searchsorted(-sure, -sure, right=True) - 1]  # in whichever order rows came
+    return curve, together.mean().item() if len(sure) else 0.0

@@ -90,14 +90,15 @@ def test_coverage_counts_all_answers_that_are_so_sure():
     """Fails if answers that are equally sure are parted, in whichever order they come."""
     sure = torch.tensor([0.5, 1.0, 0.5, 1.0, 0.25])
     right = torch.tensor([True, True, False, True, False])
-    curve, _ = covered(sure, right)
+    curve, risk = covered(sure, right)
     told = [tuple(each) for each in curve]
     assert told == [
         (1.0, pytest.approx(0.4), 0.0),
         (0.5, pytest.approx(0.8), 0.25),
         (0.25, 1.0, pytest.approx(0.4)),
     ]
-    assert covered(sure.flip(0), right.flip(0))[0] == curve
+    assert risk == pytest.approx((2 * 0.0 + 2 * 0.25 + 0.4) / 5)
+    assert covered(sure.flip(0), right.flip(0)) == (curve, risk)
 
 
 def test_a_curve_has_an_end_and_few_points():
