@@ -89,6 +89,8 @@ class Solver:
             DataError: A question cannot be asked; with its number and what is wanted.
         """
         within("solve", "batch_size", batch_size, 1)
+        if segments is not None:
+            within("solve", "segments", segments, 1)
         inputs = as_questions(questions, self.recursion.sizes, self.task)
         tasks = as_tasks(task, len(inputs), self.recursion.sizes)
         settings = self.evaluation | ({} if segments is None else {"max_segments": segments})

@@ -80,7 +80,7 @@ def test_standard_input_is_a_question_a_line(trained, answers, monkeypatch, caps
         (["--ckpt_path", "TRAINED", "--file", "bad.txt"], "bad.txt, line 3: the question has 3 symbols: .*"),
         (["--ckpt_path", "TRAINED", "--file", "bad.csv"], "bad.csv, row 1: no column question.*"),
         (["--ckpt_path", "TRAINED", "--file", "gone.txt"], "--file gone.txt: there is no such file"),
-        (["--ckpt_path", "TRAINED", "--segments", "0", ONE], ".*max_segments=0: give 1 or more.*"),
+        (["--ckpt_path", "TRAINED", "--segments", "0", ONE], "solve got segments=0: give 1 or more"),
         (["--ckpt_path", "TRAINED", "--segments", "x", ONE], "argument --segments: invalid int value.*"),
         (["--ckpt_path", "TRAINED", "--device", "abacus", ONE], "device is 'abacus', which is not there .*"),
         (["--ckpt_path", "TRAINED", "--picture", ONE], "unrecognized arguments: --picture; see: .* --help"),
