@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recurlight.recursion import Recursion
 from recurlight.search.chains import Chains
-from recurlight.spec import Recorded
+from recurlight.spec import Recorded, arguments
 
 __all__ = ["Selector", "among", "picked"]
 
@@ -22,6 +22,11 @@ class Selector(Recorded, ABC):
     It learns nothing. Write `values`, which treats each row by itself; `confidence` is the share of chains
     that agree, unless a selector knows better.
     """
+
+    def __repr__(self) -> str:
+        """Say it as it was made, for records; a dataclass says it of itself."""
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments(self).items())
+        return f"{type(self).__name__}({given})"
 
     def check(self, recursion: Recursion, rules: bool) -> None:  # most selectors take every model
         """Refuse a model whose chains it cannot tell apart.

@@ -109,3 +109,13 @@ def test_the_lines_of_the_page_run(trained, folder, capsys):
     assert "pass@k" in capsys.readouterr().out
     exec(code, {})
     assert "torch.Size([4, 16])" in capsys.readouterr().out
+
+
+def test_the_selector_of_the_page_runs_from_the_folder(checkpoint, folder, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs/search.md").read_text("utf-8")
+    (code,) = re.findall(r'^```python title="choose.py"\n(.*?)^```$', page, re.M | re.S)
+    (folder / "choose.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
+    flags = ("--search.width", "2", "--search.symmetries", "true", "--search.selector", "choose.Quickest")
+    assert main(["test", "--ckpt_path", checkpoint, *flags]) == 0
+    assert "selector=Quickest()" in capsys.readouterr().out
