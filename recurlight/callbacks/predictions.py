@@ -16,6 +16,7 @@ from recurlight.data.base import PuzzleData
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting, judges
 from recurlight.losses import exactly_right
+from recurlight.ranks import gather_objects
 from recurlight.rendering.samples import samples, shown_prediction, side_by_side
 from recurlight.spec.given import checked, within
 from recurlight.training.attached import attached_data
@@ -146,9 +147,11 @@ class PredictionWriter(Callback):
         self.file = self.path.with_suffix(f"{rank}{self.path.suffix}")
         self.right = self.known = self.count = self.sure = 0
         self.texts.clear()
-        if self.file.exists() and self.file not in self.written:
+        ours = self.file.exists() and self.file not in self.written
+        if there := next(filter(None, gather_objects(str(self.file) if ours else "")), None):
+            # by all ranks, or the others would wait for this one
             raise IncompatibleComponents(
-                f"{self.file} exists already: give --output with the name of a new file, or move it away"
+                f"{there} exists already: give --output with the name of a new file, or move it away"
             )
         self.written.add(self.file)
         self.file.write_text("")

@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recurlight.errors import IncompatibleComponents
+from recurlight.ranks import gather_objects
 from recurlight.rendering.looks import Drawable
 from recurlight.spec.given import checked, within
 from recurlight.tracing import Replay, page, replay
@@ -87,13 +88,16 @@ class TraceWriter(Callback):
     ) -> None:
         """Write the page; here, for at the end of a validation averaged weights may be gone."""
         due = batch_idx == 0 and (trainer.current_epoch + 1) % self.every == 0
-        if not due or trainer.sanity_checking or not trainer.is_global_zero:
+        if not due or trainer.sanity_checking:
             return
-        if self.index >= int(batch.asked().sum()):
+        rows = gather_objects(int(batch.asked().sum()))[0]  # refused by all ranks, or the others would wait
+        if self.index >= rows:
             raise IncompatibleComponents(
-                f"TraceWriter got index={self.index}: the first validation batch has "
-                f"{int(batch.asked().sum())} puzzles, give a lower one or raise data.eval_batch_size"
+                f"TraceWriter got index={self.index}: the first validation batch has {rows} puzzles, "
+                "give a lower one or raise data.eval_batch_size"
             )
+        if not trainer.is_global_zero:
+            return
         data, step = attached_data(trainer), trainer.global_step
         assert data is not None
         assert isinstance(pl_module, Evaluating)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers import module, trainer
+from ranks import run_two
 from resuming import Shifts
 
 from recurlight.callbacks import PredictionWriter
@@ -52,6 +56,28 @@ def test_predictions_of_another_run_are_not_written_over(tmp_path):
     for _ in range(2):  # its own it may replace
         trainer(callbacks=[writer]).predict(module(), Shifts(eval_batch_size=2))
     assert len(path.read_text().splitlines()) == 5
+
+
+def begin_as_a_rank(path):
+    """Begin a file on this rank of two, and note what was refused."""
+    rank = int(os.environ["LOCAL_RANK"])
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    writer, trainer = PredictionWriter(f"{path}/x.jsonl"), SimpleNamespace(global_rank=rank)
+    try:
+        writer.on_predict_start(trainer, None)
+    except IncompatibleComponents as refused:
+        Path(path, f"told{rank}").write_text(str(refused))
+    torch.distributed.destroy_process_group()
+
+
+def test_a_file_that_one_rank_finds_ends_all(tmp_path):
+    """Fails if the others go on and wait for it."""
+    (tmp_path / "x.jsonl").write_text("precious")
+    run_two(f"import callbacks.test_predictions as t; t.begin_as_a_rank({str(tmp_path)!r})", tmp_path)
+    told = [(tmp_path / f"told{rank}").read_text() for rank in range(2)]
+    advice = "give --output with the name of a new file, or move it away"
+    assert told == [f"{tmp_path}/x.jsonl exists already: {advice}"] * 2
+    assert not (tmp_path / "x.rank1.jsonl").exists()
 
 
 def test_an_unsure_prediction_is_marked_and_not_counted(tmp_path, capsys):
