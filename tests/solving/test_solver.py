@@ -93,7 +93,7 @@ def test_questions_may_be_tensors_arrays_or_lists(solver, trained):
 
 def test_segments_are_spent_at_most(solver, trained):
     assert {one.segments for one in solver.solve(texts(trained[0]), segments=1)} == {1}
-    with pytest.raises(IncompatibleComponents, match="max_segments=0: give 1 or more"):
+    with pytest.raises(IncompatibleComponents, match="solve got segments=0: give 1 or more"):
         solver.solve(texts(trained[0]), segments=0)
 
 
