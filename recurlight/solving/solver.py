@@ -35,8 +35,9 @@ class Solver:
     """A trained model that answers questions, as `recurlight predict` answers them; `load` makes it.
 
     Questions are texts in the symbols of the task, as many as you like, or tensors, arrays or lists of
-    tokens. Nothing is trained, and nothing is drawn from global random state. Calls from several threads take
-    turns.
+    tokens. Nothing is trained, and nothing is drawn from global random state; a model that draws, such as one
+    with noise, draws other numbers than under predict, which has other batches. Calls from several threads
+    take turns.
 
     Args:
         recursion: The driver, in evaluation mode.
