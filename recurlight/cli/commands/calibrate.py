@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from recurlight.errors import CheckpointError, IncompatibleComponents, RecurlightError
+from recurlight.cli.commands.parsing import CommandParser
+from recurlight.errors import CheckpointError, IncompatibleComponents
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,24 +17,13 @@ if TYPE_CHECKING:
     from recurlight.cli.app import RecurlightCLI
     from recurlight.stopping.calibrate import Point
 
-__all__ = ["CalibrateUsageError", "run"]
+__all__ = ["run"]
 
 _NEEDS = "calibrate fits a trained model: give its checkpoint, --ckpt_path FILE"
 
 
-class CalibrateUsageError(RecurlightError):
-    """The command line of `recurlight calibrate` cannot be carried out."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse prints its usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise CalibrateUsageError(f"{message}; see: recurlight calibrate --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="recurlight calibrate",
         usage="recurlight calibrate --ckpt_path FILE [--loss SHARE] [--output FILE.ckpt] [--KEY VALUE]",
         description="Find on the validation puzzles how sure the halting policy must be to stop a sample, "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from recurlight.errors import RecurlightError
+from recurlight.cli.commands.parsing import CommandParser
 from recurlight.spec.given import within
 
 if TYPE_CHECKING:
@@ -23,15 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse prints its usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise RecurlightError(f"{message}; see: recurlight check --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="recurlight check",
         usage="recurlight check --config FILE_OR_RECIPE ... [--samples N] [--KEY VALUE]",
         description="Make what a configuration describes, run one step on a few samples, and say what "

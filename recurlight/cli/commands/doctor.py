@@ -7,33 +7,23 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from recurlight.errors import CheckpointError, RecurlightError
+from recurlight.cli.commands.parsing import CommandError, CommandParser
+from recurlight.errors import CheckpointError
 from recurlight.spec.given import within
 
 if TYPE_CHECKING:
     from recurlight.cli.app import RecurlightCLI
     from recurlight.types import Batch
 
-__all__ = ["DoctorUsageError", "run"]
+__all__ = ["run"]
 
 _UNTRAINED = "doctor examines a trained model: give its checkpoint, --ckpt_path FILE"
 
 
-class DoctorUsageError(RecurlightError):
-    """The command line of `recurlight doctor` cannot be carried out."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse prints its usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise DoctorUsageError(f"{message}; see: recurlight doctor --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="recurlight doctor",
         usage="recurlight doctor --ckpt_path FILE [--samples N] [--json] [--picture FILE.png] [--KEY VALUE]",
         description="Examine the dynamics of a trained model on its validation puzzles. Model and data come "
@@ -53,7 +43,7 @@ def run(arguments: Sequence[str]) -> None:
         RecurlightError: The command line or the checkpoint is wrong, or there is nothing to examine.
     """
     asked, rest = _parser().parse_known_args(list(arguments))
-    within("doctor", "samples", asked.samples, 1, error=DoctorUsageError)
+    within("doctor", "samples", asked.samples, 1, error=CommandError)
     if not any(word.startswith("--ckpt_path") for word in rest):
         raise CheckpointError(_UNTRAINED)
     from recurlight.cli.app import run as carry_out

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from recurlight.errors import CheckpointError, RecurlightError
+from recurlight.cli.commands.parsing import CommandError, CommandParser
+from recurlight.errors import CheckpointError
 
-__all__ = ["ExportUsageError", "run"]
-
-
-class ExportUsageError(RecurlightError):
-    """The command line of `recurlight export` cannot be carried out."""
+__all__ = ["run"]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse prints its usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ExportUsageError(f"{message}; see: recurlight export --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="recurlight export",
         usage="recurlight export --ckpt_path FILE --out FOLDER [--segments N] [--trust PACKAGE]",
         description="Write a trained model into a new folder: solve.pt2, all segments as one program of "
@@ -53,7 +41,7 @@ def run(arguments: Sequence[str]) -> None:
     if not asked.ckpt_path:
         raise CheckpointError("export writes a trained model: give its checkpoint, --ckpt_path FILE")
     if not asked.out:
-        raise ExportUsageError("there is no folder to write to: give a new one, --out FOLDER")
+        raise CommandError("there is no folder to write to: give a new one, --out FOLDER")
     from recurlight.solving import load
 
     written = load(asked.ckpt_path, trust=asked.trust).export(asked.out, asked.segments)

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from recurlight.cli.commands.parsing import CommandError, CommandParser
 from recurlight.cli.recipes import config_path, recipes_dir, require_free
-from recurlight.errors import RecurlightError, suggestion
+from recurlight.errors import suggestion
 from recurlight.interop.settings import FAMILIES, SETTINGS
 
-__all__ = ["ImportUsageError", "run"]
+__all__ = ["run"]
 
 
-class ImportUsageError(RecurlightError):
-    """The command line of `recurlight import` cannot be carried out."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse prints its usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ImportUsageError(f"{message}; see: recurlight import --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="recurlight import",
         usage="recurlight import FILE --from trm|hrm [--output FILE.ckpt] [options]",
         description="Turn a published checkpoint of TRM or HRM into one of recurlight.",
@@ -55,7 +44,7 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any]:
     if unknown:
         flags = [flag for action in parser._actions for flag in action.option_strings]
         word = unknown[0].partition("=")[0]
-        raise ImportUsageError(
+        raise CommandError(
             f"'{word}' is not expected here{suggestion(word, flags) or ': see recurlight import --help'}"
         )
     return vars(known)
@@ -74,7 +63,7 @@ def _data(given: str | None, config: dict[str, Any]) -> dict[str, Any] | None:
     data = read(config_path(given, recipes_dir(), flag="--data")).get("data")
     spec = as_spec(data) if isinstance(data, (str, dict)) else {}
     if not isinstance(spec.get("class_path"), str):
-        raise ImportUsageError(f"--data {given} has no data section with a class_path: name another recipe")
+        raise CommandError(f"--data {given} has no data section with a class_path: name another recipe")
     path = spec["class_path"] if "." in spec["class_path"] else f"recurlight.{spec['class_path']}"
     return {"class_path": path, "init_args": spec.get("init_args") or {}}
 

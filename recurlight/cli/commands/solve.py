@@ -7,16 +7,17 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from recurlight.errors import CheckpointError, DataError, RecurlightError
+from recurlight.cli.commands.parsing import CommandError, CommandParser
+from recurlight.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from recurlight.solving import Answer, Solver
 
-__all__ = ["SolveUsageError", "run"]
+__all__ = ["run"]
 
 _EXAMPLES = """examples:
   recurlight solve --ckpt_path x.ckpt 53..7....6..195....98....6.8...6...3 ...   row by row, . for empty
@@ -26,19 +27,8 @@ _EXAMPLES = """examples:
 """
 
 
-class SolveUsageError(RecurlightError):
-    """The command line of `recurlight solve` cannot be carried out."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse prints its usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SolveUsageError(f"{message}; see: recurlight solve --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="recurlight solve",
         usage="recurlight solve --ckpt_path FILE [--file FILE] [--json] [--segments N] [QUESTION ...]",
         description="Answer questions with a trained model: one by a picture, several by a line each, with "
@@ -71,9 +61,7 @@ def run(arguments: Sequence[str]) -> None:
         raise CheckpointError("solve asks a trained model: give its checkpoint, --ckpt_path FILE")
     texts = [*_texts(asked.questions, asked.file)]
     if not texts:
-        raise SolveUsageError(
-            "there is no question: give one as a text, --file FILE, or - for standard input"
-        )
+        raise CommandError("there is no question: give one as a text, --file FILE, or - for standard input")
     from recurlight.solving import load
 
     solver = load(asked.ckpt_path, asked.device, asked.trust)
@@ -101,14 +89,12 @@ def _texts(words: Sequence[str], file: str | None) -> Iterator[tuple[str, str]]:
 def _file(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the questions of a file."""
     if not path.is_file():
-        raise SolveUsageError(f"--file {path}: there is no such file")
+        raise CommandError(f"--file {path}: there is no such file")
     if not path.name.lower().removesuffix(".gz").endswith((".csv", ".jsonl")):
         try:
             yield from _lines(str(path), path.read_text("utf-8-sig"))
         except (UnicodeDecodeError, OSError) as error:
-            raise SolveUsageError(
-                f"--file {path}: cannot be read as UTF-8 text, a question a line"
-            ) from error
+            raise CommandError(f"--file {path}: cannot be read as UTF-8 text, a question a line") from error
         return
     from recurlight.data.table.files import read_table
 

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from recurlight.errors import CheckpointError, RecurlightError
+from recurlight.cli.commands.parsing import CommandError, CommandParser
+from recurlight.errors import CheckpointError
 from recurlight.spec.given import within
 
 if TYPE_CHECKING:
@@ -17,24 +18,13 @@ if TYPE_CHECKING:
     from recurlight.tracing import Replay
     from recurlight.types import Batch
 
-__all__ = ["TraceUsageError", "run"]
+__all__ = ["run"]
 
 _UNTRAINED = "trace shows a trained model: give its checkpoint, --ckpt_path FILE"
 
 
-class TraceUsageError(RecurlightError):
-    """The command line of `recurlight trace` cannot be carried out."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse prints its usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise TraceUsageError(f"{message}; see: recurlight trace --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="recurlight trace",
         usage="recurlight trace --ckpt_path FILE [--index N | --question TEXT] [--out FILE.html] "
         "[--png FILE.png] [--gif FILE.gif] [--KEY VALUE]",
@@ -60,8 +50,8 @@ def run(arguments: Sequence[str]) -> None:
     """
     asked, rest = _parser().parse_known_args(list(arguments))
     if asked.question is not None and asked.index is not None:
-        raise TraceUsageError("--index and --question ask for two puzzles: give one of them")
-    within("trace", "index", asked.index or 0, 0, error=TraceUsageError)
+        raise CommandError("--index and --question ask for two puzzles: give one of them")
+    within("trace", "index", asked.index or 0, 0, error=CommandError)
     if not any(word.startswith("--ckpt_path") for word in rest):
         raise CheckpointError(_UNTRAINED)
     for flag in ("out", "png", "gif"):  # before the work
@@ -80,11 +70,11 @@ def _check_file(flag: str, name: str | None) -> None:
         return
     path, ending = Path(name), ".html" if flag == "out" else f".{flag}"
     if path.suffix != ending:
-        raise TraceUsageError(f"--{flag} {name} has no name of such a file: end it in {ending}")
+        raise CommandError(f"--{flag} {name} has no name of such a file: end it in {ending}")
     if path.exists():
-        raise TraceUsageError(f"--{flag} {name} exists and is not replaced: give another name")
+        raise CommandError(f"--{flag} {name} exists and is not replaced: give another name")
     if not path.parent.is_dir():
-        raise TraceUsageError(f"--{flag} {name}: there is no folder {path.parent}: make it first")
+        raise CommandError(f"--{flag} {name}: there is no folder {path.parent}: make it first")
 
 
 def _trace(asked: argparse.Namespace, made: RecurlightCLI) -> None:
@@ -140,7 +130,7 @@ def _asked(text: str, made: RecurlightCLI) -> Batch:
     solver = load(made.config.ckpt_path, trust=made.request.packages)
     sizes = solver.recursion.sizes
     if sizes.prefix and sizes.tasks > 1:
-        raise TraceUsageError(
+        raise CommandError(
             f"--question does not say its task, and the model tells {sizes.tasks} apart: give --index"
         )
     inputs = solver.read(text)
@@ -159,4 +149,4 @@ def _place(index: int, made: RecurlightCLI) -> tuple[int, int, Batch]:
             return number, index - before, Batch(*(field.to(device) for field in batch))
         before += count
     there = f"give from 0 to {before - 1}" if before else "there are none"
-    raise TraceUsageError(f"--index {index} is no test puzzle: {there}")
+    raise CommandError(f"--index {index} is no test puzzle: {there}")

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from recurlight.__main__ import main
-from recurlight.cli.commands.trace import TraceUsageError, _asked
+from recurlight.cli.commands.parsing import CommandError
+from recurlight.cli.commands.trace import _asked
 from recurlight.types import Sizes
 
 from ..fixtures import cache, failure, folder, trained
@@ -65,7 +66,7 @@ def test_a_question_without_its_task_is_refused_where_tasks_are_told_apart(monke
     sizes = Sizes(6, 16, 32, tasks=3, prefix=1)
     solver = SimpleNamespace(recursion=SimpleNamespace(sizes=sizes))
     monkeypatch.setattr("recurlight.solving.load", lambda *_, **__: solver)
-    with pytest.raises(TraceUsageError, match=r"the model tells 3 apart: give --index"):
+    with pytest.raises(CommandError, match=r"the model tells 3 apart: give --index"):
         _asked("1..2", made)
 
 
