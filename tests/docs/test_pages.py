@@ -351,12 +351,42 @@ def test_the_recipes_page_has_every_recipe(hooks):
     headings = re.findall(r"^## (\S+)$", page, re.M)
     paths = (ROOT / "recipes").rglob("*.yaml")
     assert headings == sorted(p.relative_to(ROOT / "recipes").with_suffix("").as_posix() for p in paths)
-    assert "87.4 % exact accuracy on Sudoku-Extreme" in page
+    assert "87.4 % exact on Sudoku-Extreme" in page
+
+
+def test_the_recipes_stand_in_one_table_by_task(hooks):
+    """Fails when a recipe is left out or told twice, or its figures are mixed up."""
+    page = hooks.recipes_page(ROOT / "recipes")
+    (table,) = re.findall(r"(?:^\|.*\n)+", page.partition("\n## ")[0], re.M)
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    tasks = [cells[0].strip("*| ") for cells in rows if cells[0].startswith("**")]
+    assert tasks == list(hooks.TASKS)
+    told = {re.match(r"\[(.+)\]\(#\1\)", cells[0])[1]: cells[1:] for cells in rows if cells[0][0] == "["}
+    assert sorted(told) == re.findall(r"^## (\S+)$", page, re.M)
+    assert len(told) + len(tasks) == len(rows)
+    for name, cells in told.items():
+        fields = hooks.header((ROOT / f"recipes/{name}.yaml").read_text("utf-8"))
+        assert cells == [
+            fields["title"],
+            fields["Measured"],
+            fields["Published"],
+            f"`{hooks.fit(fields['Command'])}`",
+        ]
+
+
+def test_a_recipe_of_no_task_is_told_with_what_to_write(hooks):
+    with pytest.raises(ValueError, match="tiny: write '# Task:' and one of Sudoku, "):
+        hooks.table({"tiny": {"title": "the smallest", "Task": "Chess"}})
 
 
 def test_a_recipe_is_shown_with_its_fields_command_and_file(hooks):
-    text = "# tiny: the smallest\n#\n# Paper:    none\n#           at all\n# Command:  one; two\nmodel: {}\n"
+    text = (
+        "# tiny: the smallest\n#\n# Paper:    none\n#           at all\n"
+        "# Measured: all\n# By:       three\n# Command:  one; two\nmodel: {}\n"
+    )
     part = hooks.section("tiny", text)
-    assert part.startswith("## tiny\n\nthe smallest.\n\n- **Paper:** none at all\n")
+    assert part.startswith(
+        "## tiny\n\nthe smallest.\n\n- **Paper:** none at all\n- **Measured:** all, by `three`\n"
+    )
     assert "```bash\none\ntwo\n```" in part
     assert part.endswith("    model: {}\n    ```\n")

@@ -1,5 +1,7 @@
 """Every recipe in the folder composes at its published size, trains, and says what it claims."""
 
+import re
+
 import pytest
 import torch
 import yaml
@@ -30,14 +32,39 @@ def test_there_are_recipes():
     assert {"quickstart", "hrm_sudoku", "deq_sudoku", "small"} < set(RECIPES)
 
 
+def fields(name):
+    """Return a recipe's header by field, and its first line."""
+    first, _, *rest = re.match(r"(?:#.*\n)*", (FOLDER / f"{name}.yaml").read_text("utf-8"))[0].splitlines()
+    joined = re.sub(r"\n#   +", " ", "\n".join(rest))
+    return first, dict(re.findall(r"^# ([A-Z]\w*): +(.+)$", joined, re.M))
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_header(name):
-    lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
-    assert lines[0].startswith(f"# {name}: ")
-    header = "\n".join(line for line in lines if line.startswith("# "))
-    for part in ("Expected:", "Hardware:", "Command:"):
-        assert part in header
-    assert "Paper:" in header or name in OVERLAYS
+    first, found = fields(name)
+    assert first.startswith(f"# {name}: ")
+    allowed = ["Task", "Paper", "What", "Published", "Measured", "By", "Note", "Hardware", "Command"]
+    assert list(found) == [field for field in allowed if field in found]
+    assert {"Task", "Published", "Measured", "Hardware", "Command"} <= set(found)
+    assert "Paper" in found or name in OVERLAYS
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_was_measured_and_what_was_published_are_told_apart(name):
+    """Fails when a figure lacks what makes it one, or stands where the other kind does."""
+    _, found = fields(name)
+    measured, published = found["Measured"], found["Published"]
+    if not re.fullmatch(r"not run at this size(, .*)?|no figure: .*", measured):
+        for part in ("steps", "seed 0", "CPU"):
+            assert part in measured
+        assert re.search(r"\d (s|minutes?) of |half a minute of ", measured)
+        assert "--seed_everything 0" in found.get("By", "--seed_everything 0")
+    assert published.startswith("no figure") or re.search(r"\d", published)
+    assert "seed" not in published
+    assert not re.search("published|reported|arXiv", measured)
+    assert not re.search(r"\d %", found["Hardware"])
+    if found.get("By"):
+        assert set(re.findall(r"--config (\w+)", found["By"])) <= set(RECIPES)
 
 
 @pytest.mark.parametrize("name", WHOLE)
