@@ -1,6 +1,7 @@
-"""Draws the two figures of the front page, the same bytes every time, from what was measured.
+"""Draws the figures of the front page, the same every time, from what was measured.
 
-`python benchmarks/figures.py` writes `docs/assets/accuracy.svg` and `docs/assets/growth.svg`.
+`python benchmarks/figures.py` writes `docs/assets/accuracy.svg`, `growth.svg` and `solving.png`, the strip of
+`recurlight trace` in two rows, which can be read on a phone too.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 import re
 import statistics
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 480
@@ -132,8 +137,21 @@ def growth() -> str:
     return drawing(316, "Prefix parity: held-out questions solved (%)", said, parts)
 
 
+def solving() -> Image:
+    """Put the right half of the strip below the left one, board under board."""
+    from PIL import Image
+
+    strip = Image.open(ROOT / "docs/assets/trace.png").convert("RGB")
+    half, height = strip.width // 2, strip.height
+    picture = Image.new("RGB", (half, 2 * height), "white")
+    picture.paste(strip.crop((0, 0, half, height)), (0, 0))
+    picture.paste(strip.crop((half, 0, strip.width, height)), (6, height))  # from where its boards stand
+    return picture
+
+
 def main() -> None:
-    """Write both."""
+    """Write them."""
+    solving().save(ROOT / "docs/assets/solving.png", optimize=True)
     for name, picture in (("accuracy", accuracy()), ("growth", growth())):
         (ROOT / f"docs/assets/{name}.svg").write_text(picture, "utf-8")
 

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
-INTRODUCTION = """# Recipes
+INTRODUCTION = """---
+hide: [toc]
+---
+
+# Recipes
 
 A recipe is one complete YAML file that makes one claim. Run one by its name, change any setting by a flag,
 or copy it and edit it; later `--config` files win over earlier ones, and flags win over all of them:
