@@ -1,0 +1,108 @@
+"""The tutorials: what a new user writes from them trains by YAML in a folder apart, and passes its checks."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from docs.following import commands, files, follow, forget
+from docs.test_pages import blocks
+from recurlight.__main__ import main
+from recurlight.data import SudokuRules
+
+SUDOKU = "--data.num_train 8 --data.num_val 4 --data.num_test 4"
+TABLE = "exact accuracy after segments"
+OWN = {
+    "tutorials/your-refiner.md": SUDOKU,
+    "tutorials/your-halting.md": SUDOKU,
+    "tutorials/your-loss-and-cell.md": "--data.num_train 90 --data.num_val 2 --data.num_test 2",
+    "tutorials/lengths-and-grids.md": "--data.eval_batch_size 200",
+}
+"""Pages with files of one's own, and what makes their data few."""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A current folder of its own, far from the repository, as the page's reader has one."""
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    forget(*OWN)
+    yield tmp_path
+    forget(*OWN)
+
+
+@pytest.mark.parametrize("page", OWN)
+def test_parts_of_ones_own_train_by_yaml_and_pass_their_checks(page, capsys):
+    """Breaks when a contract changes and its page does not: every file is saved, every command runs."""
+    ran = follow(page, fit=OWN[page])
+    assert "pytest" in {program.split()[0] for program in ran}
+    assert capsys.readouterr().out.count(TABLE) == ran.count("recurlight fit") > 0
+
+
+@pytest.mark.parametrize("page", OWN)
+def test_every_file_of_ones_own_is_short(page):
+    own = {name: text for name, text in files(page).items() if name.endswith(".py")}
+    assert {name: len(text.splitlines()) for name, text in own.items() if len(text.splitlines()) >= 40} == {}
+    checked = " ".join(text for name, text in own.items() if name.startswith("test_"))
+    parts = [Path(name).stem for name in own if not name.startswith("test_")]
+    assert all(f"from {part} import" in checked for part in parts)
+
+
+def test_the_tutorials_have_every_kind_of_part():
+    """Three levels, a policy with a head, a truncation that is no window, a loss, a cell, two tasks."""
+    text = "".join(code for page in OWN for code in files(page).values())
+    bases = {"Refiner[Thought]", "Halting", "GradientTruncation", "SequenceLoss", "Sized", "PuzzleData"}
+    assert {base for base in bases if f"({base}):" not in text} == set()
+    assert text.count("(PuzzleData):") == 2
+
+
+def test_the_first_reasoner_trains_answers_and_is_watched(folder, capsys):
+    few = "--data.num_train 8 --data.num_val 4 --data.num_test 20"
+    ran = follow("tutorials/first-reasoner.md", fit=few, doctor="--samples 4")
+    assert [command.split()[1] for command in ran] == ["fit", "fit", "solve", "trace", "test", "doctor"]
+    out = capsys.readouterr().out
+    shown = blocks("tutorials/first-reasoner.md", "text")
+    assert shown[0].splitlines()[:2] == [TABLE, "segments       1       2       4       8      16"]
+    assert "\n".join(shown[0].splitlines()[:2]) in out
+    assert re.search(r"^confidence [\d.]+%, \d+ segments?, the rules ", out, re.M)
+    assert (folder / "thinking.html").stat().st_size < 500_000
+
+
+def test_the_puzzle_that_is_shown_has_the_answer_that_is_shown():
+    """The page's answer is of a trained model; here the rules are asked."""
+    question = next(words[-1] for words in commands("tutorials/first-reasoner.md") if words[1] == "solve")
+    answer = re.findall(r"\d", "".join(blocks("tutorials/first-reasoner.md", "text")[1].splitlines()[:8]))
+    asked, said = ([int(cell.replace(".", "0")) + 1 for cell in text] for text in (question, answer))
+    assert SudokuRules(6).holds(torch.tensor([asked]), torch.tensor([said])).all()
+
+
+def test_training_and_asking_run(capsys):
+    ran = follow("tutorials/training.md", fit=SUDOKU)
+    out = capsys.readouterr().out
+    assert ran.count("recurlight fit") == 4
+    for told in (
+        "; DeepSupervision\n",
+        "; OneSegment, RandomDepth\n",
+        "; DeepSupervision, DepthCurriculum\n",
+    ):
+        assert told in out or told.replace("\n", ", ") in out
+    assert out.count("pass@k") >= 3
+    assert Path("predictions.jsonl").exists()
+
+
+def test_the_page_without_lightning_imports_none_and_sorts():
+    """The page says so itself in its last line, which needs a process that has imported nothing yet."""
+    few = f"{SUDOKU} --data.batch_size 4 --data.epoch_samples 8 --model.width 16 --trainer.max_steps 1"
+    quiet = "--trainer.accelerator cpu --trainer.enable_progress_bar false"
+    assert main(f"fit --config trm_sudoku --config small {few} {quiet}".split()) == 0
+    Path("runs/trm_sudoku/version_0/checkpoints/last.ckpt").rename("last.ckpt")
+    code = "\n".join(blocks("tutorials/python.md", "python")).replace("steps = 600", "steps = 120")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    losses = [float(number) for number in re.findall(r"loss ([\d.]+)", done.stdout)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert len(re.findall(r"^after \d segments: ", done.stdout, re.M)) == 8
