@@ -1,4 +1,4 @@
-"""Makes a page of every notebook, as it lies in the repository: its text, its code, and what the code showed."""
+"""Makes a page of every notebook, as it lies in the repository: text, code, and what the code showed."""
 
 from __future__ import annotations
 

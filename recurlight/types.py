@@ -52,6 +52,7 @@ class State(Protocol):
 
 
 StateT = TypeVar("StateT", bound=State)
+"""Type of the state of one refiner."""
 
 
 def supervised(labels: Tensor) -> Tensor:

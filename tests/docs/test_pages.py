@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import pkgutil
 import re
 import shlex
 import sys
@@ -114,23 +115,6 @@ def test_the_example_of_a_gate_is_built_and_trained_by_the_composition(extended)
 
 def test_the_example_of_a_refiner_is_short():
     assert blocks("extending.md", "python")[0].count("\n") < 40
-
-
-def test_the_example_of_a_third_level(extended):
-    """Fails when it is long, when a level is not read, or when no gradient reaches one."""
-    (code,) = (block for block in blocks("extending.md", "python") if "class ThreeLevelRefiner" in block)
-    assert code.count("\n") < 40
-    refiner = extended["ThreeLevelRefiner"](recurlight.MixerCell(multiple=8))
-    assert refiner.schedule() == ("latent", "latent", "sketch") * 2 + ("answer",)
-    window = recurlight.LastPerLevel({"latent": 2, "sketch": 1, "answer": 1})
-    sizes = recurlight.Sizes(vocab=6, tokens=16, width=8)
-    recursion = recurlight.Recursion(sizes, refiner, window, recurlight.FixedHalting(), cycles=2)
-    tokens = torch.ones(2, 16, dtype=torch.int64)
-    batch = recurlight.Batch(tokens, tokens, tokens[:, 0])
-    recursion.segment(recursion.start(batch), batch)[1].logits.sum().backward()
-    assert all(weight.grad is not None for weight in recursion.parameters() if weight.requires_grad)
-    state = refiner.initial_state(torch.zeros(1, 16, 8))
-    assert len({leaf.sum().item() for leaf in state}) == 3  # each level starts elsewhere
 
 
 def test_the_command_line_finds_the_example_of_a_refiner(folder, monkeypatch, capsys):
@@ -264,9 +248,19 @@ def documented():
         yield from [thing] if names is None else [getattr(thing, name) for name in names]
 
 
+def public():
+    """Yield every public name with what it names, of the package and of what lies right below it."""
+    homes = [recurlight]
+    for found in pkgutil.iter_modules(recurlight.__path__, "recurlight."):
+        if not found.name.endswith("__"):  # what `python -m` runs
+            homes.append(importlib.import_module(found.name))
+    for home in homes:
+        yield from ((f"{home.__name__}.{name}", getattr(home, name)) for name in getattr(home, "__all__", ()))
+
+
 def test_the_api_pages_show_every_public_name():
     shown = {id(thing) for thing in documented()}
-    assert [name for name in recurlight.__all__ if id(getattr(recurlight, name)) not in shown] == []
+    assert [name for name, thing in public() if id(thing) not in shown] == []
 
 
 def test_the_api_pages_show_nothing_twice():
@@ -338,12 +332,17 @@ def test_the_menu_names_every_page():
     assert [page for page in pages if f": {page}" not in menu] == []
 
 
-@pytest.fixture
-def hooks():
-    specification = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+def hook(file):
+    """Return a module of the documentation's own."""
+    specification = importlib.util.spec_from_file_location(f"docs_{file}", DOCS / f"{file}.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def hooks():
+    return hook("hooks")
 
 
 def test_the_recipes_page_has_every_recipe(hooks):

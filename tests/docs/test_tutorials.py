@@ -1,5 +1,6 @@
 """The tutorials: what a new user writes from them trains by YAML in a folder apart, and passes its checks."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from docs.following import commands, files, follow, forget
+import recurlight
+from docs.following import commands, files, follow, forget, save
 from docs.test_pages import blocks
 from recurlight.__main__ import main
 from recurlight.data import SudokuRules
@@ -58,6 +60,65 @@ def test_the_tutorials_have_every_kind_of_part():
     bases = {"Refiner[Thought]", "Halting", "GradientTruncation", "SequenceLoss", "Sized", "PuzzleData"}
     assert {base for base in bases if f"({base}):" not in text} == set()
     assert text.count("(PuzzleData):") == 2
+
+
+def test_every_level_of_the_refiner_is_read_and_trained():
+    """Fails when no gradient reaches one, or when two begin alike."""
+    save("tutorials/your-refiner.md")
+    refiner = importlib.import_module("sketch").ThreeLevelRefiner(recurlight.MixerCell(multiple=8))
+    assert refiner.schedule() == ("latent", "latent", "sketch") * 2 + ("answer",)
+    window = recurlight.LastPerLevel({"latent": 2, "sketch": 1, "answer": 1})
+    sizes = recurlight.Sizes(vocab=6, tokens=16, width=8)
+    recursion = recurlight.Recursion(sizes, refiner, window, recurlight.FixedHalting(), cycles=2)
+    tokens = torch.ones(2, 16, dtype=torch.int64)
+    batch = recurlight.Batch(tokens, tokens, tokens[:, 0])
+    recursion.segment(recursion.start(batch), batch)[1].logits.sum().backward()
+    assert all(weight.grad is not None for weight in recursion.parameters() if weight.requires_grad)
+    state = refiner.initial_state(torch.zeros(1, 16, 8))
+    assert len({leaf.sum().item() for leaf in state}) == 3
+
+
+def test_the_fading_gradient_fades_and_changes_no_value():
+    """Fails if a cycle hands on all of its gradient, or if the state itself is scaled."""
+    save("tutorials/your-halting.md")
+    fading = importlib.import_module("fading").FadingGradient
+
+    def run(truncation, cycles):
+        refiner = recurlight.SingleRefiner(torch.nn.Identity())
+        state = recurlight.SingleState(torch.zeros(1, 1, 1))
+        injection = torch.ones(1, 1, 1, requires_grad=True)
+        answer = truncation.run(refiner, state, injection, cycles).answer.sum()
+        return answer.item(), torch.autograd.grad(answer, injection)[0].item()
+
+    exact = run(recurlight.EveryUpdate(), 3)  # each cycle adds the injection
+    assert exact == (3, 3)
+    assert run(fading(1.0), 3) == exact
+    assert run(fading(0.5), 3) == (3, 1.75)  # 1 + 1/2 + 1/4
+
+
+def squeezed(word):
+    """Drop repeats, letter by letter."""
+    return "".join(letter for at, letter in enumerate(word) if word[at - 1 : at] != letter)
+
+
+def test_the_tasks_are_what_their_pages_say():
+    """Fails if an end is not marked, a mask lies elsewhere, or sand hangs in the air."""
+    save("tutorials/lengths-and-grids.md")
+    words = importlib.import_module("squeeze").SqueezeData(words=600)
+    for question, answer in zip(*words.splits.train[:2], strict=True):
+        word, known = words.render(question).rstrip("."), answer[answer != recurlight.IGNORE]
+        assert 3 <= len(word) <= 10
+        wanted = squeezed(word)
+        assert words.render(known).rstrip(".") == wanted
+        assert len(known) == min(len(wanted) + 1, 10)
+    sand = importlib.import_module("sand")
+    grids = sand.SandData(rows=3, columns=5, pictures=600)
+    for question, answer in zip(*grids.splits.train[:2], strict=True):
+        stones = question == sand.STONE
+        assert ((answer == recurlight.IGNORE) == stones).all()
+        assert sorted(answer[~stones]) == sorted(question[~stones])
+        settled = answer.reshape(3, 5)
+        assert not ((settled[:-1] == sand.SAND) & (settled[1:] == sand.AIR)).any()
 
 
 def test_the_first_reasoner_trains_answers_and_is_watched(folder, capsys):
