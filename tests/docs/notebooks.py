@@ -55,7 +55,7 @@ def _shown(cell: str, count: int, names: dict[str, Any]) -> list[dict[str, Any]]
         value = None if last is None else eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)
     found = [{"output_type": "stream", "name": "stdout", "text": _lines(printed.getvalue())}]
     found = found if printed.getvalue() else []
-    if value is not None:
+    if value is not None and not cell.rstrip().endswith(";"):  # which hides it
         found.append(
             {"output_type": "execute_result", "execution_count": count, "metadata": {}, "data": _data(value)}
         )
