@@ -17,19 +17,12 @@ if TYPE_CHECKING:
     from recurlight.data.maze.rules import MazeRules
     from recurlight.data.puzzles import Augmentation, Puzzles, Splits, Variants
     from recurlight.data.rules import Rules
-    from recurlight.data.sequences import (
-        AdditionData,
-        ParityData,
-        PermutationData,
-        QueensData,
-        Questions,
-        ReversalData,
-        SequenceData,
-        SortingData,
-    )
-    from recurlight.data.sequences.addition import AdditionRules
-    from recurlight.data.sequences.lists import SortingRules
-    from recurlight.data.sequences.queens import QueensRules
+    from recurlight.data.sequences.addition import AdditionData
+    from recurlight.data.sequences.base import Questions, SequenceData
+    from recurlight.data.sequences.groups import PermutationData
+    from recurlight.data.sequences.lists import ParityData, ReversalData, SortingData
+    from recurlight.data.sequences.queens import QueensData
+    from recurlight.data.sequences.rules import AdditionRules, QueensRules, SortingRules
     from recurlight.data.split import hold_out
     from recurlight.data.sudoku.data import SudokuData
     from recurlight.data.sudoku.rules import SudokuRules
@@ -46,13 +39,12 @@ _HOMES = {
     "maze.rules": ("MazeRules",),
     "puzzles": ("Augmentation", "Puzzles", "Splits", "Variants"),
     "rules": ("Rules",),
-    "sequences": (
-        "AdditionData", "ParityData", "PermutationData", "QueensData", "Questions", "ReversalData",
-        "SequenceData", "SortingData",
-    ),
-    "sequences.addition": ("AdditionRules",),
-    "sequences.lists": ("SortingRules",),
-    "sequences.queens": ("QueensRules",),
+    "sequences.addition": ("AdditionData",),
+    "sequences.base": ("Questions", "SequenceData"),
+    "sequences.groups": ("PermutationData",),
+    "sequences.lists": ("ParityData", "ReversalData", "SortingData"),
+    "sequences.queens": ("QueensData",),
+    "sequences.rules": ("AdditionRules", "QueensRules", "SortingRules"),
     "split": ("hold_out",),
     "sudoku.data": ("SudokuData",),
     "sudoku.rules": ("SudokuRules",),

@@ -141,11 +141,14 @@ def test_a_model_that_tells_tasks_apart_is_told_which(trained):
 
 
 def test_lightning_is_not_imported(trained):
-    """Breaks when loading, reading a text, answering it or judging the answer imports Lightning."""
+    """Breaks when loading, reading a text, answering it or judging that of any task imports Lightning."""
     code = (
         "import sys, recurlight\n"
         f"(answer,) = recurlight.load({str(trained[2])!r}).solve('1' + '.' * 15)\n"
         "assert answer.holds is not None and answer.picture()\n"
+        "import recurlight.data\n"
+        "every = [name for name in recurlight.data.__all__ if name.endswith('Rules')]\n"
+        "assert len([getattr(recurlight.data, name) for name in every]) > 5\n"
         "assert not {'lightning', 'torchmetrics', 'jsonargparse'} & {*sys.modules}\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,21 +8,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from recurlight.data.counter import UInt64, draws
-from recurlight.data.rules import Rules
 from recurlight.data.sequences.base import Questions, SequenceData
+from recurlight.data.sequences.rules import BLANK, ZERO, AdditionRules
 from recurlight.data.symmetry import Symmetry, SymmetryGroup
 from recurlight.rendering.wording import Wording
 from recurlight.types import IGNORE
 
-__all__ = ["AdditionData", "AdditionRules"]
-
-_BLANK = 1
-_ZERO = 2
+__all__ = ["AdditionData"]
 
 
 class AdditionData(SequenceData):
@@ -60,14 +55,14 @@ class AdditionData(SequenceData):
     def sample(self, length: int, keys: UInt64) -> Questions:
         """Draw digits and add column by column."""
         digits = (draws(keys, 0, 2 * length) % np.uint64(10)).astype(np.int16).reshape(-1, 2, length)
-        questions = np.full((len(keys), 3, length + 1), _BLANK, dtype=np.int16)
-        questions[:, :2, :length] = digits + _ZERO
+        questions = np.full((len(keys), 3, length + 1), BLANK, dtype=np.int16)
+        questions[:, :2, :length] = digits + ZERO
         answers = np.full_like(questions, IGNORE)
         carry = np.zeros(len(keys), dtype=np.int16)
         for column in range(length):
             carry, digit = np.divmod(digits[:, :, column].sum(axis=1) + carry, 10)
-            answers[:, 2, column] = digit + _ZERO
-        answers[:, 2, length] = carry + _ZERO
+            answers[:, 2, column] = digit + ZERO
+        answers[:, 2, length] = carry + ZERO
         return Questions(questions, answers)
 
     def symmetry_group(self) -> SymmetryGroup:
@@ -94,30 +89,3 @@ def _exchanged(questions: NDArray[Any], keys: UInt64, *, columns: int, vocab: in
     swap = (draws(keys, 0, columns) >> np.uint64(63)).astype(np.int64)  # (B, columns)
     column, rows = np.arange(columns), (swap, 1 - swap, np.full_like(swap, 2))
     return Symmetry.of(np.concatenate([row * columns + column for row in rows], axis=1), np.arange(vocab))
-
-
-class AdditionRules(Rules):
-    """The third row is the sum of the two above it, units first; other cells are not looked at.
-
-    Example:
-        >>> question = torch.tensor([[9, 5, 1, 3, 9, 1, 1, 1, 1]])  # 37 + 71, units at the left
-        >>> AdditionRules().holds(question, torch.tensor([[0, 0, 0, 0, 0, 0, 10, 2, 3]]))
-        tensor([True])
-    """
-
-    def holds(self, questions: Tensor, answers: Tensor) -> Tensor:
-        """Tell which answers are the sums, `(B,)` bool; nothing is moved from their device.
-
-        Args:
-            questions: `(B, 3 * columns)` tokens.
-            answers: Tokens of the same shape.
-        """
-        grids, found = (tokens.view(-1, 3, tokens.shape[1] // 3) for tokens in (questions, answers))
-        asked = grids[:, 2] == _BLANK
-        digits = (grids[:, :2] - _ZERO).clamp(min=0).sum(dim=1)  # (B, columns)
-        carry, right = torch.zeros_like(digits[:, 0]), asked.any(dim=1)
-        for column in range(digits.shape[1]):
-            total = digits[:, column] + carry
-            carry = total // 10
-            right = right & ((found[:, 2, column] == total % 10 + _ZERO) | ~asked[:, column])
-        return right

@@ -6,17 +6,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from recurlight.data.counter import UInt64, draws
-from recurlight.data.rules import Rules
 from recurlight.data.sequences.base import Questions, SequenceData
+from recurlight.data.sequences.rules import SortingRules
 from recurlight.data.symmetry import Symmetry, SymmetryGroup
 from recurlight.errors import DataError
 
-__all__ = ["ParityData", "ReversalData", "SortingData", "SortingRules"]
+__all__ = ["ParityData", "ReversalData", "SortingData"]
 
 
 def _tokens(keys: UInt64, length: int, values: int) -> Any:
@@ -44,32 +42,6 @@ def _renamed(questions: NDArray[Any], keys: UInt64, *, vocab: int) -> Symmetry:
     """Give the numbers other names, and leave every cell where it is."""
     names = np.pad(draws(keys, 0, vocab - 1).argsort(axis=1) + 1, ((0, 0), (1, 0)))
     return Symmetry.of(np.tile(np.arange(questions.shape[1]), (len(keys), 1)), names)
-
-
-class SortingRules(Rules):
-    """The numbers of the question in ascending order; cells that it does not fill are not looked at.
-
-    Example:
-        >>> question = torch.tensor([[4, 2, 4, 0]])
-        >>> SortingRules().holds(question, torch.tensor([[2, 4, 4, 9]]))
-        tensor([True])
-        >>> SortingRules().holds(question, torch.tensor([[2, 3, 4, 0]]))
-        tensor([False])
-    """
-
-    def holds(self, questions: Tensor, answers: Tensor) -> Tensor:
-        """Tell which answers are sorted and have the numbers of their questions, `(B,)` bool.
-
-        Args:
-            questions: `(B, L)` tokens.
-            answers: Tokens of the same shape.
-        """
-        filled = questions != 0
-        places = (~filled).long().argsort(dim=1, stable=True)  # the filled cells first
-        asked = filled.gather(1, places)
-        last = questions.new_full((), torch.iinfo(questions.dtype).max)
-        ascending = torch.where(filled, questions, last).sort(dim=1).values
-        return ((answers.gather(1, places) == ascending) | ~asked).all(dim=1) & asked.any(dim=1)
 
 
 class SortingData(SequenceData):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from recurlight.data.counter import UInt64, draws
-from recurlight.data.rules import Rules
 from recurlight.data.sequences.base import Questions, SequenceData
+from recurlight.data.sequences.rules import EMPTY, QUEEN, QueensRules
 from recurlight.data.symmetry import Symmetry, SymmetryGroup, square_turns
 from recurlight.errors import DataError
 
-__all__ = ["QueensData", "QueensRules", "boards"]
+__all__ = ["QueensData", "boards"]
 
-_EMPTY, _QUEEN = 1, 2
 _LARGEST = 12
 
 
@@ -90,8 +87,8 @@ class QueensData(SequenceData):
         orders = draws(keys, 1, length).argsort(axis=1)  # rows, first shown first
         needed = [_needed(every, *pair) for pair in zip(solutions, orders, strict=True)]
         shown = orders.argsort(axis=1) < np.reshape(needed, (-1, 1))  # (n, rows)
-        answers = np.where(solutions[:, :, None] == np.arange(length), _QUEEN, _EMPTY)
-        return Questions(np.where(shown[:, :, None], answers, _EMPTY), answers)
+        answers = np.where(solutions[:, :, None] == np.arange(length), QUEEN, EMPTY)
+        return Questions(np.where(shown[:, :, None], answers, EMPTY), answers)
 
     def symmetry_group(self) -> SymmetryGroup:
         """Return the 8 symmetries of the board."""
@@ -114,38 +111,7 @@ def _turned(questions: NDArray[Any], keys: UInt64, *, size: int) -> Symmetry:
         board = corners[here, None] + own  # (b, length^2): cells of the canvas
         turned = np.take_along_axis(board, square_turns(int(length))[drawn[here]], axis=1)
         cells[here[:, None], board] = turned
-    return Symmetry.of(cells, np.arange(_QUEEN + 1))
-
-
-class QueensRules(Rules):
-    """Queens shown stay, each row and column has one, no diagonal two; no cell off the board is looked at.
-
-    Example:
-        >>> import torch
-        >>> board = torch.tensor([[1, 2, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 2, 1]])
-        >>> shown = torch.tensor([[1, 2, *[1] * 14]])
-        >>> QueensRules().holds(shown, board), QueensRules().holds(shown, board.roll(1, dims=1))
-        (tensor([True]), tensor([False]))
-    """
-
-    def holds(self, questions: Tensor, answers: Tensor) -> Tensor:
-        """Tell which answers complete their boards, `(B,)` bool; nothing is moved from their device.
-
-        Args:
-            questions: `(B, size * size)` tokens.
-            answers: Tokens of the same shape.
-        """
-        size = math.isqrt(questions.shape[1])
-        board = questions != 0
-        kept = (answers == _QUEEN) | (answers == _EMPTY) & (questions != _QUEEN) | ~board
-        queens = ((answers == _QUEEN) & board).view(-1, size, size)
-        right = kept.all(dim=1) & board.any(dim=1)
-        for axis in (1, 2):
-            right &= (queens.sum(dim=axis) == board.view_as(queens).any(dim=axis)).all(dim=1)
-        for grid in (queens, queens.flip(2)):
-            for offset in range(1 - size, size):
-                right &= grid.diagonal(offset, dim1=1, dim2=2).sum(dim=1) < 2
-        return right
+    return Symmetry.of(cells, np.arange(QUEEN + 1))
 
 
 def _needed(every: NDArray[np.int8], solution: NDArray[np.int8], order: NDArray[np.int64]) -> int:
