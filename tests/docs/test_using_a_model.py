@@ -79,5 +79,8 @@ def test_the_web_service_answers_and_refuses(trained, monkeypatch):
     found = routes["/solve"]([QUESTION, "." * 15 + "4"], segments=1)
     assert [one["segments"] for one in found] == [1, 1]
     assert {type(one["holds"]) for one in found} == {bool}
+    for asked in ({"segments": 65}, {"questions": [QUESTION] * 101}):
+        with pytest.raises(Refused, match="at most 64 segments and 100 questions a call"):
+            routes["/solve"](**{"questions": [QUESTION]} | asked)
     with pytest.raises(Refused, match="15 symbols: give 16"):
         routes["/solve"]([QUESTION[1:]])
