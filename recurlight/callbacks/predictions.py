@@ -104,7 +104,7 @@ class PredictionWriter(Callback):
 
     Args:
         path: File to write, `--output` of `recurlight predict`; one that exists is not written over. Ranks
-            above zero add their number to its name.
+            above zero add their number to its name, and leave no file where they had nothing to answer.
         show: Puzzles to show, of the first batch.
         confidence: Answer only where the halting policy is so sure, from 0 to 1: other records say
             `"sure": false`, which is "I do not know", and only the others count as answered. It is the
@@ -182,6 +182,8 @@ class PredictionWriter(Callback):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the first predictions, and say where all of them are."""
+        if trainer.global_rank and not self.count:  # the ranks before had all of them
+            self.file.unlink()
         for text in self.texts:
             tell(f"\n{text}\n")
         of = "" if self.known == self.sure else f" of {self.known} whose answer is known"

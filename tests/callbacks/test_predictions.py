@@ -58,6 +58,15 @@ def test_predictions_of_another_run_are_not_written_over(tmp_path):
     assert len(path.read_text().splitlines()) == 5
 
 
+def test_a_rank_that_had_nothing_to_answer_leaves_no_file(tmp_path):
+    """Where there are fewer puzzles than ranks; the first rank's file is what was asked for, empty or not."""
+    for rank in (0, 1):
+        writer, here = PredictionWriter(str(tmp_path / "x.jsonl")), SimpleNamespace(global_rank=rank)
+        writer.on_predict_start(here, None)
+        writer.on_predict_end(here, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.jsonl"]
+
+
 def begin_as_a_rank(path):
     """Begin a file on this rank of two, and note what was refused."""
     rank = int(os.environ["LOCAL_RANK"])
