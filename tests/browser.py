@@ -26,6 +26,7 @@ class Browser:
     def __init__(self, to: int, back: int) -> None:
         self.to, self.back = to, os.fdopen(back, "rb")
         self.number, self.session, self.events = 0, None, []
+        self.home = "file:"
 
     def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Send one command of the protocol, and wait for its answer."""
@@ -45,21 +46,27 @@ class Browser:
             text += byte
         return json.loads(text)
 
-    def open(self, path: Path, width: int, height: int = 900, **features: str) -> None:
-        """Show a file in a window of this size; `features` are media features, such as a color scheme."""
+    def open(self, where: Path | str, width: int, height: int = 900, **features: str) -> None:
+        """Show a file or an address in a window; `features` are media features, such as a color scheme."""
         if self.session is None:
             target = self.ask("Target.createTarget", url="about:blank")["targetId"]
             self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.ask(f"{domain}.enable")
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.ask("Emulation.setDeviceMetricsOverride", **size)
+        self.resize(width, height)
         media = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.ask("Emulation.setEmulatedMedia", features=media)
         self.events.clear()
-        self.ask("Page.navigate", url=path.as_uri())
+        url = where.as_uri() if isinstance(where, Path) else where
+        self.home = "file:" if isinstance(where, Path) else "/".join(url.split("/")[:3]) + "/"
+        self.ask("Page.navigate", url=url)
         loaded = "document.readyState === 'complete' ? done() : addEventListener('load', done)"
         self.run(f"new Promise(done => {loaded})")
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the page another window."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.ask("Emulation.setDeviceMetricsOverride", **size)
 
     def run(self, script: str) -> Any:
         """Return the value of an expression in the page; a promise is waited for."""
@@ -74,13 +81,13 @@ class Browser:
             self.ask("Input.dispatchKeyEvent", type=kind, key=key)
 
     def complaints(self) -> list[str]:
-        """Return what the page logged as a warning or worse, and what it asked of a network."""
+        """Return what the page logged as a warning or worse, and what it asked of any other place."""
         self.run("0")
         said = [(event["method"], event["params"]) for event in self.events if "method" in event]
         kinds = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
         bad = [json.dumps(what) for kind, what in said if kind in kinds]
         asked = [what["request"]["url"] for kind, what in said if kind == "Network.requestWillBeSent"]
-        return bad + [url for url in asked if not url.startswith(("file:", "data:"))]
+        return bad + [url for url in asked if not url.startswith((self.home, "data:"))]
 
     def shoot(self, path: Path, full: bool = True) -> None:
         """Write a picture of the page."""
