@@ -36,6 +36,9 @@ COMMANDS = (
     "env",
 )
 
+ALIASES = {"train": "fit", "evaluate": "test"}
+"""What others call a command."""
+
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
 {chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
@@ -130,7 +133,8 @@ def _wrong_start(word: str, rest: list[str]) -> str:
     if word.startswith("-"):
         command = next((other for other in rest if other in COMMANDS), "|".join(COMMANDS))
         return f"the command comes first: recurlight {command} {word} ..."
-    return f"'{word}' is not a command{suggestion(word, COMMANDS) or ': ' + ', '.join(COMMANDS)}"
+    meant = suggestion(word, (*COMMANDS, *ALIASES), shown=ALIASES) or f": {', '.join(COMMANDS)}"
+    return f"'{word}' is not a command{meant}"
 
 
 def _intended(error: BaseException) -> RecurlightError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "CheckpointError",
@@ -75,12 +75,21 @@ class UntrustedCode(RecurlightError, ValueError):
     """A checkpoint or configuration names code that it may not import; nothing of it was run."""
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(
+    word: str, known: Iterable[str], least: float = 0.6, shown: Mapping[str, str] | None = None
+) -> str:
     """Return `"; did you mean 'x'?"` for the known word closest to `word`, or an empty string.
+
+    Args:
+        word: What was written.
+        known: What could have been meant; the first of equally close ones is shown.
+        least: How alike they must be, from 0 to 1.
+        shown: What to show in place of some known words.
 
     Example:
         >>> suggestion("LastCycle", ["LastCycles", "EveryUpdate"])
         "; did you mean 'LastCycles'?"
     """
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    likeness = {name: difflib.SequenceMatcher(None, name, word).ratio() for name in known}
+    best = max(likeness, key=likeness.__getitem__, default="")
+    return f"; did you mean '{(shown or {}).get(best, best)}'?" if likeness.get(best, 0) >= least else ""

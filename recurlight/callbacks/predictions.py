@@ -16,6 +16,7 @@ from recurlight.data.base import PuzzleData
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting, judges
 from recurlight.losses import exactly_right
+from recurlight.places import obstacle
 from recurlight.ranks import gather_objects
 from recurlight.rendering.samples import samples, shown_prediction, side_by_side
 from recurlight.spec.given import checked, within
@@ -138,7 +139,7 @@ class PredictionWriter(Callback):
 
         Raises:
             IncompatibleComponents: A confidence is asked of a policy that does not judge its answers, or the
-                file is there already, from another run.
+                file is there already, from another run, or cannot be written.
         """
         model = pl_module if isinstance(pl_module, Evaluating) else None
         if self.confidence is not None and model and model.search is None:  # a search says how sure it is
@@ -147,12 +148,10 @@ class PredictionWriter(Callback):
         self.file = self.path.with_suffix(f"{rank}{self.path.suffix}")
         self.right = self.known = self.count = self.sure = 0
         self.texts.clear()
-        ours = self.file.exists() and self.file not in self.written
-        if there := next(filter(None, gather_objects(str(self.file) if ours else "")), None):
-            # by all ranks, or the others would wait for this one
-            raise IncompatibleComponents(
-                f"{there} exists already: give --output with the name of a new file, or move it away"
-            )
+        advice = "give --output with the name of a new file, or move it away"
+        found = "" if self.file in self.written else obstacle(self.file, advice)
+        if refused := next(filter(None, gather_objects(found)), None):
+            raise IncompatibleComponents(refused)  # by all ranks, or the others would wait for this one
         self.written.add(self.file)
         self.file.write_text("")
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch.utils.serialization import config
 
-from recurlight.errors import CheckpointError, UntrustedCode
+from recurlight.errors import CheckpointError, UntrustedCode, suggestion
 
-__all__ = ["flaw", "newest_good", "read", "verify", "write"]
+__all__ = ["flaw", "newest_good", "read", "require_file", "verify", "write"]
 
 FOLDER = 0x10
 
@@ -114,6 +114,23 @@ def flaw(path: str | Path) -> str:
         return "damaged, its content does not match its checksums"
     _WHOLE.add(identity)
     return ""
+
+
+def require_file(path: str | Path) -> None:
+    """Refuse what is no file, with one that may have been meant.
+
+    Raises:
+        CheckpointError: There is none, or it is a folder.
+    """
+    file = Path(path)
+    if file.is_dir():
+        inside = filter(Path.is_file, file.rglob("*.ckpt"))
+        newest = max(inside, key=lambda found: found.stat().st_mtime, default=None)
+        advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
+        raise CheckpointError(f"{path}: this is a folder; {advice}")
+    if not file.is_file():
+        near = suggestion(str(file), map(str, file.parent.glob("*.ckpt")))
+        raise CheckpointError(f"{path}: there is no such file{near or '; name the file of a checkpoint'}")
 
 
 def verify(path: str | Path) -> None:

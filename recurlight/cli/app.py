@@ -35,7 +35,7 @@ from recurlight.cli.explain.types import settings
 from recurlight.cli.help import section, topic
 from recurlight.cli.model import without_class
 from recurlight.cli.recipes import recipes_dir
-from recurlight.cli.request import Request, for_the_writer, prepare
+from recurlight.cli.request import FOR_THE_WRITER, Request, for_the_writer, prepare
 from recurlight.cli.trust import LIGHTNING, allow
 from recurlight.data import PuzzleData
 from recurlight.errors import CheckpointError, RecurlightError
@@ -80,6 +80,7 @@ class RecurlightCLI:
         request: The command line to carry out.
         act: What to do with them; None for the trainer's method that the command is called after.
         called: What the user calls the command; None for the request's own name.
+        flags: What it takes beside settings.
     """
 
     def __init__(
@@ -87,9 +88,10 @@ class RecurlightCLI:
         request: Request,
         act: Callable[[RecurlightCLI], None] | None = None,
         called: str | None = None,
+        flags: Sequence[str] = (),
     ) -> None:
         self.request = request
-        self.kind, self.places = checked(request, called or request.subcommand)
+        self.kind, self.places = checked(request, called or request.subcommand, flags)
         self.setup_parser()
         if asked := topic(request.asked):
             sys.stdout.write(section(self.parser.format_help(), asked))
@@ -210,12 +212,15 @@ def own(subcommand: str) -> dict[str, tuple[Any, Any, str]]:
     return OWN | (SEARCH if subcommand in ("test", "predict") else {})
 
 
-def checked(request: Request, called: str) -> tuple[type[RecursiveModule], dict[type, Path]]:
+def checked(
+    request: Request, called: str, flags: Sequence[str]
+) -> tuple[type[RecursiveModule], dict[type, Path]]:
     """Check a configuration, and return the class of its model and where it names its classes.
 
     Args:
         request: The command line.
         called: What the user calls the command, for messages.
+        flags: What it takes beside settings, for messages.
 
     Raises:
         UsageError: A setting is unknown, missing or of the wrong type.
@@ -227,7 +232,7 @@ def checked(request: Request, called: str) -> tuple[type[RecursiveModule], dict[
     elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in FROM_DATA}
     elsewhere |= {("trainer", "logger", name): "" for name in ("save_dir", "name")}
     find = Trust([*LIGHTNING, *request.packages])
-    check = Check(find, elsewhere)
+    check = Check(find, elsewhere, (*flags, "config", "trust"))
     method = settings(getattr(Trainer, request.subcommand))
     kind = _kind(check, request)
     known = {"model": Setting(kind, kind), "data": Setting(PuzzleData), "trainer": Setting(Trainer)}
@@ -266,6 +271,7 @@ def run(
     arguments: Sequence[str],
     act: Callable[[RecurlightCLI], None] | None = None,
     called: str | None = None,
+    flags: Sequence[str] = (),
 ) -> None:
     """Carry out `recurlight SUBCOMMAND ...`.
 
@@ -274,17 +280,19 @@ def run(
         arguments: What follows it.
         act: See `RecurlightCLI`.
         called: Likewise.
+        flags: Likewise.
 
     Raises:
         RecurlightError: The command line, a file or the composition is wrong.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
-    words = for_the_writer(arguments) if subcommand == "predict" else arguments
-    prepared = prepare(subcommand, words, recipes_dir())
+    if subcommand == "predict":
+        arguments, flags = for_the_writer(arguments), (*flags, *FOR_THE_WRITER)
+    prepared = prepare(subcommand, arguments, recipes_dir())
     try:
         allow(prepared.packages)
-        RecurlightCLI(prepared, act, called)
+        RecurlightCLI(prepared, act, called, flags)
     except SIGTERMException as error:  # one that came before the first step
         raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:

@@ -17,7 +17,7 @@ from recurlight.checkpoints.contents import (
 )
 from recurlight.cli.config import plain
 from recurlight.cli.merge import has_key, several
-from recurlight.errors import CheckpointError, RecurlightError, suggestion
+from recurlight.errors import CheckpointError, RecurlightError
 
 __all__ = ["KEYWORDS", "LOGS", "NOTHING", "find_last", "read_checkpoint", "read_weights"]
 __all__ += ["run_config"]
@@ -100,7 +100,7 @@ def read_checkpoint(
         CheckpointError: There is no such file, it holds something else, or no model can be made from it.
     """
     try:
-        content = _content(Path(path))
+        content = _content(path)
         require_readable(content)
         if whole:
             _require_usable(content, subcommand, user)
@@ -139,16 +139,9 @@ def read_weights(
     return read_checkpoint(str(path), subcommand, user, "--weights", whole)
 
 
-def _content(file: Path) -> dict[str, Any]:
-    if file.is_dir():
-        inside = filter(Path.is_file, file.rglob("*.ckpt"))
-        newest = max(inside, key=lambda found: found.stat().st_mtime, default=None)
-        advice = f"name a file, such as {newest}" if newest else "there is no checkpoint in it"
-        raise CheckpointError(f"this is a folder; {advice}")
-    if not file.is_file():
-        near = suggestion(str(file), map(str, file.parent.glob("*.ckpt")))
-        raise CheckpointError(f"there is no such file{near or '; name the file of a checkpoint'}")
-    content = files.read(file, mmap=True)
+def _content(path: str) -> dict[str, Any]:
+    files.require_file(path)
+    content = files.read(path, mmap=True)
     if not isinstance(content, dict) or "state_dict" not in content:
         raise CheckpointError("no Lightning checkpoint, it has no 'state_dict'")
     return content

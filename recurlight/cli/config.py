@@ -19,6 +19,7 @@ parse = get_loader("yaml")
 
 CONFIG = "a YAML file or a recipe (see: recurlight recipes list)"
 ASK = ("-h", "--help", "--print_config")
+WRITTEN = "settings are written --key value, a recipe or file --config NAME"
 NEEDS = {"--config": CONFIG, "-c": CONFIG, "--trust": "a package whose classes files may name"}
 
 
@@ -55,7 +56,7 @@ def split(arguments: Sequence[str]) -> Arguments:
         word = words.pop(0)
         name, equals, value = word.partition("=")
         if not name.startswith("--") and name not in ("-c", "-h"):
-            raise ConfigError(f"'{word}' is not expected here: settings are written --key value")
+            raise ConfigError(f"'{word}' is not expected here: {WRITTEN}")
         asks = name in ASK or name.endswith(".help")
         # A value may begin with one dash, such as -1, and no setting does.
         if not equals and name != "--print_config" and words and not words[0].startswith("--"):
@@ -111,11 +112,15 @@ def read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         content, root = parse(text), yaml.compose(text, Loader=yaml.SafeLoader)
         twice = next(_repeated(root, ()), None) if root else None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text: a checkpoint is named by --ckpt_path {path}") from error
+    except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # numbers and dates may be impossible
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         line = f", line {mark.line + 1}" if mark else ""
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            problem = "a tab where it wants spaces"
         raise ConfigError(f"{path}{line}: not valid YAML, {problem or error}") from error
     if twice:
         raise ConfigError(f"{path}, {twice}")

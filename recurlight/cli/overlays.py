@@ -10,7 +10,7 @@ from recurlight.cli.config import ConfigError
 from recurlight.cli.merge import classes
 from recurlight.cli.recipes import recipe_names
 
-__all__ = ["check_overlays"]
+__all__ = ["check_overlays", "require_whole"]
 
 WHOLE = {"refiner", "truncation", "halting"}
 """What a configuration of the model must set; an overlay leaves it to the recipe before it."""
@@ -43,6 +43,28 @@ def check_overlays(names: list[str], contents: list[dict[str, Any]], folder: Pat
                 f"--config {name} is for {kind}, and the recipe before it trains on {trained}: "
                 "for what there is for that see recurlight recipes list"
             )
+
+
+def require_whole(names: list[str], config: dict[str, Any], folder: Path) -> None:
+    """Refuse an overlay of the recipes with nothing below it.
+
+    Args:
+        names: What the user calls the configurations, in their order.
+        config: All that is set, by a checkpoint and flags too.
+        folder: Where recipes lie.
+
+    Raises:
+        ConfigError: With the command line that is meant.
+    """
+    model = config.get("model")
+    if not names or not isinstance(model, dict) or model.keys() & WHOLE:
+        return
+    if {*names} <= {*recipe_names(folder)}:
+        after = " ".join(f"--config {name}" for name in names)
+        raise ConfigError(
+            f"--config {names[0]} changes a recipe and is none: write --config RECIPE {after}, "
+            "for what there is see recurlight recipes list"
+        )
 
 
 def _is_whole(content: Mapping[str, Any]) -> bool:

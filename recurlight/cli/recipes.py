@@ -8,10 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recurlight.errors import RecurlightError, suggestion
+from recurlight.places import free_place
 
-__all__ = ["RecipeError", "config_path", "recipes_dir", "require_free", "run"]
+__all__ = ["RecipeError", "config_path", "recipes_dir", "run"]
 
 USAGE = "recurlight recipes list | show NAME | copy NAME [DEST]"
+ABOUT = """List the configurations that come with recurlight, print one, or copy one to change it.
+
+examples:
+  recurlight recipes list
+  recurlight recipes copy trm_sudoku mine.yaml"""
 
 
 class RecipeError(RecurlightError, ValueError):
@@ -70,24 +76,11 @@ def _list(folder: Path) -> None:
         sys.stdout.write(f"{name:{width}}  {describe(folder / f'{name}.yaml')}".rstrip() + "\n")
 
 
-def require_free(target: Path, advice: str) -> Path:
-    """Return where to write; nothing is written over, and no folder is made.
-
-    Raises:
-        RecipeError: There is something, with advice what to do instead, or there is no folder for it.
-    """
-    if target.exists():
-        raise RecipeError(f"{target} exists already: {advice}")
-    if not target.parent.is_dir():
-        raise RecipeError(f"the folder {target.parent} does not exist: make it first")
-    return target
-
-
 def _copy(name: str, destination: Path, folder: Path) -> None:
     source = find_recipe(name, folder)
     target = destination / source.name if destination.is_dir() else destination
     advice = f"name another file, recurlight recipes copy {name} DEST"
-    shutil.copyfile(source, require_free(target, advice))
+    shutil.copyfile(source, free_place(target, advice, RecipeError))
     sys.stdout.write(f"{target}\n")
 
 
@@ -104,7 +97,7 @@ def run(arguments: Sequence[str], folder: Path | None = None) -> None:
     folder = folder or recipes_dir()
     match list(arguments):
         case [] | ["-h" | "--help"]:
-            sys.stdout.write(f"usage: {USAGE}\n")
+            sys.stdout.write(f"usage: {USAGE}\n\n{ABOUT}\n")
         case ["list"]:
             _list(folder)
         case ["show", name]:

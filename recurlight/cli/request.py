@@ -19,11 +19,15 @@ from recurlight.cli.checkpoint import (
 from recurlight.cli.config import read, split
 from recurlight.cli.merge import has_key
 from recurlight.cli.model import beside, merged
-from recurlight.cli.overlays import check_overlays
+from recurlight.cli.overlays import check_overlays, require_whole
 from recurlight.cli.recipes import config_path
 from recurlight.cli.trust import class_paths
 
-__all__ = ["Request", "for_the_writer", "prepare"]
+__all__ = ["FOR_THE_WRITER", "Request", "for_the_writer", "prepare"]
+
+
+FOR_THE_WRITER = {"confidence": "confidence", "output": "path"}
+"""Flags of `recurlight predict` that are settings of the writer."""
 
 
 class Source(NamedTuple):
@@ -109,6 +113,8 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     base = Source("", defaults(subcommand, name, trainer.get("default_root_dir")))
     sources = [base, made, *sources]
     config = merged(source.content for source in sources)
+    if not given.asked:
+        require_whole(given.configs, config, folder)
     # What flags name is allowed, also a class whose help is asked for.
     words = [*given.settings, *(word.rpartition("=")[2] for word in given.asked)]
     allowed = [*class_paths(words), *filter(is_own, class_paths(config))]
@@ -118,11 +124,13 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
 
 def for_the_writer(arguments: Sequence[str]) -> list[str]:
     """Read `--confidence X` and `--output FILE` as what they stand for: settings of the writer."""
-    words, short = list(arguments), {"--confidence": "confidence", "--output": "path"}
-    places = [at for at, word in enumerate(words) if word.partition("=")[0] in short]
+    words = list(arguments)
+    places = [
+        at for at, word in enumerate(words) if word.partition("=")[0].removeprefix("--") in FOR_THE_WRITER
+    ]
     for at in places:
         name, equals, value = words[at].partition("=")
-        words[at] = f"--trainer.callbacks.{short[name]}{equals}{value}"
+        words[at] = f"--trainer.callbacks.{FOR_THE_WRITER[name[2:]]}{equals}{value}"
     if places:
         words.insert(places[0], "--trainer.callbacks+=PredictionWriter")
     return words

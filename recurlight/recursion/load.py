@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from recurlight.checkpoints import files
 from recurlight.checkpoints.contents import made_by, made_with, require_readable, unrecorded
 from recurlight.checkpoints.trust import Trust
-from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
+from recurlight.errors import CheckpointMismatch, UntrustedCode
 from recurlight.optim.groups import frozen_parts
 from recurlight.recursion.driver import Recursion
 from recurlight.spec import from_spec
@@ -65,7 +65,7 @@ def load_recursion(path: str | Path, map_location: str = "cpu", trust: Sequence[
     Example:
         >>> recursion, evaluation = load_recursion("last.ckpt")
         Traceback (most recent call last):
-        recurlight.errors.CheckpointError: last.ckpt: there is no such file
+        recurlight.errors.CheckpointError: last.ckpt: there is no such file; name the file of a checkpoint
     """
     return recursion_of(read_checkpoint(path, map_location), path, map_location, trust)
 
@@ -77,8 +77,7 @@ def read_checkpoint(path: str | Path, map_location: str = "cpu") -> dict[str, An
         CheckpointError: There is no such file, or it was cut off or changed.
         CheckpointMismatch: It holds something else.
     """
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: there is no such file")
+    files.require_file(path)
     checkpoint = files.read(path, map_location)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointMismatch(f"{path}: no checkpoint of recurlight, it has no 'state_dict'")

@@ -16,7 +16,7 @@ import torch
 from torch.export import ExportedProgram
 
 import recurlight
-from recurlight.errors import RecurlightError
+from recurlight.places import free_place
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.export import export_segment, export_solve
 from recurlight.solving.task import Task
@@ -60,11 +60,7 @@ def write_bundle(recursion: Recursion, task: Task, folder: str | Path, segments:
         RecurlightError: The folder exists, or has no place.
         IncompatibleComponents: A part cannot be exported.
     """
-    target = Path(folder)
-    if target.exists():
-        raise RecurlightError(f"{target} exists already: name a new folder")
-    if not target.parent.is_dir():
-        raise RecurlightError(f"the folder {target.parent} does not exist: make it first")
+    target = free_place(folder, "name a new folder")
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         left_out = _fill(part, recursion, segments, cycles)

@@ -161,7 +161,7 @@ def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> So
     Example:
         >>> load("last.ckpt").solve("12..34..")
         Traceback (most recent call last):
-        recurlight.errors.CheckpointError: last.ckpt: there is no such file
+        recurlight.errors.CheckpointError: last.ckpt: there is no such file; name the file of a checkpoint
     """
     _require_device(device)
     checkpoint = read_checkpoint(path, device)

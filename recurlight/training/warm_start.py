@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from recurlight.checkpoints import files
 from recurlight.checkpoints.contents import made_with, names_in, require_readable
 from recurlight.checkpoints.io import DurableCheckpointIO
 from recurlight.checkpoints.weights import mismatches
@@ -122,10 +123,10 @@ def warm_start(
         >>> model = RecursiveModule(11, 81, *parts, width=32)
         >>> warm_start(model, "last.ckpt")
         Traceback (most recent call last):
-        recurlight.errors.CheckpointError: last.ckpt: there is no such file
+        recurlight.errors.CheckpointError: last.ckpt: there is no such file; name the file of a checkpoint
     """
-    if not Path(checkpoint_path).is_file() and "://" not in str(checkpoint_path):
-        raise CheckpointError(f"{checkpoint_path}: there is no such file")
+    if "://" not in str(checkpoint_path):
+        files.require_file(checkpoint_path)
     checkpoint: Any = DurableCheckpointIO().load_checkpoint(checkpoint_path, weights_only=True)
     try:
         return take_weights(model, checkpoint, parts, widen)

@@ -299,7 +299,9 @@ def test_other_messages_are_cut_to_the_line_that_tells(message, line):
 def test_a_flag_without_value_and_a_word_that_is_no_flag(capsys):
     assert failure(capsys, "fit", "--config", "tiny", "--model.width") == "--model.width needs a value"
     text = failure(capsys, "fit", "--config", "tiny", "foo")
-    assert text == "'foo' is not expected here: settings are written --key value"
+    assert text == (
+        "'foo' is not expected here: settings are written --key value, a recipe or file --config NAME"
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,7 +311,8 @@ def test_a_flag_without_value_and_a_word_that_is_no_flag(capsys):
             ["--max_steps", "3"],
             "max_steps: recurlight fit has no setting 'max_steps'; did you mean 'trainer.",
         ),
-        (["--size", "3"], "size: recurlight fit has no setting 'size'; known: "),
+        (["--size", "3"], "size: recurlight fit has no setting 'size'; did you mean 'data.size'?"),
+        (["--depth", "3"], "depth: recurlight fit has no setting 'depth'; known: "),
         (["--modle.width", "3"], "modle: recurlight fit has no setting 'modle'; did you mean 'model'?"),
         (
             ["--model.refiner.latent_steps", "x"],

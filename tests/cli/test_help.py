@@ -1,13 +1,17 @@
-# ruff: noqa: F401  # fixtures are imported, and then named as arguments
+# ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
 """Help comes a screen at a time, what one looks for first."""
 
 import re
+import shlex
+import shutil
 
 import pytest
 
-from recurlight.__main__ import RUNS, main
+import recurlight.cli.app
+from recurlight.__main__ import COMMANDS, RUNS, main
+from recurlight.cli.recipes import recipes_dir
 
-from .fixtures import cache, failure, folder
+from .fixtures import cache, failure, folder, trained
 
 
 def helped(capsys, *arguments):
@@ -71,3 +75,54 @@ def test_the_arguments_of_a_class_of_ones_own_are_shown(equals, tmp_path, capsys
     )
     flag = ["--model.halting.help=asked.Own"] if equals else ["--model.halting.help", "asked.Own"]
     assert "--model.halting.patience" in helped(capsys, "fit", *flag)
+
+
+def page(capsys, *arguments):
+    """Return the lines of a help, whether it ends the process or not."""
+    capsys.readouterr()
+    try:
+        status = main([*arguments, "--help"])
+    except SystemExit as stopped:
+        status = stopped.code
+    assert status == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def examples(lines):
+    """Return the command lines of a help, without what is said beside them."""
+    return [
+        shlex.split(re.split(r"\s{2,}", line.strip())[0]) for line in lines if line.startswith("  recurl")
+    ]
+
+
+def test_the_first_page_names_all_commands_on_a_screen(capsys):
+    lines = page(capsys)
+    assert len(lines) <= 40
+    named = re.findall(r"^  (\w+) ", "\n".join(lines), re.MULTILINE)
+    assert {*named} == {*COMMANDS, "recurlight"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_fits_a_screen_and_shows_how_to_call_it(command, capsys):
+    lines = page(capsys, command)
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 110
+    assert lines[0].startswith(f"usage: recurlight {command}")
+    shown = examples(lines)
+    assert all(words[:2] == ["recurlight", command] for words in shown)
+    assert shown or command == "env"  # which takes nothing
+
+
+@pytest.mark.parametrize("command", ["solve", "trace", "doctor", "calibrate", "recipes", "policies"])
+def test_examples_work(command, trained, folder, monkeypatch, capsys):
+    """Fails if one names a flag, a recipe or a file that is not there."""
+    monkeypatch.setattr(recurlight.cli.app, "recipes_dir", recipes_dir)  # those that come with recurlight
+    shutil.copy(trained, "x.ckpt")
+    (folder / "puzzles.csv").write_text(f"question\n{'.' * 16}\n")
+    for words in examples(page(capsys, command)):
+        if {"<", "---Q", "--picture"} & {*words}:  # of a shell, of another task, of the extra viz
+            continue
+        if command == "calibrate":  # of a model that knows nothing
+            assert "nothing to calibrate" in failure(capsys, *words[1:])
+        else:
+            assert main(words[1:]) == 0

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from recurlight.cli.commands.parsing import CommandParser
+from recurlight.cli.commands.parsing import CommandError, CommandParser, new_file
 from recurlight.errors import CheckpointError, IncompatibleComponents
+from recurlight.spec.given import within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,11 +25,11 @@ _NEEDS = "calibrate fits a trained model: give its checkpoint, --ckpt_path FILE"
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="recurlight calibrate",
-        usage="recurlight calibrate --ckpt_path FILE [--loss SHARE] [--output FILE.ckpt] [--KEY VALUE]",
-        description="Find on the validation puzzles how sure the halting policy must be to stop a sample, "
-        "and write that into the checkpoint. Other settings as for recurlight validate.",
-        allow_abbrev=False,
+        "calibrate",
+        "--ckpt_path FILE [--loss SHARE] [--output FILE.ckpt] [--KEY VALUE]",
+        "Find on the validation puzzles how sure the halting policy must be to stop a sample, and write that "
+        "into the checkpoint. Other settings as for recurlight validate.",
+        "--ckpt_path x.ckpt --loss 0.02 --output calibrated.ckpt",
     )
     parser.add_argument("--loss", type=float, default=0.01, help="share of answers that may be lost; 0.01")
     parser.add_argument("--output", metavar="FILE.ckpt", help="a new file; the checkpoint itself by default")
@@ -41,12 +42,15 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The command line or the checkpoint is wrong, or there is nothing to calibrate.
     """
-    asked, rest = _parser().parse_known_args(list(arguments))
+    parser = _parser()
+    asked, rest = parser.parse_known_args(list(arguments))
+    within("calibrate", "loss", asked.loss, above=0, most=0.5, error=CommandError)
+    new_file("output", asked.output, ".ckpt")
     if not any(word.startswith("--ckpt_path") for word in rest):
         raise CheckpointError(_NEEDS)
     from recurlight.cli.app import run as carry_out
 
-    carry_out("validate", rest, partial(_calibrate, asked), "calibrate")
+    carry_out("validate", rest, partial(_calibrate, asked), "calibrate", parser.flags())
 
 
 def _calibrate(asked: argparse.Namespace, made: RecurlightCLI) -> None:

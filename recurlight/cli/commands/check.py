@@ -24,11 +24,11 @@ __all__ = ["run"]
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="recurlight check",
-        usage="recurlight check --config FILE_OR_RECIPE ... [--samples N] [--KEY VALUE]",
-        description="Make what a configuration describes, run one step on a few samples, and say what "
-        "training will cost. Settings as for recurlight fit; nothing is trained, and only puzzles are kept.",
-        allow_abbrev=False,
+        "check",
+        "--config FILE_OR_RECIPE ... [--samples N] [--KEY VALUE]",
+        "Make what a configuration describes, run one step on a few samples, and say what training will "
+        "cost. Settings as for recurlight fit; nothing is trained, and only puzzles are kept.",
+        "--config trm_sudoku --config small --model.width 128",
     )
     parser.add_argument("--samples", type=int, default=4, help="training samples to run; 4")
     return parser
@@ -40,11 +40,12 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The configuration is wrong, or the composition cannot take a step.
     """
-    asked, rest = _parser().parse_known_args(list(arguments))
+    parser = _parser()
+    asked, rest = parser.parse_known_args(list(arguments))
     within("check", "samples", asked.samples, 1)
     from recurlight.cli.app import run as carry_out
 
-    carry_out("fit", rest, partial(_check, asked.samples), "check")
+    carry_out("fit", rest, partial(_check, asked.samples), "check", parser.flags())
 
 
 def _check(samples: int, made: RecurlightCLI) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from recurlight.cli.commands.parsing import CommandError, CommandParser
+from recurlight.cli.commands.parsing import CommandError, CommandParser, new_file
 from recurlight.errors import CheckpointError
 from recurlight.spec.given import within
 
@@ -24,11 +24,12 @@ _UNTRAINED = "doctor examines a trained model: give its checkpoint, --ckpt_path 
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="recurlight doctor",
-        usage="recurlight doctor --ckpt_path FILE [--samples N] [--json] [--picture FILE.png] [--KEY VALUE]",
-        description="Examine the dynamics of a trained model on its validation puzzles. Model and data come "
-        "from the checkpoint; other settings as for recurlight validate.",
-        allow_abbrev=False,
+        "doctor",
+        "--ckpt_path FILE [--samples N] [--json] [--picture FILE.png] [--KEY VALUE]",
+        "Examine the dynamics of a trained model on its validation puzzles. Model and data come from the "
+        "checkpoint; other settings as for recurlight validate.",
+        "--ckpt_path x.ckpt",
+        "--ckpt_path x.ckpt --samples 256 --picture curves.png",
     )
     parser.add_argument("--samples", type=int, default=64, help="validation puzzles to look at; 64")
     parser.add_argument("--json", action="store_true", help="print figures and curves as JSON")
@@ -42,16 +43,18 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The command line or the checkpoint is wrong, or there is nothing to examine.
     """
-    asked, rest = _parser().parse_known_args(list(arguments))
+    parser = _parser()
+    asked, rest = parser.parse_known_args(list(arguments))
     within("doctor", "samples", asked.samples, 1, error=CommandError)
     if not any(word.startswith("--ckpt_path") for word in rest):
         raise CheckpointError(_UNTRAINED)
     from recurlight.cli.app import run as carry_out
     from recurlight.rendering.sheet import require_matplotlib
 
-    if asked.picture:  # before the work
+    new_file("picture", asked.picture, ".png")
+    if asked.picture:
         require_matplotlib("--picture")
-    carry_out("validate", rest, partial(_examine, asked), "doctor")
+    carry_out("validate", rest, partial(_examine, asked), "doctor", parser.flags())
 
 
 def _examine(asked: argparse.Namespace, made: RecurlightCLI) -> None:

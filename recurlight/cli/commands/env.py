@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> None:
     if arguments and arguments[0] not in ("-h", "--help"):
         raise RecurlightError(f"env takes no arguments, '{arguments[0]}' is one: recurlight env")
     if arguments:
-        sys.stdout.write("usage: recurlight env\n")
+        sys.stdout.write("usage: recurlight env\n\nPrint versions and devices, for a report of a fault.\n")
         return
     width = max(map(len, PACKAGES))
     sys.stdout.write("".join(f"{name:{width}}  {value}\n" for name, value in _facts()))

@@ -13,13 +13,12 @@ __all__ = ["run"]
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="recurlight export",
-        usage="recurlight export --ckpt_path FILE --out FOLDER [--segments N] [--trust PACKAGE]",
-        description="Write a trained model into a new folder: solve.pt2, all segments as one program of "
-        "torch.export, and segment.pt2, one; as far as their packages are installed, solve.onnx and "
-        "weights.safetensors; and description.json, which says what they take.",
-        epilog="example: recurlight export --ckpt_path x.ckpt --out exported --segments 16",
-        allow_abbrev=False,
+        "export",
+        "--ckpt_path FILE --out FOLDER [--segments N] [--trust PACKAGE]",
+        "Write a trained model into a new folder: solve.pt2, all segments as one program of torch.export, "
+        "and segment.pt2, one; as far as their packages are installed, solve.onnx and weights.safetensors; "
+        "and description.json, which says what they take.",
+        "--ckpt_path x.ckpt --out exported --segments 16",
     )
     parser.add_argument("--ckpt_path", metavar="FILE", help="the trained model")
     parser.add_argument("--out", metavar="FOLDER", help="a folder that does not exist yet")
@@ -37,7 +36,7 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The command line or the checkpoint is wrong, or a part cannot be exported.
     """
-    asked = _parser().parse_args(list(arguments))
+    asked = _parser().parse_all(arguments)
     if not asked.ckpt_path:
         raise CheckpointError("export writes a trained model: give its checkpoint, --ckpt_path FILE")
     if not asked.out:

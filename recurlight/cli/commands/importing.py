@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from recurlight.cli.commands.parsing import CommandError, CommandParser
-from recurlight.cli.recipes import config_path, recipes_dir, require_free
-from recurlight.errors import suggestion
+from recurlight.cli.recipes import config_path, recipes_dir
 from recurlight.interop.settings import FAMILIES, SETTINGS
+from recurlight.places import free_place
 
 __all__ = ["run"]
 
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="recurlight import",
-        usage="recurlight import FILE --from trm|hrm [--output FILE.ckpt] [options]",
-        description="Turn a published checkpoint of TRM or HRM into one of recurlight.",
-        allow_abbrev=False,
+        "import",
+        "FILE --from trm|hrm [--output FILE.ckpt] [options]",
+        "Turn a published checkpoint of TRM or HRM into one of recurlight.",
+        "step_65000 --from trm --output trm.ckpt",
     )
     parser.add_argument("file", metavar="FILE", help="what torch.save wrote of the model's state dict")
     parser.add_argument("--from", dest="family", required=True, choices=FAMILIES, help="which model it is")
@@ -35,19 +35,6 @@ def _parser() -> CommandParser:
     for name, setting in SETTINGS.items():
         group.add_argument(f"--{name}", metavar="VALUE", help=setting.text)
     return parser
-
-
-def _parse(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the settings; an unknown flag is an error that names the nearest one."""
-    parser = _parser()
-    known, unknown = parser.parse_known_args(list(arguments))
-    if unknown:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
-        word = unknown[0].partition("=")[0]
-        raise CommandError(
-            f"'{word}' is not expected here{suggestion(word, flags) or ': see recurlight import --help'}"
-        )
-    return vars(known)
 
 
 def _data(given: str | None, config: dict[str, Any]) -> dict[str, Any] | None:
@@ -74,12 +61,12 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The command line or the file is wrong.
     """
-    settings = _parse(arguments)
+    settings = vars(_parser().parse_all(arguments))
     file, family, output, config, data, weights = (
         settings.pop(key) for key in ("file", "family", "output", "config", "data", "weights")
     )
     target = Path(output or f"{Path(file).stem}.ckpt")
-    require_free(target, "name another file with --output")
+    free_place(target, "name another file with --output", CommandError)
     from recurlight.checkpoints import files
     from recurlight.checkpoints.contents import data_settings
     from recurlight.interop.published import convert

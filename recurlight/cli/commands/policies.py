@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,10 @@ AXES = {
 }
 
 USAGE = f"recurlight policies [{' | '.join(AXES)} | plugins]"
+ABOUT = """List what can be put where, with the setting that takes it; all kinds, or one.
+
+example:
+  recurlight policies haltings"""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -61,7 +66,7 @@ def run(arguments: Sequence[str]) -> None:
     known = (*AXES, "plugins")
     match list(arguments):
         case ["-h" | "--help"]:
-            sys.stdout.write(f"usage: {USAGE}\n")
+            sys.stdout.write(f"usage: {textwrap.fill(USAGE, 100, subsequent_indent=' ' * 8)}\n\n{ABOUT}\n")
         case []:
             sys.stdout.write("\n".join("\n".join(_lines(axis)) + "\n" for axis in known))
         case [axis] if axis in known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,23 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_EXAMPLES = """examples:
-  recurlight solve --ckpt_path x.ckpt 53..7....6..195....98....6.8...6...3 ...   row by row, . for empty
-  recurlight solve --ckpt_path x.ckpt --file puzzles.csv --json    its column question; or a text's lines
-  cat puzzles.txt | recurlight solve --ckpt_path x.ckpt -          likewise, from another program
-  recurlight solve --ckpt_path x.ckpt -- ---Q                      a question that begins with a dash
-"""
-
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="recurlight solve",
-        usage="recurlight solve --ckpt_path FILE [--file FILE] [--json] [--segments N] [QUESTION ...]",
-        description="Answer questions with a trained model: one by a picture, several by a line each, with "
-        "how sure the model is, the segments used, and whether the rules of the task hold.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "solve",
+        "--ckpt_path FILE [--file FILE] [--json] [--segments N] [QUESTION ...]",
+        "Answer questions with a trained model: one by a picture, several by a line each, with how sure the "
+        "model is, the segments used, and whether the rules of the task hold.",
+        "--ckpt_path x.ckpt 1............2..                a 4x4 Sudoku row by row, . for empty",
+        "--ckpt_path x.ckpt --file puzzles.csv --json       its column question; or a text's lines",
+        "--ckpt_path x.ckpt - < puzzles.txt                 likewise, from another program",
+        "--ckpt_path x.ckpt -- ---Q                         a question that begins with a dash",
     )
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help="a text; - for standard input")
     parser.add_argument("--ckpt_path", metavar="FILE", help="the trained model")
@@ -56,7 +49,7 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The command line, the checkpoint or a question is wrong; nothing was answered.
     """
-    asked = _parser().parse_args(list(arguments))
+    asked = _parser().parse_all(arguments)
     if not asked.ckpt_path:
         raise CheckpointError("solve asks a trained model: give its checkpoint, --ckpt_path FILE")
     texts = [*_texts(asked.questions, asked.file)]
@@ -89,7 +82,8 @@ def _texts(words: Sequence[str], file: str | None) -> Iterator[tuple[str, str]]:
 def _file(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the questions of a file."""
     if not path.is_file():
-        raise CommandError(f"--file {path}: there is no such file")
+        why = "this is a folder" if path.is_dir() else "there is no such file"
+        raise CommandError(f"--file {path}: {why}; name a text, CSV or JSON-lines file of questions")
     if not path.name.lower().removesuffix(".gz").endswith((".csv", ".jsonl")):
         try:
             yield from _lines(str(path), path.read_text("utf-8-sig"))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recurlight.cli.commands.parsing import CommandError, CommandParser
+from recurlight.cli.commands.parsing import CommandError, CommandParser, new_file
 from recurlight.errors import CheckpointError
 from recurlight.spec.given import within
 
@@ -25,14 +25,13 @@ _UNTRAINED = "trace shows a trained model: give its checkpoint, --ckpt_path FILE
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="recurlight trace",
-        usage="recurlight trace --ckpt_path FILE [--index N | --question TEXT] [--out FILE.html] "
-        "[--png FILE.png] [--gif FILE.gif] [--KEY VALUE]",
-        description="Solve a test puzzle as recurlight predict does, and write a page that plays every "
-        "update: what the levels say, how sure, halting score and residual. Model and data come from the "
-        "checkpoint; other settings as for recurlight predict, such as --model.eval_segments 4.",
-        epilog="example: recurlight trace --ckpt_path last.ckpt --index 3 --out puzzle3.html",
-        allow_abbrev=False,
+        "trace",
+        "--ckpt_path FILE [--index N | --question TEXT] [--out FILE.html] [--png FILE.png] [--gif FILE.gif] "
+        "[--KEY VALUE]",
+        "Solve a test puzzle as recurlight predict does, and write a page that plays every update: what the "
+        "levels say, how sure, halting score and residual. Model and data come from the checkpoint; other "
+        "settings as for recurlight predict, such as --model.eval_segments 4.",
+        "--ckpt_path x.ckpt --index 3 --out puzzle3.html",
     )
     parser.add_argument("--index", type=int, help="which test puzzle, counted from 0; 0")
     parser.add_argument("--question", metavar="TEXT", help="a puzzle of your own, as for recurlight solve")
@@ -48,33 +47,21 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         RecurlightError: The command line or the checkpoint is wrong, or there is no such puzzle.
     """
-    asked, rest = _parser().parse_known_args(list(arguments))
+    parser = _parser()
+    asked, rest = parser.parse_known_args(list(arguments))
     if asked.question is not None and asked.index is not None:
         raise CommandError("--index and --question ask for two puzzles: give one of them")
     within("trace", "index", asked.index or 0, 0, error=CommandError)
     if not any(word.startswith("--ckpt_path") for word in rest):
         raise CheckpointError(_UNTRAINED)
-    for flag in ("out", "png", "gif"):  # before the work
-        _check_file(flag, getattr(asked, flag))
+    for flag, ending in (("out", ".html"), ("png", ".png"), ("gif", ".gif")):
+        new_file(flag, getattr(asked, flag), ending)
     from recurlight.cli.app import run as carry_out
     from recurlight.rendering.sheet import require_matplotlib
 
     if asked.png or asked.gif:
         require_matplotlib("--png" if asked.png else "--gif")
-    carry_out("predict", rest, partial(_trace, asked), "trace")
-
-
-def _check_file(flag: str, name: str | None) -> None:
-    """Refuse a name of another kind, to replace a file, and a folder that is not there."""
-    if name is None:
-        return
-    path, ending = Path(name), ".html" if flag == "out" else f".{flag}"
-    if path.suffix != ending:
-        raise CommandError(f"--{flag} {name} has no name of such a file: end it in {ending}")
-    if path.exists():
-        raise CommandError(f"--{flag} {name} exists and is not replaced: give another name")
-    if not path.parent.is_dir():
-        raise CommandError(f"--{flag} {name}: there is no folder {path.parent}: make it first")
+    carry_out("predict", rest, partial(_trace, asked), "trace", parser.flags())
 
 
 def _trace(asked: argparse.Namespace, made: RecurlightCLI) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -17,7 +17,7 @@ from recurlight.cli.config import plain
 from recurlight.cli.explain import types
 from recurlight.cli.explain.types import REQUIRED, known
 from recurlight.cli.merge import SPEC, as_spec
-from recurlight.errors import RecurlightError
+from recurlight.errors import RecurlightError, suggestion
 from recurlight.spec.annotations import alternatives, contents, wanted
 from recurlight.spec.names import Setting, supplied, takes_function
 
@@ -52,6 +52,7 @@ class Check:
         find: Imports what a dotted path names, if it may.
         elsewhere: Settings that need not be set: they follow from the one that is named, and may not be set,
             or come with the default in their place.
+        flags: What a command line takes beside settings.
 
     Example:
         >>> from recurlight import LastCycles
@@ -63,6 +64,7 @@ class Check:
 
     find: Callable[[str], Any]
     elsewhere: Mapping[Path, str] = dataclasses.field(default_factory=dict)
+    flags: Sequence[str] = ()
     places: dict[type, Path] = dataclasses.field(default_factory=dict)
     """The classes met so far, and where the first of each stands."""
     missing: list[str] = dataclasses.field(default_factory=list)
@@ -85,7 +87,8 @@ class Check:
             if name in taken:
                 self.value(value, taken[name], where)
             elif name not in (names := [*taken] if isinstance(made, str) else types.accepted(made)):
-                raise UsageError(where, f"{title} has no setting {name!r}{_meant(name, names, taken)}")
+                names += () if path else self.flags
+                raise UsageError(where, f"{title} has no setting {name!r}{_meant(name, names, taken, given)}")
         needed = ((*path, name) for name in taken if taken[name].default is REQUIRED and name not in given)
         self.missing += [".".join(place) for place in needed if place not in self.elsewhere]
 
@@ -191,10 +194,25 @@ def _shown(value: Any) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
 
 
-def _meant(name: Any, names: list[str], taken: Mapping[str, Setting]) -> str:
+def _meant(name: Any, names: list[str], taken: Mapping[str, Setting], given: Mapping[Any, Any]) -> str:
+    """Say what was meant: another name, or a setting further inside."""
     outer, dot, inner = str(name).partition(".")
     if dot:
         return f": write it as two levels, {outer}: and below it {inner}:"
+    if name == "_target_":  # of Hydra
+        return "; a class is named by class_path, and its arguments stand under init_args"
     sections = (key for key in taken if isinstance(taken[key].hint, type))
-    inside = [f"{key}.{name}" for key in sections if name in types.settings(taken[key].hint)]
-    return types.offer((inside or [outer])[0], [*inside, *names])
+    inside = {word: f"{key}.{word}" for key in sections for word in types.settings(taken[key].hint)}
+    inside |= {path[-1]: ".".join(path) for path in _settings(given) if len(path) > 1}
+    if name in inside:
+        return suggestion(str(name), inside, shown=inside)
+    near = suggestion(str(name), names) or suggestion(str(name), inside, 0.7, inside)
+    return near or types.offer("", names)
+
+
+def _settings(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Iterate over what plain data set, outside of lists."""
+    for name, value in node.items() if isinstance(node, dict) else ():
+        where = path if name in SPEC else (*path, str(name))
+        yield from () if name in SPEC else [where]
+        yield from _settings(value, where)

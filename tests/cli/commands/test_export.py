@@ -30,10 +30,13 @@ def test_a_folder_is_written_that_answers_as_solve_does(trained, folder, capsys)
     [
         ([], "export writes a trained model: give its checkpoint, --ckpt_path FILE"),
         (["--ckpt_path", "gone.ckpt"], "there is no folder to write to: give a new one, --out FOLDER"),
-        (["--ckpt_path", "gone.ckpt", "--out", "exported"], "gone.ckpt: there is no such file"),
+        (
+            ["--ckpt_path", "gone.ckpt", "--out", "exported"],
+            "gone.ckpt: there is no such file; name the file of a checkpoint",
+        ),
         (["--ckpt_path", "TRAINED", "--out", "there"], "there exists already: name a new folder"),
         (["--ckpt_path", "TRAINED", "--out", "a/b"], "the folder a does not exist: make it first"),
-        (["--onnx"], "unrecognized arguments: --onnx; see: recurlight export --help"),
+        (["--onnx"], "'--onnx' is not expected here; see: recurlight export --help"),
     ],
 )
 def test_wrong_uses_are_one_line(trained, folder, capsys, arguments, message):

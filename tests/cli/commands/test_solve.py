@@ -71,7 +71,7 @@ def test_standard_input_is_a_question_a_line(trained, answers, monkeypatch, caps
     [
         ([], "solve asks a trained model: give its checkpoint, --ckpt_path FILE"),
         (["--ckpt_path", "TRAINED"], "there is no question: give one as a text, --file FILE, or - for .*"),
-        (["--ckpt_path", "gone.ckpt", ONE], "gone.ckpt: there is no such file"),
+        (["--ckpt_path", "gone.ckpt", ONE], "gone.ckpt: there is no such file; name the .*"),
         (["--ckpt_path", "TRAINED", ONE[1:]], "the question has 15 symbols: give 16, 4 rows of 4"),
         (
             ["--ckpt_path", "TRAINED", ONE, "5" * 16],
@@ -79,11 +79,14 @@ def test_standard_input_is_a_question_a_line(trained, answers, monkeypatch, caps
         ),
         (["--ckpt_path", "TRAINED", "--file", "bad.txt"], "bad.txt, line 3: the question has 3 symbols: .*"),
         (["--ckpt_path", "TRAINED", "--file", "bad.csv"], "bad.csv, row 1: no column question.*"),
-        (["--ckpt_path", "TRAINED", "--file", "gone.txt"], "--file gone.txt: there is no such file"),
+        (
+            ["--ckpt_path", "TRAINED", "--file", "gone.txt"],
+            "--file gone.txt: there is no such file; name a .*",
+        ),
         (["--ckpt_path", "TRAINED", "--segments", "0", ONE], "solve got segments=0: give 1 or more"),
         (["--ckpt_path", "TRAINED", "--segments", "x", ONE], "argument --segments: invalid int value.*"),
         (["--ckpt_path", "TRAINED", "--device", "abacus", ONE], "device is 'abacus', which is not there .*"),
-        (["--ckpt_path", "TRAINED", "--picture", ONE], "unrecognized arguments: --picture; see: .* --help"),
+        (["--ckpt_path", "TRAINED", "--picture", ONE], "'--picture' is not expected here; see: .* --help"),
     ],
 )
 def test_wrong_uses_are_one_line(trained, folder, capsys, arguments, message):

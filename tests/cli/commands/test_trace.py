@@ -101,14 +101,14 @@ def test_what_cannot_be_shown_is_told_in_a_line(trained, folder, capsys, monkeyp
     assert failure(capsys, *asked, "--index=-1") == "trace got index=-1: give 0 or more"
     assert "invalid int value: 'x'; see: recurlight trace --help" in failure(capsys, *asked, "--index", "x")
     (folder / "old.html").write_text("kept")
-    replaced = "--out old.html exists and is not replaced: give another name"
+    replaced = "old.html exists already: give another name, --out FILE.html"
     assert failure(capsys, *asked, "--out", "old.html") == replaced
     assert (folder / "old.html").read_text() == "kept"
     kind = "--gif a.mp4 has no name of such a file: end it in .gif"
     assert failure(capsys, *asked, "--gif", "a.mp4") == kind
     none = "--index 0 is no test puzzle: there are none"
     assert failure(capsys, *asked, "--data.num_test", "0") == none
-    assert "there is no folder none" in failure(capsys, *asked, "--png", "none/a.png")
+    assert "the folder none does not exist" in failure(capsys, *asked, "--png", "none/a.png")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "pip install 'recurlight[viz]'" in failure(capsys, *asked, "--gif", "x.gif")
     assert not (folder / "trace.html").exists()
