@@ -12,6 +12,7 @@ from recurlight.callbacks.guards.finite import StopOnNonFinite
 from recurlight.callbacks.guards.signals import StopOnSignal
 from recurlight.callbacks.pictures import SamplePictures
 from recurlight.callbacks.predictions import PredictionWriter
+from recurlight.callbacks.progress_lines import ProgressLines
 from recurlight.callbacks.submission import SubmissionWriter
 from recurlight.callbacks.traces import TraceWriter
 from recurlight.recursion import compile_cells
@@ -23,6 +24,7 @@ __all__ = [
     "Doctor",
     "Moment",
     "PredictionWriter",
+    "ProgressLines",
     "RandomDepth",
     "RandomWindow",
     "SamplePictures",

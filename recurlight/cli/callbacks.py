@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +21,8 @@ def all_callbacks(trainer: Mapping[str, Any], subcommand: str, data: PuzzleData)
     """Return the callbacks that settings of the trainer name, and those that belong to every run.
 
     The latter are a `ModelCheckpoint` of the last step, written at the end of every epoch and of the run,
-    and a progress bar, unless they are named or switched off; for `fit` what ends it well, and for `predict`
-    the writer of predictions that the data name.
+    and a progress bar, or lines where no terminal shows it, unless they are named or switched off; for `fit`
+    what ends it well, and for `predict` the writer of predictions that the data name.
 
     Raises:
         UsageError: One would resume unasked.
@@ -46,7 +47,8 @@ def all_callbacks(trainer: Mapping[str, Any], subcommand: str, data: PuzzleData)
     if trainer.get("enable_checkpointing") is not False and lacks(callbacks.ModelCheckpoint):
         added.append(callbacks.ModelCheckpoint(save_last=True, save_on_train_epoch_end=True))
     if trainer.get("enable_progress_bar") is not False and lacks(callbacks.ProgressBar):
-        added.append(callbacks.TQDMProgressBar(refresh_rate=10))
+        terminal = sys.stdout.isatty()
+        added.append(callbacks.TQDMProgressBar(refresh_rate=10) if terminal else ours.ProgressLines())
     writers = (callbacks.BasePredictionWriter, ours.PredictionWriter, ours.SubmissionWriter)
     if subcommand == "predict" and lacks(*writers):
         home, _, name = data.prediction_writer.rpartition(".")
