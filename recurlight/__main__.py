@@ -34,6 +34,8 @@ COMMANDS = (
     "policies",
     "import",
     "env",
+    "schema",
+    "completion",
 )
 
 ALIASES = {"train": "fit", "evaluate": "test"}
@@ -41,17 +43,19 @@ ALIASES = {"train": "fit", "evaluate": "test"}
 
 HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path FILE] [--KEY VALUE ...]
 
-{chr(10).join(f"  {name:9} {text}" for name, text in RUNS.items())}
-  check     make what a configuration describes, and say what a step of it costs
-  solve     answer questions given as texts, with a trained model
-  export    write a trained model as programs that run without recurlight
-  calibrate find how sure a model must be to stop thinking, and keep it in the checkpoint
-  doctor    examine the dynamics of a trained model, with a verdict on each
-  trace     write a page that plays how a trained model solves a puzzle
-  recipes   list the recipes that come with recurlight, show one, copy one
-  policies  list what can be put where: refiners, halting policies, data and so on, plug-ins too
-  import    turn a published checkpoint of HRM or TRM into one of recurlight
-  env       print versions and devices, for a report of a fault
+{chr(10).join(f"  {name:10} {text}" for name, text in RUNS.items())}
+  check      make what a configuration describes, and say what a step of it costs
+  solve      answer questions given as texts, with a trained model
+  export     write a trained model as programs that run without recurlight
+  calibrate  find how sure a model must be to stop thinking, and keep it in the checkpoint
+  doctor     examine the dynamics of a trained model, with a verdict on each
+  trace      write a page that plays how a trained model solves a puzzle
+  recipes    list the recipes that come with recurlight, show one, copy one
+  policies   list what can be put where: refiners, halting policies, data and so on, plug-ins too
+  import     turn a published checkpoint of HRM or TRM into one of recurlight
+  env        print versions and devices, for a report of a fault
+  schema     print a JSON schema of configurations, for editors
+  completion print a script that completes command lines, for bash, zsh or fish
 
   recurlight recipes list                          what can be trained
   recurlight fit --config NAME                     train a recipe
@@ -101,7 +105,7 @@ def _dispatch(arguments: list[str]) -> None:
             sys.stdout.write(HELP)
         case ["--version" | "-V", *_]:
             sys.stdout.write(f"recurlight {recurlight.__version__}\n")
-        case ["recipes" | "policies" | "env" as word, *rest]:
+        case ["recipes" | "policies" | "env" | "schema" | "completion" as word, *rest]:
             place = "" if word == "recipes" else "commands."
             printing = importlib.import_module(f"recurlight.cli.{place}{word}")
             try:

@@ -6,7 +6,6 @@ order, flags.
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -31,7 +30,7 @@ from recurlight.cli.checkpoint import NOTHING
 from recurlight.cli.config import CONFIG
 from recurlight.cli.explain.blame import blame
 from recurlight.cli.explain.check import Check, Path, UsageError
-from recurlight.cli.explain.types import settings
+from recurlight.cli.explain.types import import_parts, settings
 from recurlight.cli.help import section, topic
 from recurlight.cli.model import without_class
 from recurlight.cli.recipes import recipes_dir
@@ -47,11 +46,6 @@ from recurlight.training.warm_start import take_weights
 from recurlight.truncation import FixedPointSolver, GradientTruncation
 
 __all__ = ["RecurlightCLI", "run"]
-
-PLUGGABLE = (
-    "callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "search", "truncation",
-)  # fmt: skip
-"""Parts of the package whose classes a configuration may call by their bare names once they are imported."""
 
 OWN = {
     "seed_everything": (int, 0, "seed of the model and of the data, unless they are given one"),
@@ -225,10 +219,7 @@ def checked(
     Raises:
         UsageError: A setting is unknown, missing or of the wrong type.
     """
-    for part in PLUGGABLE:
-        home = importlib.import_module(f"recurlight.{part}")
-        for name in home.__all__:  # of which some load on first use
-            getattr(home, name)
+    import_parts()
     elsewhere: dict[Path, str] = {("model", name): f"data.{name}" for name in FROM_DATA}
     elsewhere |= {("trainer", "logger", name): "" for name in ("save_dir", "name")}
     find = Trust([*LIGHTNING, *request.packages])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +9,16 @@ from pathlib import Path
 from recurlight.errors import RecurlightError, suggestion
 from recurlight.places import free_place
 
-__all__ = ["RecipeError", "config_path", "recipes_dir", "run"]
+__all__ = ["RecipeError", "config_path", "recipe_names", "recipes_dir", "run"]
 
-USAGE = "recurlight recipes list | show NAME | copy NAME [DEST]"
+USAGE = "recurlight recipes list | show NAME | copy NAME [DEST] [--schema]"
 ABOUT = """List the configurations that come with recurlight, print one, or copy one to change it.
 
 examples:
   recurlight recipes list
-  recurlight recipes copy trm_sudoku mine.yaml"""
+  recurlight recipes copy trm_sudoku mine.yaml
+  recurlight recipes copy quickstart --schema         beside a schema that editors complete and check by"""
+SCHEMA = "recurlight.schema.json"
 
 
 class RecipeError(RecurlightError, ValueError):
@@ -76,12 +77,19 @@ def _list(folder: Path) -> None:
         sys.stdout.write(f"{name:{width}}  {describe(folder / f'{name}.yaml')}".rstrip() + "\n")
 
 
-def _copy(name: str, destination: Path, folder: Path) -> None:
+def _copy(name: str, destination: Path, folder: Path, with_schema: bool = False) -> None:
     source = find_recipe(name, folder)
     target = destination / source.name if destination.is_dir() else destination
     advice = f"name another file, recurlight recipes copy {name} DEST"
-    shutil.copyfile(source, free_place(target, advice, RecipeError))
+    free_place(target, advice, RecipeError)
+    line = f"# yaml-language-server: $schema=./{SCHEMA}\n" if with_schema else ""
+    target.write_text(line + source.read_text(encoding="utf-8"), encoding="utf-8")
     sys.stdout.write(f"{target}\n")
+    if with_schema:  # anew, as it belongs to the version and the plug-ins that are installed
+        from recurlight.cli.commands.schema import text
+
+        (target.parent / SCHEMA).write_text(text(), encoding="utf-8")
+        sys.stdout.write(f"{target.parent / SCHEMA}\n")
 
 
 def run(arguments: Sequence[str], folder: Path | None = None) -> None:
@@ -102,8 +110,8 @@ def run(arguments: Sequence[str], folder: Path | None = None) -> None:
             _list(folder)
         case ["show", name]:
             sys.stdout.write(find_recipe(name, folder).read_text(encoding="utf-8"))
-        case ["copy", name, *destination] if len(destination) < 2:
-            _copy(name, Path(*destination), folder)
+        case ["copy", name, *rest] if len(destination := [word for word in rest if word != "--schema"]) < 2:
+            _copy(name, Path(*destination), folder, "--schema" in rest)
         case ["list" | "show" | "copy", *_]:
             raise RecipeError(f"wrong number of arguments: {USAGE}")
         case [action, *_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -20,13 +21,38 @@ from recurlight.spec import names
 from recurlight.spec.annotations import PLAIN, holds
 from recurlight.spec.names import Setting, products, takes_any
 
-__all__ = ["REQUIRED", "accepted", "bases", "fits", "known", "offer", "settings", "subclasses", "taken"]
+__all__ = ["import_parts"]
+__all__ += [
+    "REQUIRED",
+    "accepted",
+    "bases",
+    "fits",
+    "known",
+    "offer",
+    "offered",
+    "settings",
+    "subclasses",
+    "taken",
+]
 
 REQUIRED = inspect.Parameter.empty
 """Default of settings that have none."""
 
+PLUGGABLE = (
+    "callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "search", "truncation",
+)  # fmt: skip
+"""Parts of the package whose classes a configuration may call by their bare names once they are imported."""
+
 MANY = 12
 """Names listed in a message at most."""
+
+
+def import_parts() -> None:
+    """Import the classes that a configuration may call by their bare names."""
+    for part in PLUGGABLE:
+        home = importlib.import_module(f"recurlight.{part}")
+        for name in home.__all__:  # of which some load on first use
+            getattr(home, name)
 
 
 def settings(made: Callable[..., Any]) -> dict[str, Setting]:
@@ -110,11 +136,15 @@ def subclasses(*kinds: type) -> Iterator[type]:
 
 def known(name: str, kinds: list[type]) -> str:
     """Suggest the class that was meant, or list those that there are: public and not abstract, ours first."""
-    found = {kind for base in kinds for kind in subclasses(base) if _offered(kind, base)}
-    names = {kind.__name__ for kind in found}
+    names = {kind.__name__ for base in kinds for kind in offered(base)}
     ours = names & set(recurlight.__all__)
     listed = offer("", [*sorted(ours), *sorted(names - ours)])
     return suggestion(name, [*names, *offered_names()]) or listed if name else listed
+
+
+def offered(base: type) -> set[type]:
+    """Return the classes of a kind that a configuration may choose among."""
+    return {kind for kind in subclasses(base) if _offered(kind, base)}
 
 
 def _offered(kind: type, base: type) -> bool:
