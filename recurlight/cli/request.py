@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from recurlight.checkpoints.hub import fetched
 from recurlight.checkpoints.trust import is_own
 from recurlight.cli.checkpoint import (
     KEYWORDS,
@@ -96,6 +97,9 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     name = paths[0].stem if paths else "run"
     sources = [*files, *(Source("", beside(setting)) for setting in given.settings)]
     user = merged(source.content for source in sources)
+    there = {key: fetched(user[key]) for key in ("ckpt_path", "weights") if key in user}
+    sources.append(Source("", there))
+    user |= there
     check_overlays(given.configs, [content for _, content in files], folder)
     trainer = user.get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}  # anything else is refused by `Check`

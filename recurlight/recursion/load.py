@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from recurlight.checkpoints import files
 from recurlight.checkpoints.contents import made_by, made_with, require_readable, unrecorded
+from recurlight.checkpoints.hub import fetched
 from recurlight.checkpoints.trust import Trust
 from recurlight.errors import CheckpointMismatch, UntrustedCode
 from recurlight.optim.groups import frozen_parts
@@ -77,6 +78,7 @@ def read_checkpoint(path: str | Path, map_location: str = "cpu") -> dict[str, An
         CheckpointError: There is no such file, or it was cut off or changed.
         CheckpointMismatch: It holds something else.
     """
+    path = fetched(path)
     files.require_file(path)
     checkpoint = files.read(path, map_location)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):

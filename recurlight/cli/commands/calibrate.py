@@ -48,6 +48,8 @@ def run(arguments: Sequence[str]) -> None:
     new_file("output", asked.output, ".ckpt")
     if not any(word.startswith("--ckpt_path") for word in rest):
         raise CheckpointError(_NEEDS)
+    if not asked.output and any("hf://" in word for word in rest):
+        raise CommandError("a checkpoint of the hub is not written over: give a new file, --output FILE.ckpt")
     from recurlight.cli.app import run as carry_out
 
     carry_out("validate", rest, partial(_calibrate, asked), "calibrate", parser.flags())
