@@ -11,32 +11,10 @@ import warnings
 from collections.abc import Sequence
 
 import recurlight
-from recurlight.cli.help import PAGE, topic
+from recurlight.cli.help import COMMANDS, PAGE, RUNS, topic
 from recurlight.errors import Interrupted, RecurlightError, suggestion
 
-__all__ = ["main"]
-
-RUNS = {
-    "fit": "train a model",
-    "validate": "evaluate a model on the validation puzzles",
-    "test": "evaluate a model on the test puzzles",
-    "predict": "answer the test puzzles",
-}
-COMMANDS = (
-    *RUNS,
-    "check",
-    "solve",
-    "export",
-    "trace",
-    "calibrate",
-    "doctor",
-    "recipes",
-    "policies",
-    "import",
-    "env",
-    "schema",
-    "completion",
-)
+__all__ = ["COMMANDS", "RUNS", "main"]
 
 ALIASES = {"train": "fit", "evaluate": "test"}
 """What others call a command."""
@@ -109,7 +87,7 @@ def _dispatch(arguments: list[str]) -> None:
             place = "" if word == "recipes" else "commands."
             printing = importlib.import_module(f"recurlight.cli.{place}{word}")
             try:
-                printing.run(rest)
+                printing.run(rest, **({"schema": _schema} if word == "recipes" else {}))
                 sys.stdout.flush()
             except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -130,6 +108,12 @@ def _dispatch(arguments: list[str]) -> None:
             run(command, rest)
         case [word, *rest]:
             raise RecurlightError(_wrong_start(word, rest))
+
+
+def _schema() -> str:
+    from recurlight.cli.commands.schema import text
+
+    return text()
 
 
 def _wrong_start(word: str, rest: list[str]) -> str:

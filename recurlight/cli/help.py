@@ -7,7 +7,29 @@ from collections.abc import Sequence
 
 from recurlight.errors import RecurlightError, suggestion
 
-__all__ = ["PAGE", "section", "topic"]
+__all__ = ["COMMANDS", "PAGE", "RUNS", "section", "topic"]
+
+RUNS = {
+    "fit": "train a model",
+    "validate": "evaluate a model on the validation puzzles",
+    "test": "evaluate a model on the test puzzles",
+    "predict": "answer the test puzzles",
+}
+COMMANDS = (
+    *RUNS,
+    "check",
+    "solve",
+    "export",
+    "trace",
+    "calibrate",
+    "doctor",
+    "recipes",
+    "policies",
+    "import",
+    "env",
+    "schema",
+    "completion",
+)
 
 TOPICS = ("model", "data", "trainer", "all")
 

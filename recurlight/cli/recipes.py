@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recurlight.errors import RecurlightError, suggestion
@@ -77,27 +77,28 @@ def _list(folder: Path) -> None:
         sys.stdout.write(f"{name:{width}}  {describe(folder / f'{name}.yaml')}".rstrip() + "\n")
 
 
-def _copy(name: str, destination: Path, folder: Path, with_schema: bool = False) -> None:
+def _copy(name: str, destination: Path, folder: Path, schema: Callable[[], str] | None) -> None:
     source = find_recipe(name, folder)
     target = destination / source.name if destination.is_dir() else destination
     advice = f"name another file, recurlight recipes copy {name} DEST"
     free_place(target, advice, RecipeError)
-    line = f"# yaml-language-server: $schema=./{SCHEMA}\n" if with_schema else ""
+    line = f"# yaml-language-server: $schema=./{SCHEMA}\n" if schema else ""
     target.write_text(line + source.read_text(encoding="utf-8"), encoding="utf-8")
     sys.stdout.write(f"{target}\n")
-    if with_schema:  # anew, as it belongs to the version and the plug-ins that are installed
-        from recurlight.cli.commands.schema import text
-
-        (target.parent / SCHEMA).write_text(text(), encoding="utf-8")
+    if schema:  # anew, as it belongs to the version and the plug-ins that are installed
+        (target.parent / SCHEMA).write_text(schema(), encoding="utf-8")
         sys.stdout.write(f"{target.parent / SCHEMA}\n")
 
 
-def run(arguments: Sequence[str], folder: Path | None = None) -> None:
+def run(
+    arguments: Sequence[str], folder: Path | None = None, schema: Callable[[], str] | None = None
+) -> None:
     """Run `recurlight recipes ...`.
 
     Args:
         arguments: What follows the word `recipes`.
         folder: Where the recipes lie, the package's own folder by default.
+        schema: Returns the JSON schema of configurations, which takes a while.
 
     Raises:
         RecipeError: A name, an action or a destination is wrong.
@@ -111,7 +112,7 @@ def run(arguments: Sequence[str], folder: Path | None = None) -> None:
         case ["show", name]:
             sys.stdout.write(find_recipe(name, folder).read_text(encoding="utf-8"))
         case ["copy", name, *rest] if len(destination := [word for word in rest if word != "--schema"]) < 2:
-            _copy(name, Path(*destination), folder, "--schema" in rest)
+            _copy(name, Path(*destination), folder, schema if "--schema" in rest else None)
         case ["list" | "show" | "copy", *_]:
             raise RecipeError(f"wrong number of arguments: {USAGE}")
         case [action, *_]:

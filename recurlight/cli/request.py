@@ -97,7 +97,7 @@ def prepare(subcommand: str, arguments: Sequence[str], folder: Path) -> Request:
     name = paths[0].stem if paths else "run"
     sources = [*files, *(Source("", beside(setting)) for setting in given.settings)]
     user = merged(source.content for source in sources)
-    there = {key: fetched(user[key]) for key in ("ckpt_path", "weights") if key in user}
+    there: dict[str, Any] = {key: fetched(user[key]) for key in ("ckpt_path", "weights") if key in user}
     sources.append(Source("", there))
     user |= there
     check_overlays(given.configs, [content for _, content in files], folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from recurlight.cli.help import COMMANDS
 from recurlight.cli.recipes import recipe_names, recipes_dir
 from recurlight.errors import RecurlightError, suggestion
 
@@ -72,8 +73,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def script(shell: str) -> str:
     """Return the script for a shell, with the recipes that there are now."""
-    from recurlight.__main__ import COMMANDS
-
     zsh = "autoload -Uz compinit bashcompinit && compinit && bashcompinit\n" if shell == "zsh" else ""
     text = FISH if shell == "fish" else BASH
     recipes = " ".join(recipe_names(recipes_dir()))
