@@ -108,18 +108,31 @@ class Recurlight(Racer):
         return slots.take(rows, state)
 
 
+def chosen(settings: dict[str, float], given: dict[str, str]) -> dict[str, float]:
+    """Return settings, some of them given.
+
+    Raises:
+        SystemExit: One is given that there is not.
+    """
+    unknown = given.keys() - settings.keys()
+    if unknown:
+        raise SystemExit(f"--set {min(unknown)}: give one of {', '.join(settings)}")
+    return settings | {name: float(value) for name, value in given.items()}
+
+
 class NanoTrm(Racer):
     """Its module as its recipe for 6x6 Sudoku has it, in Lightning's trainer, with its own averaging."""
 
     def __init__(self, arrays: Arrays, seed: int, given: dict[str, str]) -> None:
         from src.nn.models.trm import TRMModule
 
-        settings = {"lr": 3e-3, "warmup": 100, "latent_steps": 2, "decay": 0.995, "steps": 10**6}
-        self.given = settings | {name: float(value) for name, value in given.items()}
+        settings = {"lr": 1e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "layers": 2, "segments": 16}
+        self.given = chosen(settings | {"decay": 0.995, "weight_decay": 1.0}, given)
         torch.manual_seed(seed)
         self.model = TRMModule(
-            hidden_size=WIDTH, num_layers=2, H_cycles=3, L_cycles=int(self.given["latent_steps"]),
-            ffn_expansion=4, learning_rate=self.given["lr"], weight_decay=1.0,
+            hidden_size=WIDTH, num_layers=int(self.given["layers"]), H_cycles=int(self.given["cycles"]),
+            L_cycles=int(self.given["latent_steps"]), N_supervision=int(self.given["segments"]),
+            ffn_expansion=4, learning_rate=self.given["lr"], weight_decay=self.given["weight_decay"],
             warmup_steps=int(self.given["warmup"]), puzzle_emb_dim=0, puzzle_emb_len=0, pos_emb_type=None,
             use_mlp_t=True, lr_min_ratio=0.01, vocab_size=VOCABULARY, num_puzzles=1, batch_size=BATCH,
             pad_value=0, seq_len=arrays["val_inputs"].shape[1],
@@ -174,16 +187,21 @@ class TinyRecursiveModel(Racer):
     def __init__(self, arrays: Arrays, seed: int, given: dict[str, str]) -> None:
         import tiny_recursive_model as theirs
 
-        settings = {"lr": 3e-3, "warmup": 100, "latent_steps": 2, "decay": 0.95, "weight_decay": 1.0}
-        self.given = settings | {name: float(value) for name, value in given.items()}
+        settings = {"lr": 2e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "segments": 4}
+        self.given = chosen(settings | {"channels": 4.0, "decay": 0.95, "weight_decay": 0.03}, given)
         torch.manual_seed(seed)
-        mixer = theirs.MLPMixer1D(dim=WIDTH, depth=2, seq_len=arrays["val_inputs"].shape[1])
+        mixer = theirs.MLPMixer1D(
+            dim=WIDTH, depth=2, seq_len=arrays["val_inputs"].shape[1],
+            expansion_factor_token=self.given["channels"],  # of the layer that mixes channels
+        )  # fmt: skip
         self.model = theirs.TinyRecursiveModel(
             dim=WIDTH, num_tokens=VOCABULARY, network=mixer,
+            num_refinement_blocks=int(self.given["cycles"]),
             num_latent_refinements=int(self.given["latent_steps"]),
         )  # fmt: skip
         self.network = self.model.network
-        steps = 12  # of its trainer, which divides the rate by them and by the batch
+        # Its trainer takes so many steps on the same puzzles, and divides the rate by them and by the batch.
+        steps = int(self.given["segments"])
         self.trainer = theirs.Trainer(
             self.model, Samples(arrays, lambda *sample: sample), batch_size=BATCH, epochs=1, cpu=True,
             learning_rate=self.given["lr"] * BATCH * steps, weight_decay=self.given["weight_decay"],

@@ -204,3 +204,10 @@ def test_the_quickstart_is_driven_from_its_recipe(one, tmp_path, monkeypatch):
     racer.train(clock)
     assert clock.told == ["start", False, True]
     assert sum(weight.numel() for weight in racer.network.parameters()) == 94464
+
+
+def test_a_setting_that_a_peer_does_not_have_is_told_those_that_it_has(one):
+    racers = importlib.import_module("racers")
+    assert racers.chosen({"lr": 0.1, "cycles": 3}, {"lr": "0.5"}) == {"lr": 0.5, "cycles": 3}
+    with pytest.raises(SystemExit, match="--set rate: give one of lr, cycles"):
+        racers.chosen({"lr": 0.1, "cycles": 3}, {"rate": "0.5"})
