@@ -187,8 +187,8 @@ class TinyRecursiveModel(Racer):
     def __init__(self, arrays: Arrays, seed: int, given: dict[str, str]) -> None:
         import tiny_recursive_model as theirs
 
-        settings = {"lr": 2e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "segments": 4}
-        self.given = chosen(settings | {"channels": 4.0, "decay": 0.95, "weight_decay": 0.03}, given)
+        settings = {"lr": 3e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "segments": 4}
+        self.given = chosen(settings | {"channels": 4.0, "decay": 0.95, "weight_decay": 0.1}, given)
         torch.manual_seed(seed)
         mixer = theirs.MLPMixer1D(
             dim=WIDTH, depth=2, seq_len=arrays["val_inputs"].shape[1],
