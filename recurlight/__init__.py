@@ -18,7 +18,14 @@ if TYPE_CHECKING:
         RandomWindow,
         WindowCurriculum,
     )
-    from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, PreNormCell, TransformerCell
+    from recurlight.cells import (
+        ConvCell,
+        ConvTransformerCell,
+        MixerCell,
+        PoolingCell,
+        PreNormCell,
+        TransformerCell,
+    )
     from recurlight.checkpoints import DurableCheckpointIO
     from recurlight.codec import (
         ContinuousDecoder,
@@ -174,7 +181,7 @@ _HOMES = {
         "WindowCurriculum",
     ),
     "cells": (
-        "ConvCell", "ConvTransformerCell", "MixerCell", "PreNormCell", "TransformerCell",
+        "ConvCell", "ConvTransformerCell", "MixerCell", "PoolingCell", "PreNormCell", "TransformerCell",
     ),
     "checkpoints": (
         "DurableCheckpointIO",

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, PreNormCell, TransformerCell
+from recurlight.cells import (
+    ConvCell,
+    ConvTransformerCell,
+    MixerCell,
+    PoolingCell,
+    PreNormCell,
+    TransformerCell,
+)
 from recurlight.halting import CorrectnessHalting, FixedHalting, Halting
 from recurlight.recursion.driver import Recursion
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
@@ -41,6 +48,10 @@ def convolution(layers: int = 1, **settings) -> ConvTransformerCell:
 
 def convolutions(layers: int = 1, **settings) -> ConvCell:
     return ConvCell(layers, **settings)
+
+
+def pooling(layers: int = 1, **settings) -> PoolingCell:
+    return PoolingCell(layers, multiple=16, **settings)
 
 
 def bound(module: nn.Module, sizes: Sizes = SIZES, seed: int = 0) -> nn.Module:

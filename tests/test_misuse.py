@@ -93,6 +93,7 @@ MADE: dict[str, Table] = {
     "ConvCell": Table(recurlight.ConvCell),
     "ConvTransformerCell": Table(recurlight.ConvTransformerCell),
     "MixerCell": Table(recurlight.MixerCell),
+    "PoolingCell": Table(recurlight.PoolingCell),
     "PreNormCell": Table(recurlight.PreNormCell),
     "TransformerCell": Table(recurlight.TransformerCell),
     "ContinuousEncoder": Table(recurlight.ContinuousEncoder),

@@ -3,7 +3,8 @@
 from recurlight.cells.conv_transformer import ConvTransformerCell
 from recurlight.cells.convolution import ConvCell
 from recurlight.cells.mixer import MixerCell
+from recurlight.cells.pooling import PoolingCell
 from recurlight.cells.pre_norm import PreNormCell
 from recurlight.cells.transformer import TransformerCell
 
-__all__ = ["ConvCell", "ConvTransformerCell", "MixerCell", "PreNormCell", "TransformerCell"]
+__all__ = ["ConvCell", "ConvTransformerCell", "MixerCell", "PoolingCell", "PreNormCell", "TransformerCell"]

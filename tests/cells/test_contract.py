@@ -7,11 +7,29 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import SIZES, attention, batch, bound, convolution, convolutions, mixer, pre_norm, seeded
+from helpers import (
+    SIZES,
+    attention,
+    batch,
+    bound,
+    convolution,
+    convolutions,
+    mixer,
+    pooling,
+    pre_norm,
+    seeded,
+)
 from torch import nn
 
 from recurlight import cells
-from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, PreNormCell, TransformerCell
+from recurlight.cells import (
+    ConvCell,
+    ConvTransformerCell,
+    MixerCell,
+    PoolingCell,
+    PreNormCell,
+    TransformerCell,
+)
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import CorrectnessHalting, QLearningHalting
 from recurlight.recursion.driver import Recursion
@@ -25,6 +43,7 @@ CELLS = {
     ConvTransformerCell: convolution,
     ConvCell: convolutions,
     PreNormCell: pre_norm,
+    PoolingCell: pooling,
 }
 
 

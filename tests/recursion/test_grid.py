@@ -13,7 +13,14 @@ from helpers import batch
 from torch import Tensor, nn
 
 from recurlight import cells, halting, refiners, truncation
-from recurlight.cells import ConvCell, ConvTransformerCell, MixerCell, PreNormCell, TransformerCell
+from recurlight.cells import (
+    ConvCell,
+    ConvTransformerCell,
+    MixerCell,
+    PoolingCell,
+    PreNormCell,
+    TransformerCell,
+)
 from recurlight.errors import IncompatibleComponents
 from recurlight.halting import ConvergenceHalting, CorrectnessHalting, FixedHalting, Halting, QLearningHalting
 from recurlight.losses import StablemaxCrossEntropy, exactly_right
@@ -75,6 +82,7 @@ CELLS = {
     "attention": TransformerCell(1, heads=2, multiple=8),
     "convolution": ConvTransformerCell(1, heads=2, multiple=8),
     "convolutions alone": ConvCell(1),
+    "pooling": PoolingCell(1, multiple=8),
     "pre-norm": PreNormCell(1, heads=2, multiple=8),
 }
 REFINERS = {
