@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recurlight.data.counter import UInt64, draws
-from recurlight.data.puzzles import Puzzles
+from recurlight.data.puzzles import Augmentation, Puzzles
 from recurlight.data.sudoku.generate import BOXES
 from recurlight.data.symmetry import Symmetry
 
-__all__ = ["augment", "symmetry"]
+__all__ = ["augment", "in_turn", "reveal", "symmetry"]
 
-_DIGITS, _BANDS, _ROWS, _STACKS, _COLUMNS, _TRANSPOSE = range(6)
+_DIGITS, _BANDS, _ROWS, _STACKS, _COLUMNS, _TRANSPOSE, _SHARE, _REVEALED = range(8)
+_BLANK = 1
 
 
 def augment(puzzles: Puzzles, keys: UInt64, *, size: int, digits: int | None = None) -> Puzzles:
@@ -43,6 +45,39 @@ def augment(puzzles: Puzzles, keys: UInt64, *, size: int, digits: int | None = N
     moved = (np.take_along_axis(tokens, cells, axis=1) for tokens in puzzles[:2])
     inputs, labels = (np.take_along_axis(names, tokens.astype(np.intp), axis=1) for tokens in moved)
     return Puzzles(inputs, labels, puzzles.task)
+
+
+def reveal(puzzles: Puzzles, keys: UInt64, *, most: float) -> Puzzles:
+    """Fill in blanks of each puzzle: a share of them that is drawn evenly between 0 and `most`.
+
+    What is left is a puzzle with the same solution, and easier. So a model meets puzzles of every grade, and
+    the last steps of hard ones, from the first step on.
+
+    Args:
+        puzzles: `(B, L)` tokens.
+        keys: `(B,)` uint64; equal keys reveal the same cells.
+        most: Largest share, 0 to 1.
+
+    Example:
+        >>> blank = Puzzles(*np.array([[[1] * 16], [[2] * 16]], dtype=np.uint8), np.zeros(1, dtype=np.uint8))
+        >>> reveal(blank, np.array([3], dtype=np.uint64), most=1.0).inputs
+        array([[2, 2, 2, 2, 2, 2, 1, 1, 2, 2, 1, 2, 1, 2, 2, 1]], dtype=uint8)
+    """
+    share = _even(draws(keys, _SHARE, 1)) * most  # (B, 1)
+    shown = (puzzles.inputs == _BLANK) & (_even(draws(keys, _REVEALED, puzzles.inputs.shape[1])) < share)
+    return puzzles._replace(inputs=np.where(shown, puzzles.labels, puzzles.inputs))
+
+
+def in_turn(puzzles: Puzzles, keys: UInt64, *, steps: Sequence[Augmentation]) -> Puzzles:
+    """Apply one augmentation after the other, with the same keys."""
+    for step in steps:
+        puzzles = step(puzzles, keys)
+    return puzzles
+
+
+def _even(bits: UInt64) -> NDArray[np.float64]:
+    """Turn draws into numbers from 0 to 1."""
+    return bits / np.float64(2**64)
 
 
 def symmetry(questions: NDArray[Any], keys: UInt64, *, size: int, digits: int | None = None) -> Symmetry:

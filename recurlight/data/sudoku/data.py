@@ -14,7 +14,7 @@ from recurlight.data.puzzles import Augmentation, Puzzles
 from recurlight.data.sources.csv_table import GridTable
 from recurlight.data.sources.sourced import Published, SourcedData
 from recurlight.data.sudoku.augment import augment as sudoku_augment
-from recurlight.data.sudoku.augment import symmetry
+from recurlight.data.sudoku.augment import in_turn, reveal, symmetry
 from recurlight.data.sudoku.generate import BOXES, SYMBOLS
 from recurlight.data.sudoku.grades import exact_by_guesses
 from recurlight.data.sudoku.make import generated
@@ -61,6 +61,8 @@ class SudokuData(SourcedData):
         digits: Digits of the vocabulary, `size` to 16; None for `size`. With more, a model can move to larger
             sizes, and augmentation relabels puzzles with digits from all of them.
         grades: Tell accuracy apart by the guesses that a solver needs, up to size 9.
+        reveal: Fill in blanks of training puzzles, of each a share drawn evenly from 0 to this: easier
+            puzzles beside the hard ones, with the same solutions.
         settings: Those of `PuzzleData`, such as `batch_size`, here 768 by default, and `seed`, also of the
             puzzles and of their draw.
 
@@ -89,6 +91,7 @@ class SudokuData(SourcedData):
         augment: bool = True,
         digits: int | None = None,
         grades: bool = False,
+        reveal: float = 0.0,
         **settings: Any,
     ) -> None:
         if size not in BOXES:
@@ -104,10 +107,12 @@ class SudokuData(SourcedData):
             counts=(num_train, num_val, num_test),
             **settings,
         )
+        if not 0 <= reveal <= 1:
+            raise DataError(f"reveal is {reveal}: set data.reveal to a share of the blanks, 0 to 1")
         if grades and size > 9:
             raise DataError("grades are on in size 16, where they take hours: set data.grades to false")
         self.boxes, self.grades = BOXES[self.size], grades
-        self.augment = augment
+        self.augment, self.reveal = augment, reveal
 
     def generate(self, counts: tuple[int, int, int]) -> Splits:
         """Make puzzles with one solution."""
@@ -122,8 +127,10 @@ class SudokuData(SourcedData):
         return invariant(questions, self.size)
 
     def augmentation(self) -> Augmentation | None:
-        """Return the symmetries of this size, or None if `augment` is off."""
-        return partial(sudoku_augment, size=self.size, digits=self.vocab_size - 2) if self.augment else None
+        """Return what varies training puzzles: the symmetries of this size, then `reveal`; or None."""
+        moved = [partial(sudoku_augment, size=self.size, digits=self.vocab_size - 2)] * self.augment
+        filled = [partial(reveal, most=self.reveal)] * (self.reveal > 0)
+        return partial(in_turn, steps=moved + filled) if moved + filled else None
 
     def task_metric(self, split: str) -> TaskMetric | None:
         """Measure accuracy by the guesses that a solver needs, if `grades` is on."""
