@@ -11,9 +11,15 @@ from lightning.pytorch.callbacks import ProgressBar
 
 __all__ = ["ProgressLines"]
 
+SHOWN = ("val/loss", "val/exact_accuracy")
+"""Figures of the last validation that a line has, the others stand in the table."""
+
 
 class ProgressLines(ProgressBar):
     """Writes one line after each validation of `fit` and after each epoch, in place of bars.
+
+    It has the latest figures of training, of a step or of some steps before as `log_every_n_steps` says, and
+    behind `val/` those of the last validation.
 
     The command line takes it where standard output is no terminal, such as a pipe or the log of a scheduler,
     in which every state of a bar would be kept. Name another progress bar among the callbacks to have that.
@@ -55,9 +61,15 @@ class ProgressLines(ProgressBar):
         if not self.is_enabled or step == self.told:
             return
         shown = self.get_metrics(trainer, pl_module)
-        figures = [f"{name} {value:.4g}" for name, value in shown.items() if isinstance(value, float)]
+        trained = [f"{name} {value:.4g}" for name, value in shown.items() if isinstance(value, float)]
+        held_out = [
+            f"{name} {value.item():.4g}"
+            for name, value in trainer.callback_metrics.items()
+            if name in SHOWN and trainer.state.fn == "fit"
+        ]
         speed = (step - self.told) / max(now - self.since, 1e-9)
-        told = ", ".join([*figures, f"{speed:.3g} steps/s"])
+        training = [f"training {', '.join(trained)}"] if trained else []
+        told = ", ".join([*training, *held_out, f"{speed:.3g} steps/s"])
         sys.stdout.write(f"epoch {trainer.current_epoch}, step {step}: {told}\n")
         sys.stdout.flush()  # for who follows the log
         self.told, self.since = step, now

@@ -123,7 +123,7 @@ def convolve_grid(x: Tensor, kernel: Tensor, bias: Tensor, grid: tuple[int, int]
     size, (rows, columns) = len(kernel), grid
     prefix, around = x.shape[1] - rows * columns, (size // 2, (size - 1) // 2)
     kernel, bias = kernel.to(x.dtype), bias.to(x.dtype)
-    cells = x[:, prefix:].reshape(len(x), rows, columns, -1)  # (B, R, C, channels)
+    cells = x[:, prefix:].reshape(x.shape[0], rows, columns, -1)  # (B, R, C, channels)
     padded, total = functional.pad(cells, (0, 0, *around, *around)), bias
     for row in range(size):
         for column in range(size):

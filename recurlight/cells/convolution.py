@@ -53,7 +53,7 @@ def neighbors_on_grid(x: Tensor, kernel: int, grid: tuple[int, int]) -> Tensor:
     """
     (rows, columns), around = grid, (kernel // 2, (kernel - 1) // 2)
     prefix = x.shape[1] - rows * columns
-    padded = functional.pad(x[:, prefix:].reshape(len(x), rows, columns, -1), (0, 0, *around, *around))
+    padded = functional.pad(x[:, prefix:].reshape(x.shape[0], rows, columns, -1), (0, 0, *around, *around))
     seen = [padded[:, i : i + rows, j : j + columns] for i in range(kernel) for j in range(kernel)]
     cells = torch.cat(seen, dim=-1).flatten(1, 2)  # (B, R * C, K * K * D)
     if not prefix:

@@ -80,15 +80,15 @@ class PoolingBlock(nn.Module):
     def forward(self, x: Tensor, filled: Tensor | None = None) -> Tensor:
         """Map `(B, P + R * C, D)` to the same shape; see `window_means` for `filled`, `(B, P + R * C)`."""
         prefix = x.shape[1] - self.grid[0] * self.grid[1]
-        cells = x[:, prefix:].reshape(len(x), *self.grid, -1)
-        known = None if filled is None else filled[:, prefix:].reshape(len(x), *self.grid)
+        cells = x[:, prefix:].reshape(x.shape[0], *self.grid, -1)
+        known = None if filled is None else filled[:, prefix:].reshape(x.shape[0], *self.grid)
         hidden = self.gate_up(x)  # (B, N, 2 * inner)
-        seen = hidden[:, prefix:].reshape(len(x), *self.grid, -1)
+        seen = hidden[:, prefix:].reshape(x.shape[0], *self.grid, -1)
         for window, mix in zip(self.windows, self.pooled, strict=True):
             seen = (tiles(seen, window) + mix(window_means(cells, window, known))).reshape(seen.shape)
         own = seen.flatten(1, 2)
         if prefix:
-            told = window_means(cells, self.grid, known).reshape(len(x), 1, -1)  # (B, 1, D)
+            told = window_means(cells, self.grid, known).reshape(x.shape[0], 1, -1)  # (B, 1, D)
             before = hidden[:, :prefix] + self.across(told)
             after = own + self.across(x[:, :prefix].mean(1, keepdim=True))
             own = torch.cat([before, after], dim=1)

@@ -113,7 +113,9 @@ def read(path: Path) -> dict[str, Any]:
         content, root = parse(text), yaml.compose(text, Loader=yaml.SafeLoader)
         twice = next(_repeated(root, ()), None) if root else None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no text: a checkpoint is named by --ckpt_path {path}") from error
+        if path.suffix == ".ckpt" or path.read_bytes()[:2] == b"PK":  # a checkpoint is a zip archive
+            raise ConfigError(f"{path} is no text: a checkpoint is named by --ckpt_path {path}") from error
+        raise ConfigError(f"{path} is no UTF-8 text: save it as UTF-8") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # numbers and dates may be impossible

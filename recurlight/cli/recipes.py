@@ -19,6 +19,8 @@ examples:
   recurlight recipes copy trm_sudoku mine.yaml
   recurlight recipes copy quickstart --schema         beside a schema that editors complete and check by"""
 SCHEMA = "recurlight.schema.json"
+MARK = '"title": "a configuration of recurlight"'
+"""By which a schema of ours is known, and may be replaced."""
 
 
 class RecipeError(RecurlightError, ValueError):
@@ -82,12 +84,15 @@ def _copy(name: str, destination: Path, folder: Path, schema: Callable[[], str] 
     target = destination / source.name if destination.is_dir() else destination
     advice = f"name another file, recurlight recipes copy {name} DEST"
     free_place(target, advice, RecipeError)
+    place, text = target.parent / SCHEMA, schema() if schema else ""
+    if text and place.exists() and MARK not in place.read_text("utf-8", errors="replace")[:300]:
+        raise RecipeError(f"{place} is no schema of recurlight, and is not replaced: move it away first")
     line = f"# yaml-language-server: $schema=./{SCHEMA}\n" if schema else ""
     target.write_text(line + source.read_text(encoding="utf-8"), encoding="utf-8")
     sys.stdout.write(f"{target}\n")
-    if schema:  # anew, as it belongs to the version and the plug-ins that are installed
-        (target.parent / SCHEMA).write_text(schema(), encoding="utf-8")
-        sys.stdout.write(f"{target.parent / SCHEMA}\n")
+    if text:  # anew, as it belongs to the version and the plug-ins that are installed
+        place.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{place}\n")
 
 
 def run(
@@ -111,8 +116,8 @@ def run(
             _list(folder)
         case ["show", name]:
             sys.stdout.write(find_recipe(name, folder).read_text(encoding="utf-8"))
-        case ["copy", name, *rest] if len(destination := [word for word in rest if word != "--schema"]) < 2:
-            _copy(name, Path(*destination), folder, schema if "--schema" in rest else None)
+        case ["copy", *words] if 0 < len(rest := [word for word in words if word != "--schema"]) < 3:
+            _copy(rest[0], Path(*rest[1:]), folder, schema if "--schema" in words else None)
         case ["list" | "show" | "copy", *_]:
             raise RecipeError(f"wrong number of arguments: {USAGE}")
         case [action, *_]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recurlight.checkpoints import files
 from recurlight.checkpoints.contents import made_with, names_in, require_readable
+from recurlight.checkpoints.hub import fetched
 from recurlight.checkpoints.io import DurableCheckpointIO
 from recurlight.checkpoints.weights import mismatches
 from recurlight.codec.task_table import tables_of
@@ -125,6 +126,7 @@ def warm_start(
         Traceback (most recent call last):
         recurlight.errors.CheckpointError: last.ckpt: there is no such file; name the file of a checkpoint
     """
+    checkpoint_path = fetched(checkpoint_path)
     if "://" not in str(checkpoint_path):
         files.require_file(checkpoint_path)
     checkpoint: Any = DurableCheckpointIO().load_checkpoint(checkpoint_path, weights_only=True)

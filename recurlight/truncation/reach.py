@@ -142,7 +142,7 @@ def check_question(
     """
     if not any(weight.requires_grad for weight in encoder.parameters()):
         return
-    question = torch.zeros(1, 1, requires_grad=True)
+    question = torch.zeros(1, 1, 1, requires_grad=True)
     with torch.enable_grad():
         shadow = _Shadow(refiner, sizes)
         # A copy, because a policy may remember its last run.
@@ -180,8 +180,8 @@ def passes_gradient(refiner: Refiner[Any], truncation: GradientTruncation, sizes
     """Tell whether gradient passes through a whole segment, from the answer to the state on entry."""
     with torch.enable_grad():
         shadow = _Shadow(refiner, sizes)
-        start = shadow.state(*(torch.zeros(1, 1, requires_grad=True) for _ in shadow.starting))
-        end = copy.deepcopy(truncation).run(shadow, start, torch.zeros(1, 1), cycles)
+        start = shadow.state(*(torch.zeros(1, 1, 1, requires_grad=True) for _ in shadow.starting))
+        end = copy.deepcopy(truncation).run(shadow, start, torch.zeros(1, 1, 1), cycles)
         return any(_depends(end.answer, leaf) for leaf in start)
 
 
@@ -201,8 +201,8 @@ def recorded_updates(
     """
     with torch.enable_grad():
         shadow = _Shadow(refiner, sizes)
-        start = shadow.initial_state(torch.zeros(1, 1, requires_grad=True))
-        copy.deepcopy(truncation).run(shadow, start, torch.zeros(1, 1), cycles)
+        start = shadow.initial_state(torch.zeros(1, 1, 1, requires_grad=True))
+        copy.deepcopy(truncation).run(shadow, start, torch.zeros(1, 1, 1), cycles)
     return tuple(shadow.recorded)
 
 
@@ -235,7 +235,7 @@ class _Shadow(Refiner[Any]):
         return self.levels
 
     def initial_state(self, injection: Tensor) -> Any:
-        return self.state(*(injection if flag else torch.zeros(1, 1) for flag in self.starting))
+        return self.state(*(injection if flag else torch.zeros(1, 1, 1) for flag in self.starting))
 
     def update(self, state: Any, injection: Tensor, level: str) -> Any:
         self.recorded.append(torch.is_grad_enabled())

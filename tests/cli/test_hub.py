@@ -5,10 +5,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import recurlight
 from recurlight.__main__ import main
 from recurlight.errors import CheckpointError
+from recurlight.training.warm_start import warm_start
 
 from .fixtures import cache, failure, folder, printed, trained
 
@@ -20,8 +22,8 @@ def asked(monkeypatch, trained):
     """Put a hub in place that has one file; return what is asked of it."""
     asked = []
 
-    def download(repository, file):
-        asked.append((repository, file))
+    def download(repository, file, revision):
+        asked.append((repository, file, revision))
         if repository != "me/tiny":
             raise OSError("no such\nrepository")
         return trained
@@ -40,7 +42,22 @@ def test_a_checkpoint_of_the_hub_is_used_as_one_here(asked, trained, capsys):
     config = printed(capsys, "test", "--ckpt_path", ADDRESS)
     assert config == printed(capsys, "test", "--ckpt_path", trained)
     assert config["ckpt_path"] == trained
-    assert {*asked} == {("me/tiny", "runs/last.ckpt")}
+    assert {*asked} == {("me/tiny", "runs/last.ckpt", None)}
+
+
+def test_a_revision_is_asked_for_by_its_name(asked):
+    recurlight.load("hf://me/tiny@v1.0/runs/last.ckpt")
+    assert asked == [("me/tiny", "runs/last.ckpt", "v1.0")]
+
+
+def test_weights_of_the_hub_start_a_model(asked, trained):
+    """Fails if the address is opened as a file of another file system."""
+    model = recurlight.RecursiveModule.load_from_checkpoint(trained)
+    kept = model.recursion.decoder.head.weight.clone()
+    model.recursion.decoder.head.weight.data.zero_()
+    warm_start(model, ADDRESS)
+    assert torch.equal(model.recursion.decoder.head.weight, kept)
+    assert asked == [("me/tiny", "runs/last.ckpt", None)]
 
 
 def test_what_cannot_be_fetched_is_one_line(asked, monkeypatch, capsys):

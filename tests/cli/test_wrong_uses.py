@@ -16,6 +16,7 @@ FILES = {
     "hydra.yaml": "model: {_target_: models.TRM, hidden_size: 512}\n",
     "published.yaml": "arch: {name: trm, H_cycles: 3}\nglobal_batch_size: 768\n",
     "mapping.yaml": "trainer: {limit_val_batches: {share: 0.5}}\n",
+    "utf16.yaml": "model: {width: 8}\n",
     "list.yaml": "model: {optimizer: [AdamATan2, AdamW]}\n",
     "other.yaml": "data: {class_path: AdditionData}\n",
     "puzzles.txt": "1...............\n12..\n",
@@ -68,6 +69,8 @@ USES = [
         "list.yaml: model.optimizer: expected Optimizer, got \\['AdamATan2', .*",
     ),
     (("fit", "--config", "TRAINED"), ".* is no text: a checkpoint is named by --ckpt_path .*"),
+    (("fit", "--config", "utf16.yaml"), "utf16.yaml is no UTF-8 text: save it as UTF-8"),
+    (("completion", "bash", "zsh"), "'zsh' is not expected here: recurlight completion bash"),
     (("fit", "--config", "recipes"), "--config recipes is a folder: name a YAML file or a recipe in it"),
     (
         ("fit", "--config", "averaged"),
@@ -137,7 +140,7 @@ USES = [
 def test_a_wrong_use_is_answered_in_one_line(words, line, trained, folder, capsys):
     """Fails if it ends in a traceback, in advice that leads nowhere, or with a file left behind."""
     for name, text in FILES.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, "utf-16" if name == "utf16.yaml" else "utf-8")
     stand_in = {"TRAINED": trained, "FOLDER": trained.rpartition("/checkpoints/")[0]}
     before = {*folder.rglob("*")}
     capsys.readouterr()

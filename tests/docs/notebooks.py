@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import base64
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -88,6 +89,12 @@ def _lines(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
+def mark(notebook: dict[str, Any]) -> str:
+    """Return a hash of what the code cells say, by which a file tells that its outputs are theirs."""
+    code = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return hashlib.sha256("\n".join(code).encode()).hexdigest()
+
+
 def write(path: Path = FILE) -> None:
     """Run a notebook in an empty folder, and write its outputs into its file."""
     notebook = read(path)
@@ -96,6 +103,7 @@ def write(path: Path = FILE) -> None:
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for count, cell in enumerate(code, 1):
         cell |= {"outputs": next(outputs), "execution_count": count}
+    notebook["metadata"]["sources"] = mark(notebook)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from docs.notebooks import FILE, read, run, source
+from docs.notebooks import FILE, mark, read, run, source
 from docs.test_pages import hook
 
 NOTEBOOK = read()
@@ -40,6 +40,7 @@ def forms(outputs):
 def test_the_file_shows_what_its_cells_show(shown):
     """Breaks when a cell changes, and `python -m docs.notebooks` was not run after that."""
     outputs, names = shown
+    assert NOTEBOOK["metadata"]["sources"] == mark(NOTEBOOK)
     assert forms(cell["outputs"] for cell in CODE) == forms(outputs)
     kept = ["".join(cell["outputs"][0].get("text", "")) for cell in CODE]
     now = ["".join(output[0].get("text", "")) for output in outputs]

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import NUMBERS, SIZES, attention, batch, convolution, mixer, numbers, opinionated, trm
+from helpers import (
+    NUMBERS,
+    SIZES,
+    attention,
+    batch,
+    convolution,
+    convolutions,
+    mixer,
+    numbers,
+    opinionated,
+    pooling,
+    pre_norm,
+    trm,
+)
 from torch import nn
 
 from recurlight import (
@@ -64,7 +77,34 @@ def mixed() -> Recursion:
     return Recursion(sizes, SingleRefiner(mixer()), LastCycles(1), FixedHalting(), cycles=1)
 
 
-@pytest.mark.parametrize("made", [two_levels, fixed_point, convolving, fields, mixed])
+def of(cell: nn.Module, **sizes: int) -> Recursion:
+    made = Recursion(
+        SIZES._replace(**sizes), SingleRefiner(cell), LastCycles(1), CorrectnessHalting(), cycles=1
+    )
+    return opinionated(made)
+
+
+CELLS = {
+    "attention on a grid": lambda: of(attention(rotary_axes=2)),
+    "convolution on a grid": lambda: of(convolution(kernel_axes=2, kernel=3)),
+    "convolutions on a grid": lambda: of(convolutions(axes=2)),
+    "pre-norm": lambda: of(pre_norm()),
+    "pooling": lambda: of(pooling()),
+    "pooling with a prefix, masked": lambda: of(pooling(masked=True), prefix=2),
+}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        two_levels,
+        fixed_point,
+        convolving,
+        fields,
+        mixed,
+        *(pytest.param(CELLS[name], id=name) for name in CELLS),
+    ],
+)
 def test_one_export_answers_one_and_seven_questions_as_the_driver(made, tmp_path):
     """Breaks when the number of rows is fixed in a program, or a weight is not in its file."""
     recursion = made().train()

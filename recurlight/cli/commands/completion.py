@@ -64,6 +64,8 @@ def run(arguments: Sequence[str]) -> None:
             sys.stdout.write(HELP)
         case [shell] if shell in SHELLS:
             sys.stdout.write(script(shell))
+        case [shell, extra, *_] if shell in SHELLS:
+            raise RecurlightError(f"'{extra}' is not expected here: recurlight completion {shell}")
         case [shell, *_]:
             raise RecurlightError(
                 f"there is no completion for '{shell}'{suggestion(shell, SHELLS) or ':'} "

@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
     if asked.json:
         lines = [json.dumps(_plain(text, one)) for (_, text), one in zip(texts, answers, strict=True)]
     elif len(answers) == 1:
-        lines = [answers[0].picture(), ", ".join(_told(answers[0]))]
+        lines = [_drawn(answers[0]), ", ".join(_told(answers[0]))]
     else:
         lines = ["  ".join([_in_a_line(one), *_told(one)]) for one in answers]
     sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -123,6 +123,12 @@ def _told(answer: Answer) -> list[str]:
     count = f"{answer.segments} segment{'s' * (answer.segments != 1)}"
     kept = [] if answer.holds is None else ["the rules hold" if answer.holds else "the rules do not hold"]
     return [*sure, count, *kept]
+
+
+def _drawn(answer: Answer) -> str:
+    """Draw an answer; a text that ends where it says is shown as one."""
+    wording = answer.wording
+    return str(answer.text) if wording and wording.ends and wording.shape[0] == 1 else answer.picture()
 
 
 def _in_a_line(answer: Answer) -> str:

@@ -96,11 +96,11 @@ class Schema:
         """
         if not under(base.__module__, LISTED):
             return {}
-        name = f"{base.__module__}.{base.__qualname__}" + (" factory" if by_caller else "")
+        name = f"{base.__module__}.{base.__qualname__}" + (".factory" if by_caller else "")
         if name not in self.definitions:
             self.definitions[name] = {}  # it may hold itself
             found = (kind for kind in types.offered(base) if base is not nn.Module or _is_cell(kind))
-            kinds = sorted(found, key=lambda kind: kind.__name__)
+            kinds = sorted(found, key=lambda kind: (kind.__name__, kind.__module__))
             free = {"type": "object", "required": ["class_path"], "properties": {"class_path": PATH}}
             bare = {"type": "object", "not": {"required": ["class_path"]}}  # of the class named before
             classes = [self._named(kind, by_caller) for kind in kinds]

@@ -113,3 +113,15 @@ def test_a_copied_recipe_names_the_schema_beside_it(folder, made, capsys):
     assert first == "# yaml-language-server: $schema=./recurlight.schema.json"
     assert rest == (recipes_dir() / "quickstart.yaml").read_text()
     assert json.loads((folder / "recurlight.schema.json").read_text()) == made
+
+
+def test_the_flag_may_stand_before_the_name_and_nothing_else_is_written_over(folder, capsys):
+    """Fails if a file of somebody else's is lost, or half of the copy is left."""
+    assert main(["recipes", "copy", "--schema", "quickstart", "one.yaml"]) == 0
+    assert main(["recipes", "copy", "--schema", "quickstart", "two.yaml"]) == 0  # replaces its own
+    (folder / "recurlight.schema.json").write_text("precious")
+    capsys.readouterr()
+    assert main(["recipes", "copy", "quickstart", "mine.yaml", "--schema"]) == 2
+    assert "recurlight.schema.json is no schema of recurlight, and is not replaced" in capsys.readouterr().err
+    assert (folder / "recurlight.schema.json").read_text() == "precious"
+    assert not (folder / "mine.yaml").exists()

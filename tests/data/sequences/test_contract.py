@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from recurlight.checkpoints.trust import Trust
 from recurlight.data import AdditionData, ParityData, PermutationData, QueensData, ReversalData, SortingData
 from recurlight.errors import DataError
 from recurlight.types import Prediction
@@ -173,3 +174,13 @@ def test_accuracy_is_told_by_length():
 def test_one_length_needs_no_table():
     """Breaks when every run prints the same figures twice."""
     assert SortingData(length=5, eval_lengths=[7]).task_metric("val") is None
+
+
+def test_they_are_found_in_their_folder_too():
+    """Recipes and programs may name them by it, though its rules are read without Lightning."""
+    from recurlight.data import sequences
+
+    assert sequences.SortingData is SortingData
+    assert Trust()("recurlight.data.sequences.ParityData") is ParityData
+    with pytest.raises(AttributeError, match="has no attribute 'Sorting'"):
+        _ = sequences.Sorting
