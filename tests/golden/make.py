@@ -5,7 +5,6 @@ Run it after a change that is meant to change training, and commit the differenc
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import tempfile
@@ -20,7 +19,8 @@ import yaml
 sys.path.append(str(Path(__file__).parent.parent))  # when it is run as a script
 from overlays import FOLDER, WHOLE, few
 
-from recurlight.cli.app import PLUGGABLE, RecurlightCLI
+from recurlight.cli.app import RecurlightCLI
+from recurlight.cli.explain.types import import_parts
 from recurlight.cli.request import Request, prepare
 from recurlight.halting import QLearningHalting
 
@@ -65,8 +65,7 @@ class Recipe(RecurlightCLI):
     """
 
     def __init__(self, name: str) -> None:
-        for part in PLUGGABLE:
-            importlib.import_module(f"recurlight.{part}")
+        import_parts()
         super().__init__(request(name))
 
     def _run_subcommand(self, subcommand: str) -> None:

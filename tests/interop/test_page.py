@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recurlight.cli.commands.importing import _parse
+from recurlight.cli.commands.importing import _parser
 from recurlight.interop.layout import ATTENTION, LEVELS, MIXER, OUTER
 
 from .conftest import publish
@@ -29,7 +29,7 @@ def commands():
 @pytest.mark.parametrize("command", commands())
 def test_commands_are_understood(command):
     """Fails when a flag is renamed in the code alone."""
-    assert _parse(shlex.split(command)[2:])["family"] in ("trm", "hrm")
+    assert _parser().parse_all(shlex.split(command)[2:]).family in ("trm", "hrm")
 
 
 def test_the_table_of_names_is_the_codes():
