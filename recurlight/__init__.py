@@ -183,9 +183,7 @@ _HOMES = {
     "cells": (
         "ConvCell", "ConvTransformerCell", "MixerCell", "PoolingCell", "PreNormCell", "TransformerCell",
     ),
-    "checkpoints": (
-        "DurableCheckpointIO",
-    ),
+    "checkpoints": ("DurableCheckpointIO",),
     "codec": (
         "ContinuousDecoder", "ContinuousEncoder", "Decoder", "Encoder", "PositionedEncoder",
         "SparseTable", "TokenDecoder", "TokenEncoder",
@@ -206,18 +204,14 @@ _HOMES = {
     "halting": (
         "ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting",
     ),
-    "interop": (
-        "import_published",
-    ),
+    "interop": ("import_published",),
     "losses": (
         "MeanSquaredError", "SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy",
     ),
     "metrics": (
         "ExactByGroup", "TaskMetric",
     ),
-    "numerics": (
-        "full_precision",
-    ),
+    "numerics": ("full_precision",),
     "optim": (
         "AdamATan2", "LinearWarmup", "LinearWarmupCosine", "SplitOptimizer",
     ),
@@ -242,9 +236,7 @@ _HOMES = {
         "BestScore", "Chains", "FirstToHalt", "Found", "LastAnswer", "LowestResidual", "Majority",
         "Search", "Selector", "Verified",
     ),
-    "spec": (
-        "Recorded",
-    ),
+    "spec": ("Recorded",),
     "stopping": (
         "AsTrained", "Both", "ConfidentAnswer", "ConfidentJudge", "Either", "Seen", "StableAnswer",
         "Stopping", "usual_stopping",
@@ -256,9 +248,7 @@ _HOMES = {
     "tracing": (
         "Replay", "replay",
     ),
-    "training": (
-        "RecursiveModule",
-    ),
+    "training": ("RecursiveModule",),
     "training.warm_start": (
         "WarmStart", "warm_start",
     ),

@@ -63,9 +63,7 @@ class ProgressLines(ProgressBar):
         shown = self.get_metrics(trainer, pl_module)
         trained = [f"{name} {value:.4g}" for name, value in shown.items() if isinstance(value, float)]
         held_out = [
-            f"{name} {value.item():.4g}"
-            for name, value in trainer.callback_metrics.items()
-            if name in SHOWN and trainer.state.fn == "fit"
+            f"{name} {value.item():.4g}" for name, value in trainer.callback_metrics.items() if name in SHOWN
         ]
         speed = (step - self.told) / max(now - self.since, 1e-9)
         training = [f"training {', '.join(trained)}"] if trained else []

@@ -19,8 +19,8 @@ examples:
   recurlight recipes copy trm_sudoku mine.yaml
   recurlight recipes copy quickstart --schema         beside a schema that editors complete and check by"""
 SCHEMA = "recurlight.schema.json"
-MARK = '"title": "a configuration of recurlight"'
-"""By which a schema of ours is known, and may be replaced."""
+TITLE = "a configuration of recurlight"
+"""Of the schema, by which one of ours is known, and may be replaced."""
 
 
 class RecipeError(RecurlightError, ValueError):
@@ -85,7 +85,7 @@ def _copy(name: str, destination: Path, folder: Path, schema: Callable[[], str] 
     advice = f"name another file, recurlight recipes copy {name} DEST"
     free_place(target, advice, RecipeError)
     place, text = target.parent / SCHEMA, schema() if schema else ""
-    if text and place.exists() and MARK not in place.read_text("utf-8", errors="replace")[:300]:
+    if text and place.exists() and TITLE not in place.read_text("utf-8", errors="replace")[:300]:
         raise RecipeError(f"{place} is no schema of recurlight, and is not replaced: move it away first")
     line = f"# yaml-language-server: $schema=./{SCHEMA}\n" if schema else ""
     target.write_text(line + source.read_text(encoding="utf-8"), encoding="utf-8")

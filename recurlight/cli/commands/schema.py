@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recurlight.cli.commands.parsing import CommandParser
+from recurlight.cli.recipes import TITLE
 
 __all__ = ["run", "schema", "text"]
 
@@ -68,7 +69,7 @@ def schema() -> dict[str, Any]:
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "a configuration of recurlight",
+        "title": TITLE,
         **whole,
         "properties": sections | whole["properties"],
         "definitions": made.definitions,
