@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         WindowCurriculum,
     )
     from recurlight.cells import (
+        CausalTransformerCell,
         ConvCell,
         ConvTransformerCell,
         MixerCell,
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
         PreNormCell,
         TransformerCell,
     )
+    from recurlight.cells.memory import Memory, remembering
     from recurlight.checkpoints import DurableCheckpointIO
     from recurlight.codec import (
         ContinuousDecoder,
         ContinuousEncoder,
         Decoder,
+        DeepDecoder,
+        DeepEncoder,
         Encoder,
         PositionedEncoder,
         SparseTable,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
         Symmetry,
         SymmetryGroup,
         TableData,
+        TextData,
         Variants,
         draws,
         hold_out,
@@ -116,7 +121,7 @@ if TYPE_CHECKING:
         Selector,
         Verified,
     )
-    from recurlight.solving import Answer, Solver, load
+    from recurlight.solving import Answer, Piece, Solver, load
     from recurlight.spec import Recorded
     from recurlight.stopping import (
         AsTrained,
@@ -181,18 +186,20 @@ _HOMES = {
         "WindowCurriculum",
     ),
     "cells": (
-        "ConvCell", "ConvTransformerCell", "MixerCell", "PoolingCell", "PreNormCell", "TransformerCell",
+        "CausalTransformerCell", "ConvCell", "ConvTransformerCell", "MixerCell", "PoolingCell", "PreNormCell",
+        "TransformerCell",
     ),
+    "cells.memory": ("Memory", "remembering"),
     "checkpoints": ("DurableCheckpointIO",),
     "codec": (
-        "ContinuousDecoder", "ContinuousEncoder", "Decoder", "Encoder", "PositionedEncoder",
-        "SparseTable", "TokenDecoder", "TokenEncoder",
+        "ContinuousDecoder", "ContinuousEncoder", "Decoder", "DeepDecoder", "DeepEncoder", "Encoder",
+        "PositionedEncoder", "SparseTable", "TokenDecoder", "TokenEncoder",
     ),
     "data": (
         "AdditionData", "ArcData", "Augmentation", "HeatData", "MazeData", "ParityData",
         "PermutationData", "PuzzleData", "Puzzles", "QueensData", "Questions", "ReversalData",
         "Rules", "SequenceData", "SortingData", "Splits", "SudokuData", "Symmetry",
-        "SymmetryGroup", "TableData", "Variants", "draws", "hold_out",
+        "SymmetryGroup", "TableData", "TextData", "Variants", "draws", "hold_out",
     ),
     "diagnostics": (
         "Finding", "Report", "examine",
@@ -230,7 +237,7 @@ _HOMES = {
         "Looks", "Wording",
     ),
     "solving": (
-        "Answer", "Solver", "load",
+        "Answer", "Piece", "Solver", "load",
     ),
     "search": (
         "BestScore", "Chains", "FirstToHalt", "Found", "LastAnswer", "LowestResidual", "Majority",

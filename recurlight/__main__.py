@@ -24,6 +24,7 @@ HELP = f"""usage: recurlight COMMAND [--config FILE_OR_RECIPE ...] [--ckpt_path 
 {chr(10).join(f"  {name:10} {text}" for name, text in RUNS.items())}
   check      make what a configuration describes, and say what a step of it costs
   solve      answer questions given as texts, with a trained model
+  generate   write on from a text, with a trained language model
   export     write a trained model as programs that run without recurlight
   calibrate  find how sure a model must be to stop thinking, and keep it in the checkpoint
   doctor     examine the dynamics of a trained model, with a verdict on each
@@ -96,7 +97,7 @@ def _dispatch(arguments: list[str]) -> None:
             from recurlight.cli.commands.importing import run as import_published
 
             import_published(rest)
-        case ["check" | "solve" | "calibrate" | "doctor" | "trace" | "export" as word, *rest]:
+        case ["check" | "solve" | "generate" | "calibrate" | "doctor" | "trace" | "export" as word, *rest]:
             _quiet(word)
             importlib.import_module(f"recurlight.cli.commands.{word}").run(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":

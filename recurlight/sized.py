@@ -80,6 +80,8 @@ class Sized(Recorded, nn.Module, ABC):
 
     masked: bool = False
     filled: Tensor | None = None
+    offset: int = 0
+    """Place of the first position in its sequence, above 0 while a sequence is read piece by piece."""
     sizes: Sizes | None = None
 
     @abstractmethod

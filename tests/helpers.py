@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from recurlight.cells import (
+    CausalTransformerCell,
     ConvCell,
     ConvTransformerCell,
     MixerCell,
@@ -48,6 +49,10 @@ def convolution(layers: int = 1, **settings) -> ConvTransformerCell:
 
 def convolutions(layers: int = 1, **settings) -> ConvCell:
     return ConvCell(layers, **settings)
+
+
+def causal(layers: int = 1, **settings) -> CausalTransformerCell:
+    return CausalTransformerCell(layers, heads=2, multiple=16, **settings)
 
 
 def pooling(layers: int = 1, **settings) -> PoolingCell:

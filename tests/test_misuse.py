@@ -74,15 +74,17 @@ def sgd() -> torch.optim.Optimizer:
     return torch.optim.SGD([parameter()], lr=0.1)
 
 
-FILE = Path(tempfile.gettempdir())
+FILE = TEXT = Path(tempfile.gettempdir())
 
 
 @pytest.fixture(scope="module", autouse=True)
 def file(tmp_path_factory) -> None:
-    """Where `TableData` looks."""
-    global FILE  # the table of arguments is made before any fixture
+    """Where `TableData` and `TextData` look."""
+    global FILE, TEXT  # the table of arguments is made before any fixture
     FILE = tmp_path_factory.mktemp("table") / "all.csv"
     FILE.write_text("question,answer\n" + "".join(f"{n}a,{n}b\n" for n in range(10)))
+    TEXT = FILE.with_name("text.txt")
+    TEXT.write_text("to be or not to be, " * 200)
 
 
 SEEDED = ("seed", "eval_seed")
@@ -90,6 +92,7 @@ SEEDED = ("seed", "eval_seed")
 MADE: dict[str, Table] = {
     **{name: Table(getattr(callbacks, name)) for name in callbacks.__all__ if name != "compile_cells"},
     "compile_cells": Table(callbacks.compile_cells, {"refiner": lambda: SingleRefiner(mixer())}),
+    "CausalTransformerCell": Table(recurlight.CausalTransformerCell),
     "ConvCell": Table(recurlight.ConvCell),
     "ConvTransformerCell": Table(recurlight.ConvTransformerCell),
     "MixerCell": Table(recurlight.MixerCell),
@@ -100,6 +103,9 @@ MADE: dict[str, Table] = {
     "ContinuousDecoder": Table(recurlight.ContinuousDecoder),
     "TokenEncoder": Table(recurlight.TokenEncoder),
     "TokenDecoder": Table(recurlight.TokenDecoder),
+    "DeepEncoder": Table(recurlight.DeepEncoder, {"cell": mixer}),
+    "DeepDecoder": Table(recurlight.DeepDecoder, {"cell": mixer}),
+    "Memory": Table(recurlight.Memory),
     "AdditionData": Table(recurlight.AdditionData, signed=SEEDED),
     "ArcData": Table(recurlight.ArcData, signed=SEEDED),
     "HeatData": Table(recurlight.HeatData, signed=SEEDED),
@@ -115,6 +121,7 @@ MADE: dict[str, Table] = {
     "TableData": Table(
         recurlight.TableData, {"path": lambda: str(FILE), "num_val": lambda: 1, "num_test": lambda: 1}, SEEDED
     ),
+    "TextData": Table(recurlight.TextData, {"path": lambda: str(TEXT)}, SEEDED),
     "hold_out": Table(
         recurlight.hold_out,
         {
@@ -225,6 +232,7 @@ MADE: dict[str, Table] = {
     "PhantomGradient": Table(recurlight.PhantomGradient),
 }
 
+CONTEXT = "a context around code"
 PLAIN = "a number, or an alias for types"
 RETURNED = "a record that recurlight makes and no function takes"
 RECORD = "a record, checked where it is used: see test_misuse_methods.py"
@@ -241,6 +249,7 @@ NOT_MADE: dict[str, str] = {
             "Found",
             "Judged",
             "Learnt",
+            "Piece",
             "Replay",
             "Report",
             "Solver",
@@ -251,6 +260,7 @@ NOT_MADE: dict[str, str] = {
     **dict.fromkeys(
         ("Looks", "Questions", "Variants", "Puzzles", "Splits", "SingleState", "TwoLevelState"), RECORD
     ),
+    "remembering": CONTEXT,
     "Symmetry": RECORD,
     "Wording": RECORD,
     **dict.fromkeys(

@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recurlight.cells.memory import Remembering
 from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import full_precision, linear
 from recurlight.spec.given import within
@@ -190,8 +191,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return (x * cos + torch.cat([-high, low], dim=-1) * sin).to(x.dtype)
 
 
-class Attention(nn.Module):
-    """Non-causal multi-head attention over all positions, rotary positions or none.
+class Attention(Remembering):
+    """Multi-head attention over all positions, or over those up to each, rotary positions or none.
 
     Args:
         width: Width `D`, a multiple of `2 * heads`, or of `4 * heads` for two axes.
@@ -199,6 +200,8 @@ class Attention(nn.Module):
         places: Where each position stands, `(N, axes)`, see `coordinates`.
         rotary_base: Base of the rotary frequencies, or None for no position encoding.
         generator: Draws the weights.
+        causal: Let a position see those before it and itself alone. A `Memory` then tells of positions before
+            the first that is given.
 
     Raises:
         IncompatibleComponents: The heads do not divide the width into such parts.
@@ -208,7 +211,13 @@ class Attention(nn.Module):
     sin: Tensor
 
     def __init__(
-        self, width: int, heads: int, places: Tensor, rotary_base: float | None, generator: torch.Generator
+        self,
+        width: int,
+        heads: int,
+        places: Tensor,
+        rotary_base: float | None,
+        generator: torch.Generator,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         part = 2 * places.shape[1]
@@ -217,7 +226,7 @@ class Attention(nn.Module):
                 f"{heads} heads do not divide width {width} into parts that {part} divides: "
                 f"set model.width to a multiple of {part * max(heads, 1)} or change the cell's heads"
             )
-        self.heads, self.places, self.rotary_base = heads, places, rotary_base
+        self.heads, self.places, self.rotary_base, self.causal = heads, places, rotary_base, causal
         self.qkv = linear(width, 3 * width, generator)
         self.out = linear(width, width, generator)
         if rotary_base is not None:
@@ -228,13 +237,25 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, filled: Tensor | None = None) -> Tensor:
         """Map `(B, N, D)` to the same shape; with `filled`, `(B, N)` bool, nothing attends to the others."""
         q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        first = 0 if self.memory is None else self.memory.length
         if self.rotary_base is not None:
-            cos, sin = self.tables(self.rotary_base, x.dtype, q.shape[-1])
+            tables = self.tables(self.rotary_base, x.dtype, q.shape[-1])
+            cos, sin = (table[first : first + x.shape[1]] for table in tables)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mask = None if filled is None else filled[:, None, None]  # (B, 1, 1, N): of keys
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        if self.memory is not None:
+            k, v = self.memory.extend(k, v)
+        mixed = self._attended(q, k, v, filled)
         result: Tensor = self.out(rearrange(mixed, "b h n d -> b n (h d)"))
         return result
+
+    def _attended(self, q: Tensor, k: Tensor, v: Tensor, filled: Tensor | None) -> Tensor:
+        """Attend, `(B, H, n, D / H)` each, `k` and `v` possibly longer than `q`, which is their end."""
+        mask = None if filled is None else filled[:, None, None]  # (B, 1, 1, N): of keys
+        plain = self.causal and k.shape[2] == q.shape[2]
+        if self.causal and not plain and q.shape[2] > 1:
+            before = k.shape[2] - q.shape[2]
+            mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril(before)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=plain)
 
     def tables(self, base: float, dtype: torch.dtype, head: int) -> tuple[Tensor, Tensor]:
         """Return the stored float32 tables, or exact ones for a float64 model."""

@@ -19,6 +19,7 @@ COMMANDS = (
     *RUNS,
     "check",
     "solve",
+    "generate",
     "export",
     "trace",
     "calibrate",

@@ -2,6 +2,7 @@
 
 from recurlight.codec.base import Decoder, Encoder, PositionedEncoder
 from recurlight.codec.continuous import ContinuousDecoder, ContinuousEncoder
+from recurlight.codec.deep import DeepDecoder, DeepEncoder
 from recurlight.codec.task_descent import add_tables, forget_gradients, sparse_sign_sgd_
 from recurlight.codec.task_table import SparseTable
 from recurlight.codec.tokens import TokenDecoder, TokenEncoder
@@ -10,6 +11,8 @@ __all__ = [
     "ContinuousDecoder",
     "ContinuousEncoder",
     "Decoder",
+    "DeepDecoder",
+    "DeepEncoder",
     "Encoder",
     "PositionedEncoder",
     "SparseTable",

@@ -15,7 +15,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import to_compute_dtype, truncated_normal
 from recurlight.slots import require_cells, require_indices
 from recurlight.spec.given import within
-from recurlight.types import Sized, Sizes
+from recurlight.types import Batch, Sized, Sizes
 
 __all__ = ["Decoder", "Encoder", "PositionedEncoder"]
 
@@ -58,6 +58,16 @@ class Decoder(Sized):
     @abstractmethod
     def forward(self, answer: Tensor) -> Tensor:
         """Map the answer `(B, N, D)` to `(B, L, outputs)`, float32 (float64 for a float64 model)."""
+
+    def read(self, answer: Tensor, batch: Batch) -> Tensor:
+        """Read the answer out with the question at hand: what the driver calls, here `forward` alone.
+
+        Args:
+            answer: `(B, N, D)`.
+            batch: The samples that the answers are to; their labels are not for reading.
+        """
+        logits: Tensor = self(answer)
+        return logits
 
 
 class PositionedEncoder(Encoder):
@@ -128,7 +138,8 @@ class PositionedEncoder(Encoder):
         if self.prefix:
             embedded = torch.cat([self.task_prefix(task, embedded.shape[-1]), embedded], dim=1)  # (B, N, D)
         if self.learned_positions:
-            embedded = (embedded + self.position) * math.sqrt(0.5)
+            position = self.position[self.offset : self.offset + embedded.shape[1]]
+            embedded = (embedded + position) * math.sqrt(0.5)
         return to_compute_dtype(self.scale * embedded)
 
     def _require_question(self, question: Tensor, task: Tensor) -> None:

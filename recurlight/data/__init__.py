@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recurlight.data.sudoku.rules import SudokuRules
     from recurlight.data.symmetry import Symmetry, SymmetryGroup
     from recurlight.data.table.data import TableData
+    from recurlight.data.text import BitsPerByte, TextData
 
 # fmt: off
 _HOMES = {
@@ -50,6 +51,7 @@ _HOMES = {
     "sudoku.rules": ("SudokuRules",),
     "symmetry": ("Symmetry", "SymmetryGroup"),
     "table.data": ("TableData",),
+    "text": ("BitsPerByte", "TextData"),
 }
 # fmt: on
 
@@ -60,6 +62,7 @@ __all__ = [
     "AdditionRules",
     "ArcData",
     "Augmentation",
+    "BitsPerByte",
     "HeatData",
     "MazeData",
     "MazeRules",
@@ -81,6 +84,7 @@ __all__ = [
     "Symmetry",
     "SymmetryGroup",
     "TableData",
+    "TextData",
     "Variants",
     "draws",
     "hold_out",

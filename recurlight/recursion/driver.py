@@ -12,8 +12,8 @@ from recurlight import draw, slots
 from recurlight.losses import SequenceLoss
 from recurlight.recursion.checks import at_least_one
 from recurlight.recursion.exploration import minimum_age
+from recurlight.recursion.generation import Generating
 from recurlight.recursion.padding import padding_told
-from recurlight.recursion.streaming import Streaming
 from recurlight.slots import require_rows
 from recurlight.spec.given import checked, within
 from recurlight.stopping import Stopping
@@ -22,7 +22,7 @@ from recurlight.types import Batch, Carry, Judged, Learnt, Outcome, Prediction, 
 __all__ = ["Recursion"]
 
 
-class Recursion(Streaming):
+class Recursion(Generating):
     """A recursive reasoner: encoder, refiner and decoder, with its gradient truncation and halting policy.
 
     A *segment* refills the slots that halted, encodes their questions, applies `cycles` cycles of the
@@ -91,7 +91,7 @@ class Recursion(Streaming):
         before = carry.state.answer.detach()
         with padding_told(self, self.encoder, carry.batch.inputs):
             state = self.truncation.run(self.refiner, carry.state, injection, cycles)
-            segment = Segment(before, state.answer, self.decoder(state.answer))
+            segment = Segment(before, state.answer, self.decoder.read(state.answer, carry.batch))
             score = self.halting.score(segment)
         carry = carry._replace(state=state if through else slots.detach(state), age=carry.age + 1)
         return carry, segment, score

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -38,6 +39,8 @@ class Wording(Recorded):
         padded: Questions may be smaller than the canvas: they lie at its top left, with token 0 beside them.
         ends: An answer has a size of its own, and ends at its first padding; otherwise that of the question.
         mirrored: Rows are written from their last column to their first.
+        verbatim: A running text in one row, of which every character counts, blanks and line ends too: its
+            `characters`, or its `bytes` in UTF-8, whose texts are the characters of the same numbers.
 
     Example:
         >>> wording = Wording((2, 3), (" ", ".", "1", "2"), also={"0": 1}, unasked=(0,))
@@ -59,6 +62,7 @@ class Wording(Recorded):
     padded: bool = False
     ends: bool = False
     mirrored: bool = False
+    verbatim: Literal["characters", "bytes"] | None = None
 
     @classmethod
     def of(cls, looks: Looks, vocab: int, **facts: Any) -> Wording:
@@ -97,6 +101,8 @@ class Wording(Recorded):
                 tokens have one text, so that no text tells them apart.
         """
         self._require_distinct()
+        if self.verbatim:
+            return self._laid([self.spelled(text)])
         rows = self._listed(text) if self._is_json(text) else self._lines(text)
         tokens = self._laid([row for row in rows if row])
         for token in self.once:
@@ -105,6 +111,21 @@ class Wording(Recorded):
         if not any(tokens):
             raise DataError(f"the question is empty: give {self._size()}")
         return tokens
+
+    def spelled(self, text: str) -> list[int]:
+        """Return the tokens of a running text of any length.
+
+        Raises:
+            DataError: A character is not known.
+        """
+        if self.verbatim == "bytes":
+            text = text.encode().decode("latin-1")
+        return [self._token(symbol, place) for place, symbol in enumerate(text, 1)]
+
+    def said(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens of any number; bytes that are no UTF-8 are shown as �."""
+        text = "".join(self.texts[token] for token in tokens)
+        return text.encode("latin-1").decode(errors="replace") if self.verbatim == "bytes" else text
 
     def _require_distinct(self) -> None:
         first: dict[str, int] = {}
@@ -182,6 +203,8 @@ class Wording(Recorded):
 
     def write(self, tokens: list[int]) -> str:
         """Write a question or an answer, `L` tokens, in one line where that can be read again."""
+        if self.verbatim:
+            return self.said(tokens)
         rows = self._rows(tokens)
         if len(rows) == 1 and self.padded:
             rows = [rows[0][: max((at for at, token in enumerate(rows[0], 1) if token), default=0)]]

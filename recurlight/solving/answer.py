@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
 from recurlight.errors import DataError
 from recurlight.rendering.wording import Wording
 
-__all__ = ["Answer"]
+__all__ = ["Answer", "Piece"]
+
+
+class Piece(NamedTuple):
+    """What one token adds to a text that is written, see `Solver.generate`.
+
+    Attributes:
+        text: Empty where a character is not complete yet.
+        segments: Segments of reasoning spent on it.
+        confidence: Probability that it is right, by the model's own judgement; 0 where it does not judge.
+    """
+
+    text: str
+    segments: int
+    confidence: float
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
+from recurlight.cells.memory import Memory
 from recurlight.draw.seeding import seeded_evaluation
-from recurlight.errors import CheckpointMismatch, IncompatibleComponents, UntrustedCode
+from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, UntrustedCode
 from recurlight.halting.base import judges
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.load import read_checkpoint, recursion_of
-from recurlight.solving.answer import Answer
+from recurlight.solving.answer import Answer, Piece
 from recurlight.solving.questions import as_questions, as_tasks
 from recurlight.solving.task import Task, task_of
 from recurlight.spec.given import checked, within
@@ -65,6 +67,51 @@ class Solver:
             DataError: It is no question; with what is wrong and what is wanted.
         """
         return as_questions(text, self.recursion.sizes, self.task)
+
+    @checked
+    @torch.no_grad()
+    def generate(
+        self,
+        prompt: str,
+        count: int | None = None,
+        *,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        seed: int = 0,
+        segments: int | None = None,
+        last: bool = False,
+    ) -> Iterator[Piece]:
+        """Write on from a text, token by token; see `Recursion.generate`.
+
+        Args:
+            prompt: A text in the symbols of the training text.
+            count: Tokens to write at most; None for as many as the model's positions hold.
+            temperature: 0 for the likeliest token, 1 for the model's own probabilities.
+            top_k: Draw from the likeliest `top_k` tokens alone; None for all.
+            seed: Of the draws.
+            segments: Segments to spend on a token at most; None for as many as the checkpoint says.
+            last: Let every segment see the last segment of the tokens before, see `Memory`.
+
+        Yields:
+            What is to be appended to the prompt, and the segments that it took.
+
+        Raises:
+            DataError: The model was not trained on text, or the prompt has a character that it does not know.
+            IncompatibleComponents: The prompt is too long, or the model does not write.
+        """
+        wording = self.task.wording
+        if wording is None or wording.verbatim is None:
+            raise DataError(
+                "the model was not trained on running text: train one on TextData, or use 'solve'"
+            )
+        settings = self.evaluation | ({} if segments is None else {"max_segments": segments})
+        settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for word in self.recursion.generate(wording.spelled(prompt), count, **settings, memory=Memory(last)):
+            text = wording.texts[word.token]
+            if wording.verbatim == "bytes":
+                text = decoder.decode(text.encode("latin-1"))
+            yield Piece(text, word.segments, word.confidence)
 
     @checked
     @torch.no_grad()

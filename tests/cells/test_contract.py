@@ -12,6 +12,7 @@ from helpers import (
     attention,
     batch,
     bound,
+    causal,
     convolution,
     convolutions,
     mixer,
@@ -23,6 +24,7 @@ from torch import nn
 
 from recurlight import cells
 from recurlight.cells import (
+    CausalTransformerCell,
     ConvCell,
     ConvTransformerCell,
     MixerCell,
@@ -44,6 +46,7 @@ CELLS = {
     ConvCell: convolutions,
     PreNormCell: pre_norm,
     PoolingCell: pooling,
+    CausalTransformerCell: causal,
 }
 
 

@@ -172,7 +172,10 @@ def test_a_damaged_text_names_the_file(composing, text):
             "model: {scheduler: 3}",
             "model.scheduler: expected LRScheduler or ReduceLROnPlateau or null, got 3; known: Linear",
         ),
-        ("model: {decoder: {}}", "missing: model.decoder.class_path; known: ContinuousDecoder, TokenDecoder"),
+        (
+            "model: {decoder: {}}",
+            "missing: model.decoder.class_path; known: ContinuousDecoder, DeepDecoder, TokenDecoder",
+        ),
         (
             "model: {truncation: {class_path: LastPerLevel, init_args: {counts: {3: 1}}}}",
             "mutant.yaml: model.truncation.counts: expected text, got 3",

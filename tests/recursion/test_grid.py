@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from recurlight import cells, halting, refiners, truncation
 from recurlight.cells import (
+    CausalTransformerCell,
     ConvCell,
     ConvTransformerCell,
     MixerCell,
@@ -83,6 +84,7 @@ CELLS = {
     "convolution": ConvTransformerCell(1, heads=2, multiple=8),
     "convolutions alone": ConvCell(1),
     "pooling": PoolingCell(1, multiple=8),
+    "causal": CausalTransformerCell(1, heads=2, multiple=8),
     "pre-norm": PreNormCell(1, heads=2, multiple=8),
 }
 REFINERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import attention, convolution, convolutions, mixer, pooling, pre_norm
+from helpers import attention, causal, convolution, convolutions, mixer, pooling, pre_norm
 from torch import nn
 
 from recurlight import cells, draw
@@ -19,6 +19,7 @@ OURS = {
     "ConvCell": convolutions,
     "PreNormCell": pre_norm,
     "PoolingCell": pooling,
+    "CausalTransformerCell": causal,
 }
 
 

@@ -1,0 +1,131 @@
+"""Windows of a text."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recurlight import DataError, TextData
+from recurlight.data.text import BitsPerByte
+from recurlight.types import IGNORE, Batch, Prediction
+
+TEXT = "".join(random.Random(0).choices("abc \né", k=1000))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def shown(data: TextData, rows: np.ndarray) -> list[str]:
+    return [data.wording().said(row.tolist()) for row in rows]
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes"])
+def test_windows_are_the_text_and_labels_what_comes_next(file, tokens):
+    """Fails if a part overlaps another, a window skips a symbol, or labels are shifted by another number."""
+    data = TextData(str(file), length=16, tokens=tokens, stride=5, val_share=0.2, test_share=0.1)
+    symbols = TEXT if tokens == "characters" else TEXT.encode().decode("latin-1")
+    texts = data.wording().texts
+    spelled = {
+        name: ["".join(texts[token] for token in row) for row in part.inputs]
+        for name, part in data.splits._asdict().items()
+    }
+    whole = len(symbols)
+    ends = {"train": (0, whole - round(whole * 0.2) - round(whole * 0.1)), "val": (0, 0), "test": (0, 0)}
+    ends["val"] = (ends["train"][1], whole - round(whole * 0.1))
+    ends["test"] = (ends["val"][1], whole)
+    for name, (first, last) in ends.items():
+        step = 5 if name == "train" else 16
+        expected = [symbols[at : at + 16] for at in range(first, last - 16, step)]
+        assert spelled[name] == expected
+        part = getattr(data.splits, name)
+        for at, row in zip(range(first, last - 16, step), part.labels, strict=True):
+            assert "".join(texts[token] for token in row) == symbols[at + 1 : at + 17]
+
+
+def test_characters_are_numbered_in_order_and_kept(file):
+    data = TextData(str(file), length=8)
+    assert data.symbols == ("\n", " ", "a", "b", "c", "é")
+    assert data.vocab_size == 7
+    again = TextData(str(file), length=8, alphabet="éabc \nx")
+    assert again.vocab_size == 8
+    assert again.splits.train.inputs[0, 0] == again.symbols.index(TEXT[0]) + 1
+
+
+def test_a_prompt_is_read_as_it_is_and_written_again(file):
+    """Fails if blanks or line ends are passed over, as in puzzles."""
+    for tokens in ("characters", "bytes"):
+        wording = TextData(str(file), length=32, tokens=tokens).wording()
+        assert wording.said(wording.spelled("a \n\né b")) == "a \n\né b"
+    with pytest.raises(DataError, match="the question has the character 'x' at place 2"):
+        TextData(str(file), length=32).wording().spelled("ax")
+
+
+def test_files_of_a_folder_come_in_the_order_of_their_names(tmp_path):
+    for name, text in (("b.py", "bb"), ("a.py", "aa"), ("deep/c.py", "cc"), ("d.txt", "dd")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text * 50)
+    data = TextData(str(tmp_path), length=2, suffix=".py")
+    assert data.symbols == ("a", "b", "c")
+    assert data.tokens.tolist() == [1] * 100 + [2] * 100 + [3] * 100
+
+
+def test_bits_are_those_of_the_formula():
+    """Against the sum over tokens, with an unsupervised one and a character of two bytes."""
+    generator = torch.Generator().manual_seed(0)
+    sizes, labels = [0, 1, 2], torch.tensor([[1, 2, IGNORE], [2, 2, 1]])
+    metric, bits, spent = BitsPerByte(sizes), 0.0, torch.ones(2, dtype=torch.int64)
+    for _ in range(2):
+        logits = torch.randn(2, 3, 3, generator=generator)
+        metric.update(Batch(labels, labels, spent), Prediction(logits, spent, spent > 1, spent / 1), 1)
+        for row in range(2):
+            for place in range(3):
+                if labels[row, place] != IGNORE:
+                    odds = logits[row, place].double().exp()
+                    bits -= math.log2(odds[labels[row, place]] / odds.sum())
+    found = metric.compute()
+    assert found["bits_per_byte_at_1"].item() == pytest.approx(bits / 16, rel=1e-5)
+    assert found["bits_per_token_at_1"].item() == pytest.approx(bits / 10, rel=1e-5)
+    assert f"{2 ** (bits / 10):.3f}" in metric.table()
+
+
+def bad(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "says"),
+    [
+        (b"", {}, "has no text: give a file that is not empty"),
+        (b"ab\n\xff", {}, "row 2, is not UTF-8"),
+        (b"abc", {}, r"the text has 3 symbols, of which 3 are for train, and a window takes 9"),
+        (
+            b"ab" * 50,
+            {"alphabet": "a"},
+            "has the character 'b', which is none of the 1 symbols of data.alphabet",
+        ),
+        (b"ab" * 50, {"length": 0}, "length is 0"),
+        (b"ab" * 50, {"stride": 0}, "stride 0"),
+        (b"ab" * 50, {"val_share": 0.6, "test_share": 0.4}, "give shares whose sum is below 1"),
+    ],
+)
+def test_a_text_that_cannot_be_learnt_from_is_refused(tmp_path, content, settings, says):
+    with pytest.raises(DataError, match=says):
+        _ = TextData(bad(tmp_path / "x.txt", content), **{"length": 8, **settings}).splits
+
+
+def test_a_place_without_text_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"set data\.path to a text file, or a folder of them"):
+        TextData(str(tmp_path / "none.txt"))
+    with pytest.raises(DataError, match=r"no file in .* ends in \.txt: set data\.suffix"):
+        TextData(str(tmp_path))
