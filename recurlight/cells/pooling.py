@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -46,6 +47,18 @@ def tiles(x: Tensor, window: tuple[int, int]) -> Tensor:
     """View `(B, R, C, D)` as `(B, R / rows, rows, C / columns, columns, D)`."""
     batch, rows, columns, width = x.shape
     return x.reshape(batch, rows // window[0], window[0], columns // window[1], window[1], width)
+
+
+def box(rows: int, columns: int) -> tuple[int, int]:
+    """Return rows and columns of the boxes of a grid, nearly square: those of Sudoku on its grids.
+
+    Example:
+        >>> box(4, 4), box(6, 6), box(9, 9), box(16, 16)
+        ((2, 2), (2, 3), (3, 3), (4, 4))
+    """
+    height = next(side for side in range(math.isqrt(rows), 0, -1) if rows % side == 0)
+    width = next(side for side in range(1, columns + 1) if columns % side == 0 and side**2 >= columns)
+    return height, width
 
 
 class PoolingBlock(nn.Module):
@@ -111,6 +124,7 @@ class PoolingCell(Sized):
         layers: Blocks.
         windows: Rows and columns of each window; None for all of the grid. `[[1, None], [None, 1]]` is the
             row and the column; add `[3, 3]` for the boxes of 9x9 Sudoku, and `[None, None]` for the whole.
+            None in place of the list is row, column and box of Sudoku in the size of the grid.
         expansion: Inner width of the SwiGLU relative to the width, see `swiglu_width`.
         multiple: Inner widths are rounded up to a multiple of this; None as for `TransformerCell`.
         masked: Leave padding out of the means.
@@ -133,28 +147,27 @@ class PoolingCell(Sized):
     def __init__(
         self,
         layers: int = 2,
-        windows: Sequence[Sequence[int | None]] = ((1, None), (None, 1)),
+        windows: Sequence[Sequence[int | None]] | None = ((1, None), (None, 1)),
         expansion: float = 4.0,
         multiple: int | None = None,
         masked: bool = False,
     ) -> None:
         super().__init__()
         check_cell(type(self).__name__, layers, 1, expansion, None, multiple)
-        if not windows or any(
-            len(w) != 2 or any(side is not None and side < 1 for side in w) for w in windows
-        ):
+        if windows is not None and not _are_windows(windows):
             raise IncompatibleComponents(
                 f"PoolingCell got windows={[list(w) for w in windows]}: give rows and columns of each, from "
                 "1, or null for all, such as [[1, null], [null, 1]]"
             )
         self.layers, self.expansion, self.multiple, self.masked = layers, expansion, multiple, masked
-        self.windows = [tuple(window) for window in windows]
+        self.windows = None if windows is None else [tuple(window) for window in windows]
         self.blocks = nn.ModuleList()
 
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the blocks, in the order in which they are applied."""
         grid = grid_of(sizes, type(self).__name__, "windows")
-        windows = [(rows or grid[0], columns or grid[1]) for rows, columns in self.windows]
+        given = [(1, None), (None, 1), box(*grid)] if self.windows is None else self.windows
+        windows = [(rows or grid[0], columns or grid[1]) for rows, columns in given]
         for rows, columns in windows:
             if grid[0] % rows or grid[1] % columns:
                 raise IncompatibleComponents(
@@ -171,3 +184,8 @@ class PoolingCell(Sized):
         for block in self.blocks:
             x = block(x, self.filled)
         return x
+
+
+def _are_windows(windows: Sequence[Sequence[int | None]]) -> bool:
+    """Tell whether each window, of one or more, has two sides."""
+    return bool(windows) and all(len(w) == 2 and all(s is None or s > 0 for s in w) for w in windows)

@@ -9,6 +9,7 @@ from helpers import bound, pooling, seeded
 from recurlight.cells import PoolingCell
 from recurlight.cells.layers import rms_norm
 from recurlight.cells.pooling import window_means
+from recurlight.data.sudoku.generate import BOXES
 from recurlight.errors import IncompatibleComponents
 from recurlight.types import Sizes
 
@@ -72,6 +73,18 @@ def test_windows_follow_the_grid():
     for grid in ((6, 9), (4, 4)):
         cell = bound(pooling(), Sizes(vocab=6, tokens=grid[0] * grid[1], width=8, grid=grid))
         assert cell.blocks[0].windows == ((1, grid[1]), (grid[0], 1))
+
+
+@pytest.mark.parametrize("size", [4, 6, 9, 16])
+def test_no_windows_are_the_groups_of_sudoku(size):
+    """Fails if a box is not that of the puzzles of its size, which one recipe asks for at every size."""
+    cell = bound(pooling(windows=None), Sizes(vocab=6, tokens=size**2, width=8, grid=(size, size)))
+    assert cell.blocks[0].windows == ((1, size), (size, 1), BOXES[size])
+
+
+def test_boxes_tile_every_grid():
+    cell = bound(pooling(windows=None), RECTANGLE)
+    assert cell.blocks[0].windows == ((1, 9), (6, 1), (2, 3))
 
 
 def test_padding_is_not_pooled():
