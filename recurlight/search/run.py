@@ -12,6 +12,7 @@ from recurlight.data.rules import Rules
 from recurlight.data.symmetry import Symmetry
 from recurlight.recursion import Recursion
 from recurlight.search.chains import Chains, alike
+from recurlight.search.holding import Holding
 from recurlight.search.watched import Watched
 from recurlight.stopping import AsTrained, Stopping, usual_stopping
 from recurlight.types import Batch, Carry, unsupervised
@@ -37,17 +38,24 @@ class Run(NamedTuple):
         segments: Segments of a chain; None for the model's cap.
         adaptive: Chains stop when their answer is settled.
         cycles: Cycles in a segment; None for the model's own.
+        until: What ends a chain whose answer keeps it; None for nothing.
     """
 
     recursion: Recursion
     segments: int | None
     adaptive: bool
     cycles: int | None
+    until: Rules | None = None
 
-    def rule(self) -> Stopping:
-        """Return the rule by which chains stop, that of `Recursion.unroll`."""
+    def rule(self, questions: Tensor) -> Stopping:
+        """Return the rule by which chains stop, that of `Recursion.unroll`, or the task's own.
+
+        Args:
+            questions: In the guise in which the chain asks them, `(B, ...)`.
+        """
         usual = usual_stopping(self.recursion.halting) if self.adaptive else AsTrained()
-        return self.recursion.stopping or usual
+        rule = self.recursion.stopping or usual
+        return rule if self.until is None else Holding(self.until, questions, rule if self.adaptive else None)
 
     def chain(
         self,
@@ -65,8 +73,8 @@ class Run(NamedTuple):
         if symmetry is not None:
             labels = unsupervised(batch.labels)
             batch = batch._replace(inputs=symmetry.apply(batch.inputs), labels=labels)
-        watched = Watched(self.rule())
-        how = self.segments, self.adaptive, self.cycles, watched, disturb
+        watched = Watched(self.rule(batch.inputs))
+        how = self.segments, self.adaptive or self.until is not None, self.cycles, watched, disturb
         *_, last = self.recursion.unroll(batch, *how)
         logits = last.logits if symmetry is None else symmetry.undo_logits(last.logits)
         return End(logits, last.confidence, last.segments, last.halted, watched.residual)

@@ -49,6 +49,8 @@ class Search(Recorded):
         segments: Segments of a chain, also more than were trained; None for those of the evaluation.
         selector: Chooses among the chains.
         seed: Seed of noise and symmetries.
+        until_holds: Ask the rules of the task after every segment, and end a chain at its first answer that
+            keeps them. It cannot lose that answer again, and spends no more on it.
 
     Raises:
         IncompatibleComponents: A number is out of range, or there is no chain that it could change.
@@ -72,6 +74,7 @@ class Search(Recorded):
     segments: int | None = None
     selector: Selector = field(default_factory=Majority)
     seed: int = 0
+    until_holds: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
@@ -115,10 +118,19 @@ class Search(Recorded):
         rules = rules or (None if data is None else data.rules())
         self.selector.check(recursion, rules is not None)
         adaptive = adaptive or self.selector.needs_stops()
-        run = Run(recursion, self.segments or segments, adaptive, cycles)
+        run = Run(recursion, self.segments or segments, adaptive, cycles, self._until(rules))
         chains = joined([*self._ends(run, batch, data)], recursion, batch, rules)
         updates = (cycles or recursion.cycles) * len(recursion.refiner.schedule())
         return found_in(chains, self.selector, updates)
+
+    def _until(self, rules: Rules | None) -> Rules | None:
+        """Return what ends a chain whose answer keeps it."""
+        if self.until_holds and rules is None:
+            raise IncompatibleComponents(
+                "until_holds asks for the rules of the task, and this one has none: leave "
+                "search.until_holds out, or write the data's method 'rules'"
+            )
+        return rules if self.until_holds else None
 
     def _ends(self, run: Run, batch: Batch, data: PuzzleData | None) -> Iterator[End]:
         """Run the chains, one after another; what the model itself draws is another in each."""

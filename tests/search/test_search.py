@@ -241,6 +241,7 @@ def test_questions_whose_answer_is_unknown_are_answered_alike():
         (lambda: Search(segments=0), "segments=0: give 1 or more"),
         (lambda: Search(noise=0.3), "width=1: set search.width to 2 or more"),
         (lambda: Search(symmetries=True), "width=1: set search.width to 2 or more"),
+        (lambda: Search(until_holds=True).solve(trm(), batch()), "until_holds asks for the rules"),
         (lambda: Search(width=2).solve(trm(), batch()), "2 chains would be the same, .*search.symmetries"),
         (
             lambda: Search(width=2, symmetries=True).solve(trm(), batch()),
@@ -266,3 +267,56 @@ def test_data_without_symmetries_say_so():
 def test_a_search_can_be_written_down():
     search = Search(16, noise=0.3, selector=Verified(FirstToHalt()))
     assert from_spec(to_spec(search), Trust([])) == search
+
+
+def until(recursion, asked, adaptive, segments=6):
+    """Chains that end at what holds; and of plain ones, for each length, answers and whether they hold."""
+    settings = {"width": 3, "noise": 1.5}
+    found = Search(**settings, until_holds=True).solve(
+        recursion, asked, segments, adaptive=adaptive, rules=Even()
+    )
+    runs = [
+        Search(**settings).solve(recursion, asked, last + 1, adaptive=False, rules=Even()).chains
+        for last in range(segments)
+    ]
+    answers, holds = (torch.stack([getattr(run, field) for run in runs]) for field in ("answers", "holds"))
+    return found.chains, answers, holds  # (S, B, K, L), (S, B, K)
+
+
+def test_chains_end_at_their_first_answer_that_holds():
+    """Fails if one goes on from there, ends elsewhere, or loses its noise or question when others leave."""
+    chains, answers, holds = until(trm(), batch(rows=8), adaptive=False)
+    ever, first = holds.any(dim=0), holds.int().argmax(dim=0)
+    assert ever.any()
+    assert not holds[0].all()
+    assert torch.equal(chains.segments, (first + 1).where(ever, 6).int())
+    assert torch.equal(chains.holds, ever)
+    last = (chains.segments.long() - 1)[None, ..., None].expand(1, -1, -1, 16)
+    assert torch.equal(chains.answers, answers.gather(0, last)[0])
+
+
+def test_chains_that_stop_by_themselves_end_no_later_for_the_rules():
+    recursion, asked = trm(stopping=Soon()), batch(rows=8)
+    chains, _, holds = until(recursion, asked, adaptive=True)
+    alone = Search(width=3, noise=1.5).solve(recursion, asked, 6, rules=Even()).chains.segments
+    first = (holds.int().argmax(dim=0) + 1).where(holds.any(dim=0), 6)
+    assert torch.equal(chains.segments, torch.minimum(alone, first.int()))
+
+
+class Looked(Rules):
+    """Holds nothing, and keeps what it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def holds(self, questions, answers):
+        self.asked.append(questions)
+        return torch.zeros(len(answers), dtype=torch.bool)
+
+
+def test_rules_judge_a_guise_by_the_question_in_that_guise():
+    asked, data, rules = batch(rows=4), Turning(), Looked()
+    Search(width=2, symmetries=True, until_holds=True).solve(trm(), asked, 1, data=data, rules=rules)
+    assert torch.equal(rules.asked[0], asked.inputs)
+    assert torch.equal(rules.asked[1], data.symmetries(asked, seed=0, chain=1).apply(asked.inputs))
