@@ -19,8 +19,9 @@ class DepthCurriculum(Curriculum):
     In step `t` of `T` the last stage is in force whose start is `round(start * T) <= t`
 
     A window longer than the segment of a stage takes what there is. Evaluation runs at full depth from the
-    start, `model.cycles` and the refiner's own `latent_steps`; let the last stage be that. The reference also
-    weighs the losses of a sample's segments by `0.7^n`: `OneSegment(decay=0.7)`.
+    start, `model.cycles` and the refiner's own `latent_steps`; let the last stage be that. While a model
+    knows little, fewer segments for each sample let it see more samples in as many steps: `max_segments`.
+    The reference also weighs the losses of a sample's segments by `0.7^n`: `OneSegment(decay=0.7)`.
 
     On the command line: `--trainer.callbacks+=DepthCurriculum`. The run needs an end, such as
     `trainer.max_steps`; resume it with the same.
@@ -30,6 +31,7 @@ class DepthCurriculum(Curriculum):
         latent_steps: Latent updates in a cycle of each stage, 1 or more; None for a refiner that has none, or
             to leave them as they are. The refiner has to let them be changed, see `Refiner.adjustable`.
         starts: Share of the run's steps after which each stage begins, rising from 0.
+        max_segments: Cap on the segments of a sample in each stage, 1 or more; None to leave the model's.
 
     Raises:
         IncompatibleComponents: A number is out of range, or the stages are not as many.
@@ -44,16 +46,18 @@ class DepthCurriculum(Curriculum):
         recursion, arXiv:2511.08653.
     """
 
-    settings = ("cycles", "latent_steps")
-    decided_by = ("cycles", "latent_steps")
+    settings = ("cycles", "latent_steps", "max_segments")
+    decided_by = settings
 
     def __init__(
         self,
         cycles: Sequence[int] = (1, 2, 3),
         latent_steps: Sequence[int] | None = (2, 4, 6),
         starts: Sequence[float] = (0.0, 0.3, 0.6),
+        max_segments: Sequence[int] | None = None,
     ) -> None:
-        given = {"cycles": cycles} | ({} if latent_steps is None else {"latent_steps": latent_steps})
+        asked = {"cycles": cycles, "latent_steps": latent_steps, "max_segments": max_segments}
+        given = {name: counts for name, counts in asked.items() if counts is not None}
         for name, counts in given.items():
             for count in counts:
                 within("DepthCurriculum", name, count, 1)

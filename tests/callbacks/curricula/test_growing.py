@@ -72,12 +72,32 @@ def test_latent_steps_may_be_left_alone():
     assert [found["cycles"] for _, found in watch.trained] == [1, 1, 3, 3]
 
 
+def test_samples_get_fewer_segments_at_first():
+    """Fails if the cap of a stage does not free the slots, or is left in force after a run."""
+    ages = Ages()
+    growing = DepthCurriculum([1, 1], None, [0, 0.5], max_segments=[1, 3])
+    model = module(FixedHalting(), SingleRefiner(mixer()), EveryUpdate(), cycles=1, max_segments=3)
+    trainer(max_steps=8, callbacks=[ages, growing]).fit(model, loader([batch(4)] * 8))
+    assert ages.found == [1, 1, 1, 1, 1, 2, 3, 1]
+    assert model.recursion.max_segments == 3
+
+
 def test_epochs_tell_how_long_a_run_is():
     """Fails if only `max_steps` is asked."""
     watch = Watch()
     run = trainer(max_epochs=2, accumulate_grad_batches=2, callbacks=[watch, WindowCurriculum(2, 4, 1.0)])
     run.fit(module(), loader([batch(4)] * 6))
     assert [found["gradient"] for _, found in watch.trained[::2]] == [2, 2, 2, 3, 3, 3]
+
+
+class Ages(pl.Callback):
+    """Notes how many segments the first slot has had after each step."""
+
+    def __init__(self):
+        self.found = []
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        self.found.append(pl_module.carries[0].age[0].item())
 
 
 class Counted(pl.Callback):
@@ -130,6 +150,7 @@ def test_a_refiner_without_latent_steps_is_told():
         (lambda: DepthCurriculum(cycles=[0, 1, 2]), "DepthCurriculum got cycles=0: give 1 or more"),
         (lambda: DepthCurriculum(cycles=[1]), "DepthCurriculum got 1 cycles for 3 starts: give one for each"),
         (lambda: DepthCurriculum(latent_steps=[1, 2]), "DepthCurriculum got 2 latent_steps for 3 starts"),
+        (lambda: DepthCurriculum(max_segments=[1, 2]), "DepthCurriculum got 2 max_segments for 3 starts"),
         (lambda: DepthCurriculum(starts=[0, 0.6, 0.3]), "DepthCurriculum got starts=[0, 0.6, 0.3]: give"),
         (lambda: DepthCurriculum(starts=[0.1, 0.3, 0.6]), "DepthCurriculum got starts=[0.1, 0.3, 0.6]"),
         (lambda: DepthCurriculum([], [], []), "DepthCurriculum got starts=[]: give rising shares"),
