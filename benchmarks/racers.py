@@ -7,6 +7,7 @@ others' code is here, only what drives it.
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 VOCABULARY, WIDTH, BATCH = 8, 64, 32
+"""What all have; updates are counted in so many rows, whatever the batch."""
 
 Arrays = dict[str, Tensor]
 
@@ -127,14 +129,15 @@ class NanoTrm(Racer):
         from src.nn.models.trm import TRMModule
 
         settings = {"lr": 1e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "layers": 2, "segments": 16}
-        self.given = chosen(settings | {"decay": 0.995, "weight_decay": 1.0}, given)
+        self.given = chosen(settings | {"decay": 0.995, "weight_decay": 1.0, "batch": BATCH}, given)
+        self.batch = int(self.given["batch"])
         torch.manual_seed(seed)
         self.model = TRMModule(
             hidden_size=WIDTH, num_layers=int(self.given["layers"]), H_cycles=int(self.given["cycles"]),
             L_cycles=int(self.given["latent_steps"]), N_supervision=int(self.given["segments"]),
             ffn_expansion=4, learning_rate=self.given["lr"], weight_decay=self.given["weight_decay"],
             warmup_steps=int(self.given["warmup"]), puzzle_emb_dim=0, puzzle_emb_len=0, pos_emb_type=None,
-            use_mlp_t=True, lr_min_ratio=0.01, vocab_size=VOCABULARY, num_puzzles=1, batch_size=BATCH,
+            use_mlp_t=True, lr_min_ratio=0.01, vocab_size=VOCABULARY, num_puzzles=1, batch_size=self.batch,
             pad_value=0, seq_len=arrays["val_inputs"].shape[1],
         )  # fmt: skip
         self.averaged = copy.deepcopy(self.model).eval()
@@ -150,10 +153,10 @@ class NanoTrm(Racer):
         from src.nn.callbacks.ema import EMACallback
 
         class Data(LightningDataModule):
-            batch_size, train_dataset = BATCH, self.data
+            batch_size, train_dataset = self.batch, self.data
 
             def train_dataloader(self) -> Any:
-                return DataLoader(self.train_dataset, batch_size=BATCH)
+                return DataLoader(self.train_dataset, batch_size=self.batch_size)
 
         self.average = EMACallback(decay=self.given["decay"])
         quiet: dict[str, Any] = dict.fromkeys(
@@ -187,8 +190,9 @@ class TinyRecursiveModel(Racer):
     def __init__(self, arrays: Arrays, seed: int, given: dict[str, str]) -> None:
         import tiny_recursive_model as theirs
 
-        settings = {"lr": 3e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "segments": 4}
-        self.given = chosen(settings | {"channels": 4.0, "decay": 0.95, "weight_decay": 0.1}, given)
+        settings = {"lr": 3e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "segments": 4, "batch": BATCH}
+        others = {"channels": 4.0, "decay": 0.95, "weight_decay": 0.1, "cosine": 0.0}
+        self.given = chosen(settings | others, given)
         torch.manual_seed(seed)
         mixer = theirs.MLPMixer1D(
             dim=WIDTH, depth=2, seq_len=arrays["val_inputs"].shape[1],
@@ -201,13 +205,20 @@ class TinyRecursiveModel(Racer):
         )  # fmt: skip
         self.network = self.model.network
         # Its trainer takes so many steps on the same puzzles, and divides the rate by them and by the batch.
-        steps = int(self.given["segments"])
+        steps, batch = int(self.given["segments"]), int(self.given["batch"])
         self.trainer = theirs.Trainer(
-            self.model, Samples(arrays, lambda *sample: sample), batch_size=BATCH, epochs=1, cpu=True,
-            learning_rate=self.given["lr"] * BATCH * steps, weight_decay=self.given["weight_decay"],
+            self.model, Samples(arrays, lambda *sample: sample), batch_size=batch, epochs=1, cpu=True,
+            learning_rate=self.given["lr"] * batch * steps, weight_decay=self.given["weight_decay"],
             max_recurrent_steps=steps, warmup_steps=int(self.given["warmup"]),
             ema_decay_rate=self.given["decay"],  # which it applies every ten steps
         )  # fmt: skip
+        if self.given["cosine"]:  # its own rate is constant
+            self.trainer.scheduler.scheduler.lr_lambdas = [self._annealed]
+
+    def _annealed(self, step: int) -> float:
+        """Return the share of the rate in a step, down along half a cosine to 2 % at step `cosine`."""
+        warm, progress = (step + 1) / self.given["warmup"], min(1.0, step / self.given["cosine"])
+        return min(warm, 0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
 
     def train(self, clock: Clock) -> None:
         """Run its trainer, which knows no callbacks: a step is over when the average is updated."""
