@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         QLearningHalting,
     )
     from recurlight.interop import import_published
+    from recurlight.language import Backbone, HeadDecoder, HiddenEncoder, TrainedBackbone, UsesBackbone
     from recurlight.losses import MeanSquaredError, SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
     from recurlight.metrics import ExactByGroup, TaskMetric
     from recurlight.numerics import full_precision
@@ -212,6 +213,9 @@ _HOMES = {
         "ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting",
     ),
     "interop": ("import_published",),
+    "language": (
+        "Backbone", "HeadDecoder", "HiddenEncoder", "TrainedBackbone", "UsesBackbone",
+    ),
     "losses": (
         "MeanSquaredError", "SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy",
     ),

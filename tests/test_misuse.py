@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 import numpy as np
 import pytest
 import torch
+from frozen import checkpoint
 from helpers import SIZES, batch, mixer
 from torch import nn
 
@@ -74,17 +75,19 @@ def sgd() -> torch.optim.Optimizer:
     return torch.optim.SGD([parameter()], lr=0.1)
 
 
-FILE = TEXT = Path(tempfile.gettempdir())
+FILE = TEXT = FROZEN = Path(tempfile.gettempdir())
 
 
 @pytest.fixture(scope="module", autouse=True)
 def file(tmp_path_factory) -> None:
-    """Where `TableData` and `TextData` look."""
-    global FILE, TEXT  # the table of arguments is made before any fixture
+    """Where `TableData`, `TextData` and `TrainedBackbone` look."""
+    global FILE, TEXT, FROZEN  # the table of arguments is made before any fixture
     FILE = tmp_path_factory.mktemp("table") / "all.csv"
     FILE.write_text("question,answer\n" + "".join(f"{n}a,{n}b\n" for n in range(10)))
     TEXT = FILE.with_name("text.txt")
     TEXT.write_text("to be or not to be, " * 200)
+    FROZEN = FILE.with_name("base.ckpt")
+    checkpoint(FROZEN)
 
 
 SEEDED = ("seed", "eval_seed")
@@ -105,6 +108,9 @@ MADE: dict[str, Table] = {
     "TokenDecoder": Table(recurlight.TokenDecoder),
     "DeepEncoder": Table(recurlight.DeepEncoder, {"cell": mixer}),
     "DeepDecoder": Table(recurlight.DeepDecoder, {"cell": mixer}),
+    "HiddenEncoder": Table(recurlight.HiddenEncoder),
+    "HeadDecoder": Table(recurlight.HeadDecoder),
+    "TrainedBackbone": Table(recurlight.TrainedBackbone, {"checkpoint": lambda: str(FROZEN)}),
     "Memory": Table(recurlight.Memory),
     "AdditionData": Table(recurlight.AdditionData, signed=SEEDED),
     "ArcData": Table(recurlight.ArcData, signed=SEEDED),
@@ -267,6 +273,7 @@ NOT_MADE: dict[str, str] = {
         ("Decoder", "Encoder", "Halting", "Injection", "Refiner", "SequenceLoss", "Sized", "TaskMetric"), BASE
     ),
     **dict.fromkeys(("GradientTruncation", "GradientWindow", "PositionedEncoder", "Recorded", "Rules"), BASE),
+    **dict.fromkeys(("Backbone", "UsesBackbone"), BASE),
     **dict.fromkeys(
         ("FixedPointGradient", "HaltingDistribution", "Selector", "Stopping", "Supervision"), BASE
     ),

@@ -17,6 +17,7 @@ __all__ = [
     "FROM_DATA",
     "MODEL",
     "STAMP",
+    "backbone_in",
     "curricula_in",
     "data_made_with",
     "data_settings",
@@ -76,6 +77,11 @@ def names_in(checkpoint: Mapping[str, Any]) -> dict[str, str]:
 def curricula_in(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of what changed the composition with the step in training, by class."""
     return _section(_section(checkpoint, STAMP), "curricula")
+
+
+def backbone_in(checkpoint: Mapping[str, Any]) -> dict[str, str]:
+    """Return the place and the hash of the frozen model of a checkpoint; empty if there is none."""
+    return _section(_section(checkpoint, STAMP), "backbone")
 
 
 def task_in(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:

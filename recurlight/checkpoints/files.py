@@ -7,6 +7,7 @@ records: reading them all is enough to find damage, in files of other programs t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import pickle
@@ -22,7 +23,7 @@ from torch.utils.serialization import config
 
 from recurlight.errors import CheckpointError, UntrustedCode, suggestion
 
-__all__ = ["flaw", "newest_good", "read", "require_file", "verify", "write"]
+__all__ = ["digest", "flaw", "newest_good", "read", "require_file", "verify", "write"]
 
 FOLDER = 0x10
 
@@ -114,6 +115,17 @@ def flaw(path: str | Path) -> str:
         return "damaged, its content does not match its checksums"
     _WHOLE.add(identity)
     return ""
+
+
+def digest(path: str | Path) -> str:
+    """Hash the content of a file to 64 hexadecimal digits.
+
+    Example:
+        >>> len(digest(__file__))
+        64
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_file(path: str | Path) -> None:

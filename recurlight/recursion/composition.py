@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from recurlight.codec.backbone import Backbone, hand
 from recurlight.codec.base import Decoder, Encoder
 from recurlight.codec.continuous import ContinuousDecoder, ContinuousEncoder
 from recurlight.codec.feedback import AnswerFeedback
@@ -64,6 +65,7 @@ class Composition(nn.Module):
         feedback: AnswerFeedback | None = None,
         frozen: list[str] | None = None,
         stopping: Stopping | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
         check_sizes(sizes)
@@ -73,12 +75,14 @@ class Composition(nn.Module):
         self.refiner = refiner
         self.decoder = decoder or (ContinuousDecoder() if sizes.targets else TokenDecoder())
         self.halting = halting
-        self.feedback, self.stopping = feedback, stopping
+        self.feedback, self.stopping, self.backbone = feedback, stopping, backbone
         if stopping is not None:
             stopping.check(halting, sizes)
         check_kinds(sizes, encoder=self.encoder)
         if feedback is not None:
             check_feedback(self.decoder, sizes)
+        with generators_kept(), torch.autocast("cpu", enabled=False):
+            hand(self, backbone, sizes)
         bind(self, sizes, seed)
         freeze(self, frozen or ())  # before the checks: what is frozen may go without gradient
         check_precision(self)

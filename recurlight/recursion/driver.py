@@ -45,6 +45,7 @@ class Recursion(Generating):
         feedback: Tells each segment a guess at the answer, see `Denoising`; None for nothing.
         frozen: Parts whose weights get no gradient, as `recurlight.optim.chosen` names them; None for none.
         stopping: When a row of an adaptive evaluation stops; None for `usual_stopping(halting)`.
+        backbone: Frozen model for the parts that are a `UsesBackbone`; None for none.
 
     Raises:
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.

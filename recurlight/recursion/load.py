@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recurlight.checkpoints import files
+from recurlight.checkpoints.backbones import require_same_backbone
 from recurlight.checkpoints.contents import made_by, made_with, require_readable, unrecorded
 from recurlight.checkpoints.hub import fetched
 from recurlight.checkpoints.trust import Trust
@@ -101,6 +102,7 @@ def recursion_of(
         require_readable(checkpoint)
         settings = made_with(checkpoint)
         recursion = _made(checkpoint, settings, Trust(trust)).to(map_location).eval()
+        require_same_backbone(checkpoint, recursion.backbone)
         _fill(recursion, checkpoint["state_dict"])
     except (CheckpointMismatch, UntrustedCode) as error:
         raise type(error)(f"{path}: {error}") from error

@@ -11,9 +11,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
+from recurlight.checkpoints.backbones import identity_of, require_same_backbone
 from recurlight.checkpoints.contents import FROM_DATA, STAMP, curricula_in, names_in
 from recurlight.checkpoints.weights import require_fitting
 from recurlight.codec import add_tables, forget_gradients
+from recurlight.codec.backbone import Backbone
 from recurlight.codec.base import Decoder, Encoder
 from recurlight.data.base import PuzzleData
 from recurlight.draw.seeding import generators_kept, seed_of
@@ -90,6 +92,7 @@ class RecursiveModule(Evaluating):
         grid_shape: Rows and columns, from the data on the command line; null for those of a square.
         features: Numbers at a position of a question, 0 for tokens; from the data on the command line.
         targets: The same of an answer.
+        backbone: Frozen model for parts such as `HiddenEncoder`, see `Backbone`; null for none.
 
     Raises:
         IncompatibleComponents: The parts cannot be composed; the message names the setting to change.
@@ -138,6 +141,7 @@ class RecursiveModule(Evaluating):
         features: int = 0,
         targets: int = 0,
         eval_halting: Stopping | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
         check_evaluation(eval_cycles=eval_cycles, eval_segments=eval_segments)
@@ -146,7 +150,7 @@ class RecursiveModule(Evaluating):
         self.supervision = supervision or OneSegment()
         parts, limits = (refiner, truncation, halting, encoder, decoder), (cycles, max_segments, exploration)
         feedback, frozen = self.supervision.feedback(), frozen_parts(optimizer_groups)
-        self.recursion = Recursion(sizes, *parts, *limits, seed, feedback, frozen, eval_halting)
+        self.recursion = Recursion(sizes, *parts, *limits, seed, feedback, frozen, eval_halting, backbone)
         self.loss = loss or (MeanSquaredError() if targets else StablemaxCrossEntropy())
         with generators_kept():
             check_loss(self.loss, sizes, self.recursion.decoder.outputs(sizes))
@@ -171,9 +175,8 @@ class RecursiveModule(Evaluating):
 
         Example:
             >>> from recurlight import EveryUpdate, FixedHalting, MixerCell, SingleRefiner, SudokuData
-            >>> parts = {"truncation": EveryUpdate(), "halting": FixedHalting(), "width": 32}
-            >>> data = SudokuData(size=4)
-            >>> model = RecursiveModule.for_data(data, refiner=SingleRefiner(MixerCell()), **parts)
+            >>> parts = {"refiner": SingleRefiner(MixerCell()), "halting": FixedHalting(), "width": 32}
+            >>> model = RecursiveModule.for_data(SudokuData(size=4), truncation=EveryUpdate(), **parts)
             >>> model.recursion.sizes.tokens
             16
         """
@@ -279,6 +282,7 @@ class RecursiveModule(Evaluating):
             CheckpointMismatch: Listing keys that differ.
         """
         super().on_load_checkpoint(checkpoint)
+        require_same_backbone(checkpoint, self.recursion.backbone)
         require_fitting(self, checkpoint, self.recursion.sizes)
         self.loaded, self.names = weights_of(checkpoint), names_in(checkpoint)
         if self._trainer is None or self.trainer.state.fn != "fit":  # which has its own
@@ -290,6 +294,7 @@ class RecursiveModule(Evaluating):
         return changed_since(self._made, self.recursion, self.description.arguments, own)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write what the numbers of tasks and tokens stand for, and what changed with the step, too."""
+        """Write the backbone, what numbers of tasks and tokens stand for, and what changed with the step."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint[STAMP] |= {"names": dict(self.names), "curricula": self.curricula}
+        backbone = identity_of(self.recursion.backbone)
+        checkpoint[STAMP] |= {"names": dict(self.names), "curricula": self.curricula, "backbone": backbone}

@@ -8,13 +8,15 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
-from helpers import NUMBERS, SIZES, attention, batch, loader, mixer, numbers, opinionated
+from frozen import Tied
+from helpers import NUMBERS, SIZES, attention, batch, causal, loader, mixer, numbers, opinionated
 from noisy import DrawnWindow, noisy
 from ranks import run_two
 from resuming import Shifts
 
 from recurlight.callbacks import DepthCurriculum, RandomDepth, RandomWindow, WindowCurriculum
 from recurlight.halting import CorrectnessHalting, FixedHalting, QLearningHalting
+from recurlight.language import HeadDecoder, HiddenEncoder
 from recurlight.losses import MeanSquaredError
 from recurlight.optim import SplitOptimizer
 from recurlight.refiners import SingleRefiner, TwoLevelRefiner
@@ -41,6 +43,7 @@ MODELS = {
     "hrm": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(2), QLearningHalting(), 2, 4),
     "split": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "frozen": lambda: (TwoLevelRefiner(mixer(), attention(), 1), LastUpdates(1), CorrectnessHalting(), 2, 4),
+    "backbone": lambda: (SingleRefiner(causal()), LastCycles(1), CorrectnessHalting(), 2, 4),
     "numbers": lambda: (TwoLevelRefiner(mixer(), latent_steps=2), LastCycles(1), CorrectnessHalting(), 2, 4),
     "deq": lambda: (SingleRefiner(mixer()), ImplicitGradient(), FixedHalting(), 6, 1),
     "ponder": lambda: (TwoLevelRefiner(mixer(), latent_steps=1), LastCycles(1), CorrectnessHalting(), 2, 2),
@@ -77,6 +80,8 @@ def made(name: str) -> RecursiveModule:
     sizes = {"cycles": cycles, "max_segments": segments, "supervision": RULES.get(name)}
     if name == "numbers":
         sizes |= {"features": NUMBERS.features, "targets": NUMBERS.targets, "loss": MeanSquaredError(1.0)}
+    if name == "backbone":
+        settings |= {"backbone": Tied(), "encoder": HiddenEncoder(), "decoder": HeadDecoder()}
     if name == "frozen":
         still = {"parts": ["encoder", "refiner.latent"], "frozen": True}
         settings["optimizer_groups"] = [still, {"parts": ["halting"], "lr": 0.2}]

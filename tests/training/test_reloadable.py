@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from functools import partial
+import tempfile
+from functools import cache, partial
+from pathlib import Path
 
 import own_parts as own
 import pytest
 import torch
+from frozen import checkpoint, reasoner
 from helpers import SIZES, attention, batch, loader, mixer, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.cli import ReduceLROnPlateau
@@ -34,6 +37,8 @@ from recurlight import (
     DeepEncoder,
     EveryUpdate,
     FixedHalting,
+    HeadDecoder,
+    HiddenEncoder,
     ImplicitGradient,
     InjectedRefiner,
     LastCycles,
@@ -63,6 +68,7 @@ from recurlight import (
     SudokuData,
     TokenDecoder,
     TokenEncoder,
+    TrainedBackbone,
     TransformerCell,
     TwoLevelRefiner,
 )
@@ -72,6 +78,12 @@ from recurlight.errors import CheckpointMismatch
 
 def two_level():
     return TwoLevelRefiner(mixer(), attention(), latent_steps=2)
+
+
+@cache
+def base():
+    """The checkpoint of a frozen model."""
+    return checkpoint(Path(tempfile.mkdtemp()) / "base.ckpt")
 
 
 PUBLIC = {  # none with its defaults where it has arguments: a forgotten one must show
@@ -121,6 +133,9 @@ PUBLIC = {  # none with its defaults where it has arguments: a forgotten one mus
     ),
     AdamATan2: lambda: made(optimizer=partial(AdamATan2, lr=0.5, betas=(0.5, 0.75))),
     LinearWarmup: lambda: made(scheduler=partial(LinearWarmup, warmup=3)),
+    TrainedBackbone: lambda: reasoner(base(), backbone=TrainedBackbone(base(), [5, 4, 3, 2, 1, 0])),
+    HiddenEncoder: lambda: reasoner(base()),
+    HeadDecoder: lambda: reasoner(base(), encoder=TokenEncoder()),
     LinearWarmupCosine: lambda: made(scheduler=partial(LinearWarmupCosine, warmup=3, total=9)),
 }
 
@@ -145,7 +160,9 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("axis", ["refiners", "truncation", "halting", "cells", "codec", "losses", "optim"])
+@pytest.mark.parametrize(
+    "axis", ["refiners", "truncation", "halting", "cells", "codec", "language", "losses", "optim"]
+)
 def test_no_public_part_is_left_out(axis):
     """Fails when a strategy is exported without a line above."""
     home = importlib.import_module(f"recurlight.{axis}")

@@ -39,7 +39,8 @@ REQUIRED = inspect.Parameter.empty
 """Default of settings that have none."""
 
 PLUGGABLE = (
-    "callbacks", "cells", "codec", "data", "halting", "losses", "optim", "refiners", "search", "truncation",
+    "callbacks", "cells", "codec", "data", "halting", "language", "losses", "optim",
+    "refiners", "search", "truncation",
 )  # fmt: skip
 """Parts of the package whose classes a configuration may call by their bare names once they are imported."""
 

@@ -13,6 +13,7 @@ from recurlight.data.counter import UInt64, draws
 from recurlight.data.sequences.base import Questions, SequenceData
 from recurlight.data.symmetry import Symmetry, SymmetryGroup
 from recurlight.errors import DataError
+from recurlight.spec.given import within
 
 __all__ = ["PermutationData", "elements"]
 
@@ -68,6 +69,8 @@ class PermutationData(SequenceData):
 
     Args:
         group: All permutations of 3, 4 or 5 things, or the even ones of 4 or 5: 6, 24, 120, 12, 60 elements.
+        moves: Elements of a question at most that are not the identity, at drawn places; None for as many as
+            there are. With few of them the products are short, whatever the length.
         settings: Those of `SequenceData` and `PuzzleData`, such as `length`, `eval_lengths`, `batch_size`.
 
     Raises:
@@ -83,17 +86,23 @@ class PermutationData(SequenceData):
         Merrill, Petty and Sabharwal 2024, "The illusion of state in state-space models" (arXiv:2404.08819).
     """
 
-    def __init__(self, group: Literal["S3", "S4", "S5", "A4", "A5"] = "S5", **settings: Any) -> None:
+    def __init__(
+        self, group: Literal["S3", "S4", "S5", "A4", "A5"] = "S5", moves: int | None = None, **settings: Any
+    ) -> None:
         if group not in GROUPS:
             raise DataError(f"group is {group!r}: set data.group to {', '.join(GROUPS)}")
         symbols = ["".join(str(place + 1) for place in element) for element in elements(group)]
+        within("PermutationData", "moves", 1 if moves is None else moves, 1, error=DataError)
         super().__init__(symbols=symbols, **settings)
-        self.group = group
+        self.group, self.moves = group, moves
 
     def sample(self, length: int, keys: UInt64) -> Questions:
         """Draw elements and multiply them."""
         table = elements(self.group)
         drawn = (draws(keys, 0, length) % np.uint64(len(table))).astype(np.int64)  # (n, length)
+        if self.moves is not None:
+            order = draws(keys, 1, length).argsort(axis=1).argsort(axis=1)
+            drawn = np.where(order < self.moves, drawn, 0)
         product = np.broadcast_to(table[0], (len(keys), table.shape[1]))
         products = np.empty_like(drawn)
         for place in range(length):

@@ -74,6 +74,16 @@ def test_products_of_permutations_move_things_one_after_another(group):
             assert members[told - 1] == tuple(things)
 
 
+@pytest.mark.parametrize("moves", [1, 2, 9])
+def test_few_elements_of_a_question_are_not_the_identity(moves):
+    """Breaks when there are more, or always at the same places."""
+    asked = PermutationData("S3", moves, length=6, num_train=300, num_val=0, num_test=0).splits.train.inputs
+    moved = asked > 1
+    assert moved.sum(axis=1).max() == min(moves, 6)
+    assert moved.any(axis=0).all()
+    assert {*asked[moved]} == {2, 3, 4, 5, 6}
+
+
 def test_a_permutation_is_drawn_as_the_places_that_things_go_to():
     """Breaks when rendering shows inverses or counts from zero."""
     data = PermutationData("S3", length=3)

@@ -120,6 +120,7 @@ def test_batches_of_shifted_questions_go_to_workers(task):
         (SortingData, {"values": 1}, "values is 1: set data.values to 2 or more"),
         (ReversalData, {"values": 0}, "values is 0: set data.values to 2 or more"),
         (PermutationData, {"group": "A3"}, "group is 'A3': set data.group to S3, S4, S5, A4, A5"),
+        (PermutationData, {"moves": 0}, "PermutationData got moves=0: give 1 or more"),
         (QueensData, {"length": 3}, "a board of queens has length 4 to 12, not 3: change data.length"),
         (QueensData, {"eval_lengths": [8, 13]}, "a board of queens has length 4 to 12, not 13"),
     ],

@@ -1,0 +1,187 @@
+"""Causal models of recurlight as the frozen one, and reasoners that stand on them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from frozen import checkpoint, reasoner
+from helpers import SIZES, attention, batch, causal, loader, mixer, trainer
+from saved_models import answers, require_equal, trained
+
+from recurlight import (
+    AddedInjection,
+    CheckpointError,
+    CheckpointMismatch,
+    DeepDecoder,
+    EveryUpdate,
+    IncompatibleComponents,
+    InjectedRefiner,
+    RecursiveModule,
+    SingleRefiner,
+    TrainedBackbone,
+    load,
+    load_recursion,
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return checkpoint(tmp_path_factory.mktemp("frozen") / "base.ckpt")
+
+
+def test_hidden_states_and_head_are_those_of_the_model(path):
+    base, backbone, asked = load_recursion(path).recursion, TrainedBackbone(path), batch()
+    logits = base.solve(asked, adaptive=False).logits
+    found = backbone.hidden(backbone.embed(asked.inputs)) @ backbone.readout().T
+    torch.testing.assert_close(found, logits)
+
+
+def test_it_reads_shorter_sequences(path):
+    backbone, tokens = TrainedBackbone(path), batch().inputs
+    whole = backbone.hidden(backbone.embed(tokens))
+    torch.testing.assert_close(backbone.hidden(backbone.embed(tokens[:, :5])), whole[:, :5])
+    torch.testing.assert_close(backbone.hidden(backbone.embed(tokens)), whole)
+
+
+def test_injection_and_logits_by_an_independent_formula(path):
+    """In float64: `sqrt(1/2) * (P h + sqrt(D) p)`, and `W Q a`."""
+    model, backbone = reasoner(path).double().recursion, TrainedBackbone(path).double()
+    generator = torch.Generator().manual_seed(1)
+    encoder, decoder = model.encoder, model.decoder
+    asked = batch()
+    hidden = backbone.hidden(backbone.embed(asked.inputs))
+    assert hidden.dtype == torch.float64
+    projected = torch.einsum("dw,blw->bld", encoder.projection.weight, hidden)
+    expected = (projected + SIZES.width**0.5 * encoder.position) / 2**0.5
+    torch.testing.assert_close(encoder(asked.inputs, asked.task), expected, rtol=1e-12, atol=1e-12)
+    answer = torch.randn(4, 16, SIZES.width, generator=generator, dtype=torch.float64)
+    logits = torch.einsum("vw,wd,bld->blv", backbone.readout(), decoder.projection.weight, answer)
+    torch.testing.assert_close(decoder(answer), logits, rtol=1e-12, atol=1e-12)
+
+
+def test_frozen_weights_are_equal_to_the_bit_after_training(path, tmp_path):
+    model = reasoner(path)
+    before = [weight.clone() for weight in model.recursion.backbone.network.parameters()]
+    run = trainer(max_steps=3, callbacks=[])
+    run.fit(model, loader([batch(seed=step) for step in range(3)]))
+    after = [*model.recursion.backbone.network.parameters()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    frozen = {id(weight) for weight in after}
+    (optimizer,) = run.optimizers
+    assert not frozen & {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    trained_weights = {f"recursion.encoder.{name}" for name in ("position", "projection.weight")}
+    assert {name for name in saved if "refiner" not in name} == {
+        *trained_weights,
+        "recursion.decoder.projection.weight",
+    }
+
+
+def test_a_checkpoint_is_enough(path, tmp_path):
+    model = reasoner(path)
+    saved = trained(model, tmp_path / "last.ckpt")
+    assert saved["recurlight"]["backbone"] == TrainedBackbone(path).identity()
+    require_equal(RecursiveModule.load_from_checkpoint(tmp_path / "last.ckpt"), model)
+    recursion, evaluation = load_recursion(tmp_path / "last.ckpt")
+    model.eval()
+    asked = batch()
+    assert torch.equal(recursion.solve(asked, **evaluation).logits, model(asked).logits)
+
+
+IN_ANOTHER_PROCESS = """
+import sys, torch
+from recurlight import load_recursion
+recursion, evaluation = load_recursion(sys.argv[1])
+assert "lightning" not in sys.modules
+ones = torch.ones(1, 16, dtype=torch.int64)
+from recurlight import Batch
+print(recursion.solve(Batch(ones, ones, ones[:, 0]), **evaluation).logits.sum().item())
+"""
+
+
+def test_a_new_process_finds_it_again(path, tmp_path):
+    model = reasoner(path)
+    trained(model, tmp_path / "last.ckpt")
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path / "last.ckpt")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    ones = torch.ones(1, 16, dtype=torch.int64)
+    found = model.eval()(batch()._replace(inputs=ones, labels=ones, task=ones[:, 0])).logits
+    assert float(done.stdout) == pytest.approx(found.sum().item(), abs=1e-4), done.stderr
+
+
+def test_another_file_is_refused_wherever_it_is_loaded(tmp_path):
+    base = checkpoint(tmp_path / "base.ckpt")
+    trained(reasoner(base), tmp_path / "last.ckpt")
+    there = TrainedBackbone(base).sha256
+    checkpoint(tmp_path / "base.ckpt", seed=6)
+    here = TrainedBackbone(base).sha256
+    message = (
+        rf"the backbone {base} \({there[:8]}\) and this model on {base} \({here[:8]}\): put back the file"
+    )
+    for reading in (load, load_recursion, RecursiveModule.load_from_checkpoint):
+        with pytest.raises(CheckpointMismatch, match=message) as caught:
+            reading(tmp_path / "last.ckpt")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(CheckpointMismatch, match=message):
+        trainer(max_steps=2).fit(reasoner(base), loader([batch()] * 2), ckpt_path=tmp_path / "last.ckpt")
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    base = checkpoint(tmp_path / "base.ckpt")
+    trained(reasoner(base), tmp_path / "last.ckpt")
+    (tmp_path / "base.ckpt").unlink()
+    with pytest.raises(CheckpointError, match=r"base.ckpt: there is no such file; name the checkpoint of"):
+        load_recursion(tmp_path / "last.ckpt")
+
+
+def test_a_file_that_a_recipe_writes_says_which():
+    message = (
+        "no such file; `recurlight fit --config backbone_s3` writes it, or name the checkpoint of another"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        TrainedBackbone("runs/backbone_s3/version_0/checkpoints/last.ckpt")
+
+
+KINDS = {
+    "another read-out": (
+        {"decoder": DeepDecoder(causal())},
+        "its answers are not read out by a TokenDecoder",
+    ),
+    "prefix": ({"prefix": 1}, "it has a task prefix"),
+    "numbers": ({"features": 2}, "it reads numbers"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_models_of_another_kind_are_refused(name, tmp_path):
+    parts, message = KINDS[name]
+    base = checkpoint(tmp_path / "base.ckpt", **parts)
+    with pytest.raises(
+        IncompatibleComponents, match=f"base.ckpt is no plain model of tokens, {message}: give"
+    ):
+        TrainedBackbone(base)
+
+
+@pytest.mark.parametrize(
+    "refiner",
+    [lambda: SingleRefiner(attention()), lambda: InjectedRefiner(causal(), AddedInjection(), 0.5)],
+    ids=["attention", "noise"],
+)
+def test_a_model_that_is_not_causal_is_refused(refiner, tmp_path):
+    base = checkpoint(tmp_path / "base.ckpt", refiner=refiner())
+    with pytest.raises(IncompatibleComponents, match="TrainedBackbone is no causal model"):
+        reasoner(base)
+
+
+def test_a_reasoner_of_several_segments_stands_on_it(path):
+    model = reasoner(path, max_segments=3, truncation=EveryUpdate())
+    assert answers(model).shape == (4, 16, SIZES.vocab)
+
+
+def test_a_part_for_places_cannot_stand_on_shorter_text(path):
+    assert reasoner(path, refiner=SingleRefiner(mixer())).recursion.backbone.positions == 16
