@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recurlight.checkpoints.files import digest
 from recurlight.checkpoints.hub import fetched
+from recurlight.checkpoints.nearby import located
 from recurlight.codec.backbone import Backbone
 from recurlight.codec.tokens import TokenDecoder
 from recurlight.errors import CheckpointError, IncompatibleComponents
@@ -25,7 +26,9 @@ class TrainedBackbone(Backbone):
     It runs as it was evaluated: its refiner, its cycles, all of its segments.
 
     Args:
-        checkpoint: File of a model of tokens, with a `TokenDecoder` and without a prefix.
+        checkpoint: File of a model of tokens, with a `TokenDecoder` and without a prefix. A checkpoint that
+            stands on it holds this path; a relative one is looked for in the current folder, and then in
+            the folders around that checkpoint.
         symbols: Its own number of each of the data's tokens; None where both count alike.
 
     Raises:
@@ -43,7 +46,7 @@ class TrainedBackbone(Backbone):
 
     def __init__(self, checkpoint: str, symbols: list[int] | None = None) -> None:
         super().__init__(symbols)
-        self.path = Path(fetched(checkpoint))
+        self.path = located(fetched(checkpoint))
         if not self.path.is_file():
             raise CheckpointError(f"{checkpoint}: there is no such file; {_advice(self.path)}")
         loaded = load_recursion(self.path)

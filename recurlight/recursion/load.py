@@ -11,6 +11,7 @@ from recurlight.checkpoints import files
 from recurlight.checkpoints.backbones import require_same_backbone
 from recurlight.checkpoints.contents import made_by, made_with, require_readable, unrecorded
 from recurlight.checkpoints.hub import fetched
+from recurlight.checkpoints.nearby import reading
 from recurlight.checkpoints.trust import Trust
 from recurlight.errors import CheckpointMismatch, UntrustedCode
 from recurlight.optim.groups import frozen_parts
@@ -101,7 +102,8 @@ def recursion_of(
     try:
         require_readable(checkpoint)
         settings = made_with(checkpoint)
-        recursion = _made(checkpoint, settings, Trust(trust)).to(map_location).eval()
+        with reading(path):
+            recursion = _made(checkpoint, settings, Trust(trust)).to(map_location).eval()
         require_same_backbone(checkpoint, recursion.backbone)
         _fill(recursion, checkpoint["state_dict"])
     except (CheckpointMismatch, UntrustedCode) as error:

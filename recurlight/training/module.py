@@ -227,7 +227,7 @@ class RecursiveModule(Evaluating):
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
         if stage == "fit":
             self.curricula = stated_callbacks(self.trainer)
-            check_trainer(self.trainer)
+            check_trainer(self.trainer, self.recursion.backbone)
             check_monitors(self.trainer, self.figures())
 
     def figures(self) -> set[str] | None:

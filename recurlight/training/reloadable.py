@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recurlight.checkpoints import contents
 from recurlight.checkpoints.io import DurableCheckpointIO, verify_source
+from recurlight.checkpoints.nearby import reading
 from recurlight.checkpoints.trust import Trust
 from recurlight.data.base import PuzzleData
 from recurlight.errors import CheckpointMismatch, Unrecordable, UntrustedCode
@@ -152,7 +153,8 @@ class Reloadable(Recorded, LightningModule):
         """
         checkpoint = DurableCheckpointIO().load_checkpoint(checkpoint_path, map_location, weights_only=True)
         try:
-            model: Self = _make(cls, checkpoint, Trust(trust), changes)
+            with reading(checkpoint_path):
+                model: Self = _make(cls, checkpoint, Trust(trust), changes)
         except (CheckpointMismatch, UntrustedCode) as error:
             raise type(error)(f"{checkpoint_path}: {error}") from error
         model.on_load_checkpoint(checkpoint)

@@ -18,10 +18,12 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from lightning.pytorch.cli import ReduceLROnPlateau as MonitoringPlateau
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from recurlight.codec.backbone import Backbone
 from recurlight.errors import CheckpointError, IncompatibleComponents, suggestion
 
 __all__ = [
@@ -40,17 +42,31 @@ COUNTS = ("accumulate_grad_batches", "check_val_every_n_epoch")
 """Settings of the trainer that Lightning divides by."""
 
 
-def check_trainer(trainer: Trainer) -> None:
+SHARDING = (FSDPStrategy, ModelParallelStrategy)
+"""Strategies that divide the weights of a module over devices."""
+
+
+def check_trainer(trainer: Trainer, backbone: Backbone | None = None) -> None:
     """Refuse settings of the trainer with which training would break off, or mean nothing.
 
+    Args:
+        trainer: As the user made it.
+        backbone: That of the model.
+
     Raises:
-        IncompatibleComponents: A setting is out of range, or weights are averaged twice.
+        IncompatibleComponents: A setting is out of range, weights are averaged twice, or the strategy
+            divides weights and would miss those of the backbone.
         CheckpointError: Checkpoints could not be written where they belong.
     """
     for name in COUNTS:
         value = getattr(trainer, name)
         if value is not None and value < 1:
             raise IncompatibleComponents(f"trainer.{name} is {value}: set it to 1 or more")
+    if backbone is not None and isinstance(trainer.strategy, SHARDING):
+        raise IncompatibleComponents(
+            f"{type(trainer.strategy).__name__} divides the weights of a module over devices, and those of "
+            "model.backbone lie outside it, whole on every device: set trainer.strategy to ddp"
+        )
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     averaging = [type(callback).__name__ for callback in callbacks if isinstance(callback, WeightAveraging)]
     if len(averaging) > 1:

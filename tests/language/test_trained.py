@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from frozen import checkpoint, reasoner
 from helpers import SIZES, attention, batch, causal, loader, mixer, trainer
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from resuming import Shifts
 from saved_models import answers, require_equal, trained
 
 from recurlight import (
     AddedInjection,
     CheckpointError,
     CheckpointMismatch,
+    CorrectnessHalting,
     DeepDecoder,
     EveryUpdate,
     IncompatibleComponents,
@@ -26,6 +30,8 @@ from recurlight import (
     load,
     load_recursion,
 )
+from recurlight.__main__ import main
+from recurlight.training.start import check_trainer
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +135,56 @@ def test_another_file_is_refused_wherever_it_is_loaded(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(CheckpointMismatch, match=message):
         trainer(max_steps=2).fit(reasoner(base), loader([batch()] * 2), ckpt_path=tmp_path / "last.ckpt")
+
+
+def test_a_folder_of_runs_is_used_from_anywhere_and_moved(tmp_path, monkeypatch):
+    """Fails if a relative path means the current folder alone."""
+    (there := tmp_path / "there" / "runs").mkdir(parents=True)
+    checkpoint(there / "base.ckpt")
+    monkeypatch.chdir(there.parent)
+    model = reasoner("runs/base.ckpt")
+    trained(model, there / "last.ckpt")
+    monkeypatch.chdir(tmp_path)
+    Path("there").rename("elsewhere")
+    for reading in (load_recursion, RecursiveModule.load_from_checkpoint):
+        reading("elsewhere/runs/last.ckpt")
+    with pytest.raises(CheckpointError, match=r"^runs/base.ckpt: there is no such file"):
+        TrainedBackbone("runs/base.ckpt")
+
+
+def fit(model, steps, **settings):
+    run = trainer(max_steps=steps)
+    run.fit(model, Shifts(), **settings)
+    return run, [weight.detach().clone() for weight in model.parameters()]
+
+
+def test_a_resumed_run_is_the_whole_one(path, tmp_path):
+    parts = {"halting": CorrectnessHalting(), "max_segments": 3, "exploration": 0.5}
+    run, _ = fit(reasoner(path, **parts), 4)
+    run.save_checkpoint(tmp_path / "half.ckpt")
+    _, whole = fit(reasoner(path, **parts | {"halting": CorrectnessHalting()}), 8)
+    parts["halting"] = CorrectnessHalting()
+    _, resumed = fit(reasoner(path, **parts), 8, ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    assert all(torch.equal(one, other) for one, other in zip(whole, resumed, strict=True))
+
+
+@pytest.mark.parametrize("strategy", [FSDPStrategy, ModelParallelStrategy])
+def test_strategies_that_divide_weights_are_refused(path, strategy):
+    run = trainer()
+    run._accelerator_connector.strategy = strategy()
+    check_trainer(run)  # for who stands on nothing
+    with pytest.raises(IncompatibleComponents, match=f"{strategy.__name__} divides the weights of a module"):
+        check_trainer(run, TrainedBackbone(path))
+
+
+def test_the_command_line_says_what_writes_a_missing_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--config", "hybrid_s3"]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(
+        "recurlight: error: runs/backbone_s3/version_0/checkpoints/last.ckpt: there is no such file; "
+        "`recurlight fit --config backbone_s3` writes it"
+    )
 
 
 def test_a_file_that_is_gone_is_named(tmp_path):
