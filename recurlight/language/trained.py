@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from recurlight.checkpoints.files import digest
@@ -60,7 +61,7 @@ class TrainedBackbone(Backbone):
     def vectors(self, tokens: Tensor) -> Tensor:
         """Encode its own tokens, `(B, n)` int64, into `(B, n, W)`."""
         with self._reading(tokens.shape[1]):
-            vectors: Tensor = self.network.encoder(tokens, tokens.new_zeros(len(tokens)))
+            vectors: Tensor = self.network.encoder(tokens, torch.zeros_like(tokens[:, 0]))
         return vectors
 
     def hidden(self, embedded: Tensor) -> Tensor:

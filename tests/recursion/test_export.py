@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from frozen import Tied
 from helpers import (
     NUMBERS,
     SIZES,
     attention,
     batch,
+    causal,
     convolution,
     convolutions,
     mixer,
@@ -26,6 +28,8 @@ from recurlight import (
     Denoising,
     EveryUpdate,
     FixedHalting,
+    HeadDecoder,
+    HiddenEncoder,
     ImplicitGradient,
     LastCycles,
     PicardSolver,
@@ -77,6 +81,12 @@ def mixed() -> Recursion:
     return Recursion(sizes, SingleRefiner(mixer()), LastCycles(1), FixedHalting(), cycles=1)
 
 
+def standing() -> Recursion:
+    """On a frozen model, whose weights are in no state dict."""
+    parts = SingleRefiner(causal()), LastCycles(1), CorrectnessHalting(), HiddenEncoder(), HeadDecoder()
+    return opinionated(Recursion(SIZES, *parts, cycles=1, backbone=Tied()))
+
+
 def of(cell: nn.Module, **sizes: int) -> Recursion:
     made = Recursion(
         SIZES._replace(**sizes), SingleRefiner(cell), LastCycles(1), CorrectnessHalting(), cycles=1
@@ -102,6 +112,7 @@ CELLS = {
         convolving,
         fields,
         mixed,
+        standing,
         *(pytest.param(CELLS[name], id=name) for name in CELLS),
     ],
 )
