@@ -1,8 +1,14 @@
-"""Which overlay makes a recipe small."""
+"""Which overlay makes a recipe small, and the frozen model that it stands on."""
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+import yaml
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
@@ -14,8 +20,9 @@ def small(name: str) -> str:
     """Return a recipe's own overlay, or that of its task, `small_sort` of `trm_sort`; `small` is Sudoku's."""
     if f"small_{name}" in OVERLAYS:
         return f"small_{name}"
-    task = name.rpartition("_")[2]
-    return next((one for one in OVERLAYS[1:] if task.startswith(one.removeprefix("small_"))), "small")
+    words = name.split("_")
+    tasks = {one: one.removeprefix("small_") for one in OVERLAYS[1:]}
+    return next((one for one, task in tasks.items() if any(w.startswith(task) for w in words)), "small")
 
 
 COUNTS = ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4"]
@@ -29,4 +36,36 @@ FEW = {
 def few(name: str) -> list[str]:
     """Return the settings that leave a recipe few samples, for a run of seconds."""
     overlay = small(name)
-    return ["--config", name, "--config", overlay, *FEW.get(overlay, COUNTS), "--data.batch_size=4"]
+    settings = [*FEW.get(overlay, COUNTS), "--data.batch_size=4", *standing(name)]
+    return ["--config", name, "--config", overlay, *settings]
+
+
+def standing(name: str) -> list[str]:
+    """Return the settings that give a recipe the frozen model which another recipe makes, untrained."""
+    settings = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8")) if name in WHOLE else {}
+    frozen = settings.get("model", {}).get("backbone")
+    if frozen is None:
+        return []
+    recipe = Path(frozen["init_args"]["checkpoint"]).parts[1]
+    return ["--model.backbone.checkpoint", str(_untrained(recipe))]
+
+
+@cache
+def _untrained(recipe: str) -> Path:
+    """Write the checkpoint of a recipe before its first step."""
+    from recurlight.cli.app import RecurlightCLI
+    from recurlight.cli.explain.types import import_parts
+    from recurlight.cli.request import prepare
+
+    class Made(RecurlightCLI):
+        def _run_subcommand(self, subcommand: str) -> None:
+            """Do nothing."""
+
+    import_parts()
+    path = Path(tempfile.mkdtemp()) / "last.ckpt"
+    with torch.random.fork_rng():
+        model = Made(prepare("fit", ["--config", recipe, "--trainer.logger=false"], FOLDER)).model
+        model.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        model.trainer.strategy.connect(model)
+        model.trainer.save_checkpoint(path)
+    return path

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 import yaml
-from overlays import FOLDER, OVERLAYS, RECIPES, WHOLE, few
+from overlays import FOLDER, OVERLAYS, RECIPES, WHOLE, few, standing
 
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
@@ -82,7 +82,7 @@ def test_bfloat16_by_flag_alone(name):
 def test_composes_at_its_own_size(name, monkeypatch):
     models = []
     monkeypatch.setattr(RecurlightCLI, "_run_subcommand", lambda self, _: models.append(self.model))
-    RecurlightCLI(prepare("fit", ["--config", name, "--trainer.accelerator=cpu"], FOLDER))
+    RecurlightCLI(prepare("fit", ["--config", name, *standing(name), "--trainer.accelerator=cpu"], FOLDER))
     weights = sum(parameter.numel() for parameter in models[0].recursion.parameters()) / 1e6
     assert weights == pytest.approx(PUBLISHED.get(name, weights), rel=0.02)
     sizes = models[0].recursion.sizes

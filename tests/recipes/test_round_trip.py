@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from overlays import FOLDER, WHOLE
+from overlays import FOLDER, WHOLE, standing
 
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
@@ -28,13 +28,13 @@ def folder(tmp_path, monkeypatch):
 def printed(capsys, name):
     capsys.readouterr()
     with pytest.raises(SystemExit) as stopped:
-        main(["fit", "--config", name, *NARROW, "--print_config"])
+        main(["fit", "--config", name, *standing(name), *NARROW, "--print_config"])
     assert stopped.value.code == 0
     return capsys.readouterr().out
 
 
 def made(name):
-    cli = RecurlightCLI(prepare("fit", ["--config", name, *NARROW], FOLDER))
+    cli = RecurlightCLI(prepare("fit", ["--config", name, *standing(name), *NARROW], FOLDER))
     callbacks = [to_spec_or_name(callback) for callback in cli.trainer.callbacks]
     return cli.model.description, to_spec(cli.datamodule), cli.trainer.max_steps, callbacks
 
