@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recurlight.errors import DataError
 from recurlight.rendering.looks import Looks
+from recurlight.rendering.tokenizer import tokenized
 from recurlight.spec import Recorded
 
 __all__ = ["Wording", "up_to_end"]
@@ -41,6 +42,8 @@ class Wording(Recorded):
         mirrored: Rows are written from their last column to their first.
         verbatim: A running text in one row, of which every character counts, blanks and line ends too: its
             `characters`, or its `bytes` in UTF-8, whose texts are the characters of the same numbers.
+        tokenizer: Content of a `tokenizer.json` that divides a running text of bytes into tokens from 1;
+            empty where each character or byte is one.
 
     Example:
         >>> wording = Wording((2, 3), (" ", ".", "1", "2"), also={"0": 1}, unasked=(0,))
@@ -63,6 +66,7 @@ class Wording(Recorded):
     ends: bool = False
     mirrored: bool = False
     verbatim: Literal["characters", "bytes"] | None = None
+    tokenizer: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, looks: Looks, vocab: int, **facts: Any) -> Wording:
@@ -100,9 +104,9 @@ class Wording(Recorded):
             DataError: A symbol is not known, or there are too many or too few; with what is wanted. Or two
                 tokens have one text, so that no text tells them apart.
         """
-        self._require_distinct()
         if self.verbatim:
             return self._laid([self.spelled(text)])
+        self._require_distinct()
         rows = self._listed(text) if self._is_json(text) else self._lines(text)
         tokens = self._laid([row for row in rows if row])
         for token in self.once:
@@ -118,6 +122,8 @@ class Wording(Recorded):
         Raises:
             DataError: A character is not known.
         """
+        if self.tokenizer:
+            return [token + 1 for token in tokenized(self.tokenizer, text, self.texts[1:])]
         if self.verbatim == "bytes":
             text = text.encode().decode("latin-1")
         return [self._token(symbol, place) for place, symbol in enumerate(text, 1)]

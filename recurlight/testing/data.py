@@ -207,7 +207,7 @@ def _looks(build: Build) -> None:
     for part in data.splits:
         for inputs, labels in zip(part.inputs[:2], part.labels[:2], strict=True):
             question, answer = (_drawn(data, cells[None]) for cells in (inputs, labels))
-            counts = supervised(torch.from_numpy(labels[None]))
+            counts = supervised(torch.tensor(labels[None]))
             counts = counts.any(2) if counts.ndim > 2 else counts
             shown = data.shown(question, answer.clamp(min=0), counts)[0]
             for tokens in (question[0].tolist(), shown.tolist()):

@@ -18,7 +18,8 @@ __all__ = ["digests", "others"]
 _ADVICE = {
     "tasks": "give the data's settings that it was trained with, or set resize of the encoder's task_table "
     "to true, to begin every task at their mean",
-    "symbols": "set data.alphabet to that of its training",
+    "tokenizers": "set data.tokens to the tokenizer of its training",
+    "symbols": "set data.alphabet and data.tokens to those of its training",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from recurlight import (
     ReversalData,
     SortingData,
     SudokuData,
+    TextData,
 )
 from recurlight.data import PuzzleData, Puzzles, Rules, Splits, Symmetry, draws, hold_out
 from recurlight.testing import check_data
@@ -37,6 +39,14 @@ OURS = {kind.__name__: (lambda kind=kind: kind(**FEW)) for kind in SEQUENCES} | 
 def test_our_data_pass(name):
     """Fails if a check is stricter than the contract."""
     assert set(check_data(OURS[name]).values()) == {None}
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes"])
+def test_our_text_passes(tmp_path, tokens):
+    """Fails if a stream of text is not the same on two ranks, after a resume or with workers."""
+    (tmp_path / "text.txt").write_text("".join(random.Random(0).choices("abcdefgh é", k=900)), "utf-8")
+    made = partial(TextData, str(tmp_path), length=12, tokens=tokens, batch_size=8)
+    assert set(check_data(made).values()) == {None}
 
 
 class Echo(PuzzleData):

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recurlight.data.text.sources import standard_library
 from recurlight.errors import DataError
 
 __all__ = ["read_text", "text_tokens"]
 
 
-def read_text(path: str, suffix: str) -> str:
+def read_text(path: str | None, suffix: str) -> str:
     """Return the text of a file, or of all files of a folder in the order of their names.
 
     Args:
@@ -22,6 +23,8 @@ def read_text(path: str, suffix: str) -> str:
     Raises:
         DataError: There is no text, or a file is not UTF-8; with the file.
     """
+    if path is None:
+        return "".join(map(_read, standard_library()))
     place = Path(path)
     if not place.exists():
         raise DataError(

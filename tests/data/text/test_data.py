@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import random
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ import torch
 
 from recurlight import DataError, TextData
 from recurlight.data.text import BitsPerByte
+from recurlight.data.text.reading import read_text
+from recurlight.data.text.sources import standard_library
 from recurlight.types import IGNORE, Batch, Prediction
 
 TEXT = "".join(random.Random(0).choices("abc \né", k=1000))
@@ -77,6 +81,34 @@ def test_files_of_a_folder_come_in_the_order_of_their_names(tmp_path):
     data = TextData(str(tmp_path), length=2, suffix=".py")
     assert data.symbols == ("a", "b", "c")
     assert data.tokens.tolist() == [1] * 100 + [2] * 100 + [3] * 100
+
+
+def test_the_standard_library_is_a_text():
+    """Fails if it begins elsewhere, tests are in it, or what is installed beside it."""
+    whole = read_text(None, ".txt")
+    assert whole.startswith((Path(sysconfig.get_path("stdlib")) / "__future__.py").read_text("utf-8"))
+    assert Path(argparse.__file__).read_text("utf-8") in whole
+    root = sysconfig.get_path("stdlib")
+    names = [path.relative_to(root).as_posix() for path in standard_library()]
+    assert names == sorted(names)
+    assert {"argparse.py", "json/decoder.py"} <= {*names}
+    assert not [name for name in names if {"test", "tests", "site-packages"} & {*name.split("/")}]
+    data = TextData(None, length=8, limit=3000)
+    assert len(data.tokens) == 3000
+    assert data.wording().said(data.tokens.tolist()) == whole[:3000]
+
+
+def test_a_python_without_sources_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(DataError, match=r"no sources of its standard library in .*: set data\.path"):
+        TextData(None)
+
+
+def test_a_limit_takes_the_start_of_a_text(file):
+    data = TextData(str(file), length=8, limit=500)
+    assert data.wording().said(data.tokens.tolist()) == TEXT[:500]
+    with pytest.raises(DataError, match=r"limit is 0: set data\.limit"):
+        TextData(str(file), limit=0)
 
 
 def test_bits_are_those_of_the_formula():
