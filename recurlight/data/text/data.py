@@ -88,7 +88,7 @@ class TextData(PuzzleData):
             raise DataError(
                 f"val_share is {val_share} and test_share {test_share}: give shares whose sum is below 1"
             )
-        self.spelling, self.tokens = spelled(read_text(path, suffix)[:limit], tokens, alphabet)
+        self.spelling, self.tokens = spelled(read_text(path, suffix, limit), tokens, alphabet)
         super().__init__(vocab_size=len(self.spelling.symbols) + 1, grid_shape=(1, length), **settings)
         self.stride, self.shares = -(-length // 2) if stride is None else stride, (val_share, test_share)
         if not self.spelling.raw:

@@ -34,15 +34,14 @@ class BitsPerByte(SharesBySegments):
     """
 
     counts_in = torch.float32
-    bytes_of: Tensor
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__(["bits_per_byte", "bits_per_token"])
-        self.register_buffer("bytes_of", torch.tensor(sizes), persistent=False)
+        self.bytes_of = torch.tensor(sizes)  # no buffer: averaged weights are paired with those of the start
 
     def count(self, batch: Batch, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """Return the bits, twice, and the bytes and tokens that they are for, `(2,)` each."""
-        counts = supervised(batch.labels)
+        counts, self.bytes_of = supervised(batch.labels), self.bytes_of.to(batch.labels.device)
         labels = batch.labels.where(counts, 0)
         nats = -prediction.logits.log_softmax(-1).gather(2, labels[..., None]).squeeze(2)  # (B, L)
         bits = nats.where(counts, 0.0).sum(dtype=self.counts_in) / math.log(2)

@@ -13,18 +13,29 @@ from recurlight.errors import DataError
 __all__ = ["read_text", "text_tokens"]
 
 
-def read_text(path: str | None, suffix: str) -> str:
-    """Return the text of a file, or of all files of a folder in the order of their names.
+def read_text(path: str | None, suffix: str, limit: int | None = None) -> str:
+    """Return the text of a file, of all files of a folder in the order of their names, or of the library.
 
     Args:
-        path: File, or folder that is searched with all below it.
+        path: File, or folder that is searched with all below it; None for Python's standard library.
         suffix: Ending of the files of a folder.
+        limit: Characters from the start; None for all. Files behind them are not read.
 
     Raises:
         DataError: There is no text, or a file is not UTF-8; with the file.
     """
-    if path is None:
-        return "".join(map(_read, standard_library()))
+    parts, size = list[str](), 0
+    for file in standard_library() if path is None else _files(path, suffix):
+        if limit is not None and size >= limit:
+            break
+        parts.append(_read(file))
+        size += len(parts[-1])
+    if not size:
+        raise DataError(f"{path} has no text: give a file that is not empty")
+    return "".join(parts)[:limit]
+
+
+def _files(path: str, suffix: str) -> list[Path]:
     place = Path(path)
     if not place.exists():
         raise DataError(
@@ -35,10 +46,7 @@ def read_text(path: str | None, suffix: str) -> str:
         raise DataError(
             f"no file in {path} ends in {suffix}: set data.suffix to what they end in, such as .py"
         )
-    text = "".join(map(_read, files))
-    if not text:
-        raise DataError(f"{path} has no text: give a file that is not empty")
-    return text
+    return files
 
 
 def _read(path: Path) -> str:

@@ -105,6 +105,10 @@ def test_a_python_without_sources_is_told(tmp_path, monkeypatch):
 
 
 def test_a_limit_takes_the_start_of_a_text(file):
+    """Fails if files behind the limit are read, which may be many."""
+    (file.parent / "z.txt").write_bytes(b"\xff")
+    behind = TextData(str(file.parent), length=8, limit=500)
+    assert behind.wording().said(behind.tokens.tolist()) == TEXT[:500]
     data = TextData(str(file), length=8, limit=500)
     assert data.wording().said(data.tokens.tolist()) == TEXT[:500]
     with pytest.raises(DataError, match=r"limit is 0: set data\.limit"):
