@@ -43,7 +43,7 @@ class CheckpointError(RecurlightError, ValueError):
 
 
 class NonFiniteError(RecurlightError, ArithmeticError):
-    """Training met NaN or infinity; the message names step, rank, tensor and last checkpoint."""
+    """Training met NaN or infinity, told with step, rank, tensor and last checkpoint; or a model says NaN."""
 
 
 class Interrupted(RecurlightError):

@@ -24,16 +24,20 @@ class Memory:
     truncation nor halting has to know. `recurlight.Recursion.generate` uses it; a loop of your own goes like
     this:
 
-    1. `with remembering(model, memory):` around each segment of a piece;
-    2. `memory.keep()` after its last segment.
+    1. `with piece_told(model, memory.length, n):`, of `recurlight.recursion.generation`, around a piece of
+       `n` tokens, its `start` too;
+    2. `with remembering(model, memory):` around each of its segments; an error in there takes the piece back;
+    3. `memory.keep()` after the last.
 
-    A piece that stopped after fewer segments than a later one runs has no keys there: its last segment's
-    stand in for them. That is an approximation, exact only where all pieces run the same number of segments.
+    Pieces may stop after different numbers of segments. Of one that ran `r` of them, a later piece sees in
+    its segment `s` the keys and values of segment `min(s, r)`: once a token has settled, its last thought
+    stands for all that would have come. That is an approximation, exact only where all pieces run the same
+    number of segments. A piece stops as one: tokens that may stop apart are read one by one.
 
     Args:
         last: Let every segment see the keys and values of the last segment of the tokens before, and keep no
-            others. It takes memory for one segment instead of for all, and changes the answers of a model
-            that was not trained so.
+            others; tokens of one piece see each other as ever. It takes memory for one segment instead of for
+            all, and changes the answers of a model that was not trained so.
 
     Example:
         >>> memory = Memory()
@@ -72,31 +76,32 @@ class Memory:
         if not self._piece:
             raise IncompatibleComponents("the memory has no segment: call the model within remembering(...)")
         calls, segment = self._piece[-1], len(self._piece) - 1
+        if self._past:
+            known = self._past[min(segment, len(self._past) - 1)]
+            _require_calls(len(calls) + 1, len(known), at_most=True)
+            keys, values = _joined(known[len(calls)], (keys, values))
         calls.append((keys, values))
-        if not self._past:
-            return keys, values
-        known = self._past[min(segment, len(self._past) - 1)]
-        if len(calls) > len(known):
-            raise IncompatibleComponents(
-                f"attention is called {len(calls)} times in a segment, of earlier tokens {len(known)} times: "
-                "keep cycles and the refiner's counts as they are while a sequence is read"
-            )
-        return _joined(known[len(calls) - 1], (keys, values))
+        return keys, values
 
     def keep(self) -> None:
-        """End the piece: what comes next is behind it."""
-        count = 1 if self.last else max(len(self._past), len(self._piece))
-        told = [self._piece[min(at, len(self._piece) - 1)] for at in range(count)]
-        if self.last:
-            told = self._piece[-1:]
+        """End the piece: what comes next is behind it.
+
+        Raises:
+            IncompatibleComponents: A segment had fewer calls of attention than for the pieces before.
+        """
+        told, self._piece = self._piece, []
         if self._past:
-            known = [self._past[min(at, len(self._past) - 1)] for at in range(count)]
-            told = [
-                [_joined(*pair) for pair in zip(before, piece, strict=True)]
-                for before, piece in zip(known, told, strict=True)
-            ]
-        self._past, self._piece = told, []
+            for number, calls in enumerate(told):
+                _require_calls(len(calls), len(self._past[min(number, len(self._past) - 1)]))
+            for before in () if self.last else self._past[len(told) :]:
+                pairs = zip(before, told[-1], strict=True)
+                told.append([_joined(old, _behind(self.length, new)) for old, new in pairs])
+        self._past = told[-1:] if self.last else told
         self.length = next((keys.shape[2] for calls in told for keys, _ in calls), 0)
+
+    def give_up(self) -> None:
+        """Forget the piece that was begun; `remembering` does it after an error."""
+        self._piece = []
 
 
 class Remembering(nn.Module):
@@ -119,6 +124,9 @@ def remembering(model: nn.Module, memory: Memory) -> Iterator[None]:
         for part in parts:
             part.memory = memory
         yield
+    except BaseException:
+        memory.give_up()
+        raise
     finally:
         for part in parts:
             part.memory = None
@@ -126,3 +134,17 @@ def remembering(model: nn.Module, memory: Memory) -> Iterator[None]:
 
 def _joined(before: Slot, after: Slot) -> Slot:
     return torch.cat([before[0], after[0]], dim=2), torch.cat([before[1], after[1]], dim=2)
+
+
+def _behind(length: int, slot: Slot) -> Slot:
+    """Return what a slot holds of the tokens after so many."""
+    return slot[0][:, :, length:], slot[1][:, :, length:]
+
+
+def _require_calls(found: int, known: int, at_most: bool = False) -> None:
+    """Refuse another number of calls of attention than before."""
+    if found > known or (found < known and not at_most):
+        raise IncompatibleComponents(
+            f"attention is called {found} times in a segment, of earlier tokens {known} times: "
+            "keep cycles and the refiner's counts as they are while a sequence is read"
+        )

@@ -8,7 +8,8 @@ from recurlight.draw.by_slot import (
     normal,
     number,
     of_batch,
+    still,
     uniform,
 )
 
-__all__ = ["Dropout", "as_rank", "dropout", "integers", "normal", "number", "of_batch", "uniform"]
+__all__ = ["Dropout", "as_rank", "dropout", "integers", "normal", "number", "of_batch", "still", "uniform"]

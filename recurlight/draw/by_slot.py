@@ -24,7 +24,7 @@ from recurlight.ranks import world_size
 from recurlight.spec import Recorded
 from recurlight.spec.given import within
 
-__all__ = ["Dropout", "as_rank", "dropout", "integers", "normal", "number", "of_batch", "uniform"]
+__all__ = ["Dropout", "as_rank", "dropout", "integers", "normal", "number", "of_batch", "still", "uniform"]
 
 
 class _Slots(NamedTuple):
@@ -43,6 +43,7 @@ class _Slots(NamedTuple):
 
 
 _slots: _Slots | None = None  # None for those that the process group tells
+_still = False
 
 
 def normal(like: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def normal(like: Tensor) -> Tensor:
         >>> state = torch.zeros(4, 16, 32)
         >>> noisy = state + 0.1 * normal(state)
     """
-    drawn = _drawn(like, lambda shape: torch.randn(shape, dtype=torch.float32, device=like.device))
+    drawn = _drawn(like, lambda shape: torch.randn(shape, dtype=torch.float32, device=like.device), 0.0)
     return _cast(drawn, like)
 
 
@@ -85,7 +86,7 @@ def integers(like: Tensor, low: int, high: int) -> Tensor:
         >>> bool((integers(age, 2, 5) < 5).all())
         True
     """
-    return _drawn(like, lambda shape: torch.randint(low, high, shape, device=like.device))
+    return _drawn(like, lambda shape: torch.randint(low, high, shape, device=like.device), low)
 
 
 def number(low: int, high: int) -> int:
@@ -101,7 +102,7 @@ def number(low: int, high: int) -> int:
         >>> number(3, 4)
         3
     """
-    return int(torch.randint(low, high, (), device="cpu"))
+    return low if _still else int(torch.randint(low, high, (), device="cpu"))
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -208,6 +209,25 @@ def of_batch(count: int, total: int = 0, rows: Tensor | None = None) -> Iterator
 
 
 @contextmanager
+def still() -> Iterator[None]:
+    """Draw nothing: every number is the middle of what it could be, a whole one the smallest.
+
+    A model can then be compared with itself, whatever it draws.
+
+    Example:
+        >>> with still():
+        ...     normal(torch.zeros(2)), integers(torch.zeros(2), 3, 5)
+        (tensor([0., 0.]), tensor([3, 3]))
+    """
+    global _still
+    before, _still = _still, True
+    try:
+        yield
+    finally:
+        _still = before
+
+
+@contextmanager
 def _being(slots: _Slots) -> Iterator[None]:
     global _slots
     before, _slots = _slots, slots
@@ -218,7 +238,7 @@ def _being(slots: _Slots) -> Iterator[None]:
 
 
 def _uniform(like: Tensor) -> Tensor:
-    return _drawn(like, lambda shape: torch.rand(shape, dtype=torch.float32, device=like.device))
+    return _drawn(like, lambda shape: torch.rand(shape, dtype=torch.float32, device=like.device), 0.5)
 
 
 def _cast(drawn: Tensor, like: Tensor) -> Tensor:
@@ -229,13 +249,16 @@ def _here() -> _Slots:
     return _Slots(_own_rank(), world_size()) if _slots is None else _slots
 
 
-def _drawn(like: Tensor, make: Callable[[tuple[int, int]], Tensor]) -> Tensor:
+def _drawn(like: Tensor, make: Callable[[tuple[int, int]], Tensor], middle: float) -> Tensor:
     """Draw for all slots and keep those of the rows that `like` has.
 
     Args:
         like: `(B, ...)`; other axes may be folded into the first behind the slots, `(B * H, ...)`.
         make: Draws so many numbers for so many slots.
+        middle: Stands for each number while `still` lasts.
     """
+    if _still:
+        return torch.full(like.shape, middle, device=like.device)
     here = _here()
     if here.left is not None:
         slots, room = here.left

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from recurlight import draw
 from recurlight.cells.memory import Memory, remembering
-from recurlight.errors import IncompatibleComponents
+from recurlight.draw.seeding import seeded_evaluation
+from recurlight.errors import IncompatibleComponents, NonFiniteError
 from recurlight.recursion.checks import at_least_one
+from recurlight.recursion.compile import uncompiled
 from recurlight.recursion.streaming import Streaming
 from recurlight.spec.given import checked, within
 from recurlight.stopping import Stopping
@@ -62,21 +64,24 @@ class Generating(Streaming, ABC):
         """Write on from a prompt, token by token, as a causal model of the next token.
 
         Every token is read once: a `Memory` keeps its keys and values. The prompt is read with all segments;
-        after that each token is thought about until its answer is settled. What is written is what reading
-        everything anew for each token would give, exactly so where all tokens take the same number of
-        segments.
+        from its last token on each is thought about until its answer is settled. What is written is what
+        reading everything anew for each token would give, exactly so where all tokens take the same number of
+        segments and nothing is drawn. A model that draws, such as its starts, draws for each token anew, by
+        `seed`. Cells run as they are written, not compiled. A model writes one token at a time: several texts
+        may take turns, in one thread.
 
         Args:
             prompt: Tokens, 1 or more.
             count: Tokens to write at most; None for as many as the model's positions hold.
             temperature: 0 for the likeliest token, 1 for the model's own probabilities.
             top_k: Draw from the likeliest `top_k` tokens alone; None for all.
-            seed: Of the draws.
+            seed: Of the tokens that are drawn, and of what the model draws.
             max_segments: Most segments of a token; None for the model's own cap.
             adaptive: Let a token stop as in `solve`; otherwise each takes all segments.
             cycles: Cycles in a segment; None for the model's own.
             stopping: When a token stops; None for the rule of `solve`.
-            memory: Where keys and values are kept; None for a new `Memory()`.
+            memory: Where keys and values are kept; None for a new `Memory()`. One that was used goes on: its
+                tokens are before the prompt, all but the last that was written.
 
         Yields:
             Each token once it is written. The text ends at token 0, which is not yielded.
@@ -85,6 +90,7 @@ class Generating(Streaming, ABC):
             IncompatibleComponents: A number is out of range, the prompt is too long, or the model is none of
                 the next token: what it says of tokens read one by one is not what it says of them read
                 together.
+            NonFiniteError: The model says NaN.
 
         Example:
             >>> from recurlight import CausalTransformerCell, FixedHalting, LastCycles, SingleRefiner, Sizes
@@ -96,37 +102,39 @@ class Generating(Streaming, ABC):
             [2, 2, 2]
         """
         last = at_least_one("max_segments", max_segments, self.max_segments)
+        cycles = at_least_one("cycles", cycles, self.cycles)
         within("Recursion.generate", "temperature", temperature, 0)
         within("Recursion.generate", "top_k", 1 if top_k is None else top_k, 1)
-        count = self._room(prompt, count)
+        memory = Memory() if memory is None else memory
+        count = self._room(prompt, count, memory.length)
         self._require_next_token(last, cycles)
         rule = self._rule(stopping, adaptive) if adaptive else None
-        memory = Memory() if memory is None else memory
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed % 2**63)
         if len(prompt) > 1:
-            self._read_piece(prompt[:-1], memory, last, cycles)
+            self._read_piece(prompt[:-1], memory, last, cycles, seed=seed)
         token = prompt[-1]
         for _ in range(count):
-            logits, segments, confidence = self._read_piece([token], memory, last, cycles, rule)
+            logits, segments, confidence = self._read_piece([token], memory, last, cycles, rule, seed)
             token = _chosen(logits[0, -1], temperature, top_k, generator)
             if not token:
                 return
             yield Word(token, segments, confidence)
 
-    def _room(self, prompt: Sequence[int], count: int | None) -> int:
-        """Return how many tokens to write."""
-        held, wrong = self.sizes.tokens, [token for token in prompt if not 0 <= token < self.sizes.vocab]
+    def _room(self, prompt: Sequence[int], count: int | None, before: int) -> int:
+        """Return how many tokens to write, where so many are before the prompt."""
+        held, wrong = self.sizes.tokens - before, [one for one in prompt if not 0 <= one < self.sizes.vocab]
         if wrong or not len(prompt):
             found = f"has the token {wrong[0]}" if wrong else "is empty"
             raise IncompatibleComponents(f"the prompt {found}: give tokens from 0 to {self.sizes.vocab - 1}")
         room = held - len(prompt) + 1  # the last token that is written need not be read
+        positions = f"{held} positions{' left' if before else ''}"
         if room < 1:
             raise IncompatibleComponents(
-                f"the prompt has {len(prompt)} tokens and the model {held} positions: give at most {held}"
+                f"the prompt has {len(prompt)} tokens and the model {positions}: give at most {held}"
             )
         if count is not None and not 1 <= count <= room:
             raise IncompatibleComponents(
-                f"count is {count}: give 1 to {room}, for the model has {held} positions and the prompt "
+                f"count is {count}: give 1 to {room}, for the model has {positions} and the prompt "
                 f"{len(prompt)} tokens"
             )
         return room if count is None else count
@@ -136,14 +144,16 @@ class Generating(Streaming, ABC):
         tokens: Sequence[int],
         memory: Memory,
         last: int,
-        cycles: int | None,
+        cycles: int,
         rule: Stopping | None = None,
+        seed: int = 0,
     ) -> tuple[Tensor, int, float]:
         """Read tokens that come after what is remembered: their logits, `(1, n, V)`, segments, confidence."""
         device = next((weight.device for weight in self.parameters()), torch.device("cpu"))
-        asked = torch.tensor([list(tokens)], device=device)
+        asked, place = torch.tensor([list(tokens)], device=device), memory.length
         batch, kept = Batch(asked, asked, asked.new_zeros(1)), None
-        with piece_told(self, memory.length, len(tokens)), draw.of_batch(1):
+        drawing = seeded_evaluation(seed, place, device)
+        with piece_told(self, place, len(tokens)), draw.of_batch(1), drawing, uncompiled(self.refiner):
             carry = self.start(batch)
             for _ in range(last):
                 with remembering(self, memory):
@@ -155,7 +165,7 @@ class Generating(Streaming, ABC):
         memory.keep()
         return segment.logits, int(carry.age.item()), float(self.halting.confidence(score).item())
 
-    def _require_next_token(self, last: int, cycles: int | None) -> None:
+    def _require_next_token(self, last: int, cycles: int) -> None:
         """Try three tokens together and one by one, which a model that sees what comes after cannot pass."""
         name = type(self.refiner).__name__
         if self.sizes.prefix or self.sizes.features or self.sizes.targets or self.feedback is not None:
@@ -164,21 +174,25 @@ class Generating(Streaming, ABC):
                 "and the supervision to another than Denoising"
             )
         tokens = [token % self.sizes.vocab for token in range(1, min(_TRIED, self.sizes.tokens) + 1)]
-        if not self._reads_piecewise(tokens, min(last, 2), cycles):
-            raise IncompatibleComponents(
-                f"{name} with these cells does not write: a token's answer depends on what comes after it, "
-                "or is drawn anew; give it cells such as CausalTransformerCell and a start that is not drawn"
-            )
+        cause = None
+        try:
+            with self._on_trial(), draw.still():
+                if self._reads_piecewise(tokens, min(last, 2), cycles):
+                    return
+        except (RuntimeError, IncompatibleComponents) as error:  # torch: a part has weights for places
+            cause = error
+        raise IncompatibleComponents(
+            f"{name} with these cells does not write: what it says of a token depends on those after it, or "
+            "on how many are read together; give it cells such as CausalTransformerCell"
+        ) from cause
 
-    def _reads_piecewise(self, tokens: Sequence[int], depth: int, cycles: int | None) -> bool:
+    def _reads_piecewise(self, tokens: Sequence[int], depth: int, cycles: int) -> bool:
         """Tell whether tokens that are read one by one get the logits of those that are read together."""
         memory = Memory()
-        try:
-            whole = self._read_piece(tokens, Memory(), depth, cycles)[0][0]
-            parts = [self._read_piece([token], memory, depth, cycles)[0][0] for token in tokens]
-        except RuntimeError:  # torch's word for a part that has weights for places, such as MixerCell
-            return False
-        close = _CLOSE * max(1.0, float(whole.abs().max()))
+        whole = self._read_piece(tokens, Memory(), depth, cycles)[0][0]
+        _require_numbers(whole)
+        parts = [self._read_piece([token], memory, depth, cycles)[0][0] for token in tokens]
+        close = _CLOSE * max(1.0, float(whole.nan_to_num(posinf=0.0, neginf=0.0).abs().max()))
         return torch.allclose(whole, torch.cat(parts), rtol=0, atol=close)
 
 
@@ -191,22 +205,33 @@ def piece_told(model: nn.Module, first: int, count: int) -> Iterator[None]:
         first: Tokens before.
         count: Tokens of the piece.
     """
-    parts: list[Any] = [part for part in model.modules() if isinstance(part, Sized) or part is model]
-    kept = [part.sizes for part in parts]
+    parts = [part for part in model.modules() if isinstance(part, Sized)]
+    kept = [(part.sizes, part.offset) for part in parts]
+    owner: Any = model
+    whole = owner.sizes
     try:
-        for part, sizes in zip(parts, kept, strict=True):
-            part.sizes, part.offset = sizes._replace(tokens=count, grid=None), first
+        owner.sizes = whole._replace(tokens=count, grid=None)
+        for part in parts:
+            part.sizes, part.offset = owner.sizes, first
         yield
     finally:
-        for part, sizes in zip(parts, kept, strict=True):
-            part.sizes, part.offset = sizes, 0
+        owner.sizes = whole
+        for part, before in zip(parts, kept, strict=True):
+            part.sizes, part.offset = before
+
+
+def _require_numbers(logits: Tensor) -> None:
+    """Refuse NaN, for which no token is likelier than another."""
+    if logits.isnan().any():
+        raise NonFiniteError("the model says NaN of the next token: its weights are spoilt; take others")
 
 
 def _chosen(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
     """Choose a token by its logits, `(V,)`."""
     logits = logits.float().cpu()
-    if not temperature:
+    _require_numbers(logits)
+    if not temperature or top_k == 1:
         return int(logits.argmax())
-    if top_k is not None and top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], -torch.inf)
-    return int(torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator))
+    likeliest, tokens = logits.topk(min(top_k or len(logits), len(logits)))
+    chances = ((likeliest - likeliest[0]) / temperature).softmax(-1)
+    return int(tokens[torch.multinomial(chances, 1, generator=generator)])

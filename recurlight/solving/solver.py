@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,6 +17,7 @@ from recurlight.draw.seeding import seeded_evaluation
 from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, UntrustedCode
 from recurlight.halting.base import judges
 from recurlight.recursion.driver import Recursion
+from recurlight.recursion.generation import Word
 from recurlight.recursion.load import read_checkpoint, recursion_of
 from recurlight.solving.answer import Answer, Piece
 from recurlight.solving.questions import as_questions, as_tasks
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Solver", "load"]
 
 _TURNS = threading.Lock()
-"""Held while a batch is answered: parts are told its padding, and the global generators are seeded for it."""
+"""Held while a batch is answered or a token written: parts are told what comes, and generators are seeded."""
 
 
 @final
@@ -107,7 +109,8 @@ class Solver:
         settings = self.evaluation | ({} if segments is None else {"max_segments": segments})
         settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for word in self.recursion.generate(wording.spelled(prompt), count, **settings, memory=Memory(last)):
+        words = self.recursion.generate(wording.spelled(prompt), count, **settings, memory=Memory(last))
+        for word in iter(partial(_in_turn, words), None):
             text = wording.texts[word.token]
             if wording.verbatim == "bytes":
                 text = decoder.decode(text.encode("latin-1"))
@@ -218,6 +221,12 @@ def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> So
     except (CheckpointMismatch, UntrustedCode) as error:
         raise type(error)(f"{path}: {error}") from error
     return Solver(recursion, evaluation, task)
+
+
+def _in_turn(words: Iterator[Word]) -> Word | None:
+    """Return the next token when no other thread is at a model, None after the last."""
+    with _TURNS:
+        return next(words, None)
 
 
 def _require_device(device: str) -> None:

@@ -57,6 +57,21 @@ def test_another_number_of_calls_is_refused():
         IncompatibleComponents, match="called 2 times in a segment, of earlier tokens 1 times"
     ):
         memory.extend(slot(3), slot(3))
+    memory = Memory()
+    read(memory, [[[1], [2]]])
+    with pytest.raises(IncompatibleComponents, match="called 1 times in a segment, of earlier tokens 2"):
+        read(memory, [[[3]]])
+    assert read(memory, [[[4], [5]]]) == [[[1, 4], [2, 5]]]  # as before what was refused
+
+
+def test_a_piece_that_is_given_up_was_never_there():
+    memory = Memory()
+    read(memory, [[[1]], [[2]]])
+    memory.begin()
+    memory.extend(slot(11), slot(-11))
+    memory.give_up()
+    assert memory.length == 1
+    assert read(memory, [[[21]], [[22]]]) == [[[1, 21]], [[2, 22]]]
 
 
 def test_a_call_outside_a_segment_is_refused():

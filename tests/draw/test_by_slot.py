@@ -221,3 +221,14 @@ def test_a_compiled_cell_draws_by_slot_too(backend):
     with draw.of_batch(8, rows=rows):
         torch.testing.assert_close(seen(cell, x[rows]), whole[rows])
     torch._dynamo.reset()
+
+
+def test_still_numbers_are_the_middle_and_nothing_is_drawn():
+    like, before = torch.zeros(4, 3), torch.get_rng_state()
+    with draw.still():
+        assert torch.equal(draw.normal(like), like)
+        assert torch.equal(draw.uniform(like.double()), like.double() + 0.5)
+        assert torch.equal(draw.integers(like, 3, 7), torch.full((4, 3), 3))
+        assert draw.number(2, 9) == 2
+    assert torch.equal(torch.get_rng_state(), before)
+    assert draw.normal(like).any()

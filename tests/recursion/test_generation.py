@@ -4,45 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import attention, mixer, seeded
+from causal_models import REFINERS, SIZES, in_pieces, model, usual, whole
+from helpers import attention, causal, mixer
 from torch import nn
 
-from recurlight.cells import CausalTransformerCell
-from recurlight.cells.memory import Memory, remembering
-from recurlight.codec import DeepDecoder, DeepEncoder, TokenEncoder
-from recurlight.errors import IncompatibleComponents
-from recurlight.halting import CorrectnessHalting, FixedHalting
+from recurlight import draw
+from recurlight.cells.memory import Memory
+from recurlight.codec import TokenEncoder
+from recurlight.errors import IncompatibleComponents, NonFiniteError
+from recurlight.halting import CorrectnessHalting
+from recurlight.recursion import compile_cells
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.generation import piece_told
-from recurlight.refiners import AddedInjection, InjectedRefiner, SingleRefiner, TwoLevelRefiner
+from recurlight.refiners import AddedInjection, DampedRefiner, InjectedRefiner, SingleRefiner
 from recurlight.stopping import StableAnswer, Stopping
-from recurlight.truncation import LastCycles
-from recurlight.types import Batch, Sizes
-
-SIZES = Sizes(vocab=9, tokens=12, width=16)
-
-
-def causal(layers: int = 1) -> CausalTransformerCell:
-    return CausalTransformerCell(layers, heads=2, multiple=16)
-
-
-REFINERS = {
-    "single": lambda: SingleRefiner(causal(2)),
-    "two levels, one network": lambda: TwoLevelRefiner(causal(), latent_steps=2),
-    "two levels, two networks": lambda: TwoLevelRefiner(causal(), causal(), latent_steps=1),
-    "injected": lambda: InjectedRefiner(causal(), AddedInjection()),
-}
-CODECS = {
-    "plain": dict,
-    "prelude and coda": lambda: {"encoder": DeepEncoder(causal()), "decoder": DeepDecoder(causal())},
-    "learned positions": lambda: {"encoder": TokenEncoder(learned_positions=True)},
-}
-
-
-def model(refiner: nn.Module, dtype=torch.float64, halting=None, **codec) -> Recursion:
-    return Recursion(
-        SIZES, refiner, LastCycles(1), halting or FixedHalting(), **codec, cycles=2, max_segments=3, seed=1
-    ).to(dtype)
+from recurlight.truncation import ImplicitGradient
 
 
 def anew(recursion: Recursion, prompt: list[int], count: int, segments: int) -> list[int]:
@@ -50,41 +26,18 @@ def anew(recursion: Recursion, prompt: list[int], count: int, segments: int) -> 
     text = list(prompt)
     for _ in range(count):
         row = torch.tensor([text + [0] * (SIZES.tokens - len(text))])
-        found = recursion.solve(Batch(row, row, row[:, 0] * 0), segments, adaptive=False)
-        text.append(int(found.logits[0, len(text) - 1].argmax()))
+        text.append(int(whole(recursion, row, segments)[0, len(text) - 1].argmax()))
         if not text[-1]:
             return text[len(prompt) : -1]
     return text[len(prompt) :]
 
 
-@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("refiner", REFINERS)
-def test_tokens_read_one_by_one_are_tokens_read_together(refiner, codec, dtype, close):
-    """Fails if a slot of the memory is another call's, positions are off by one, or a piece is not causal."""
-    recursion = model(REFINERS[refiner](), dtype, **CODECS[codec]())
-    text = torch.randint(1, 9, (2, 12), generator=seeded(3))
-    whole = recursion.solve(Batch(text, text, text[:, 0] * 0), 3, adaptive=False).logits
-    memory, parts = Memory(), []
-    for first, last in ((0, 5), (5, 6), (6, 9), (9, 12)):  # pieces of several tokens, and of one
-        piece = text[:, first:last]
-        batch = Batch(piece, piece, text[:, 0] * 0)
-        with torch.no_grad(), piece_told(recursion, memory.length, last - first):
-            carry = recursion.start(batch)
-            for _ in range(3):
-                with remembering(recursion, memory):
-                    carry, segment, _ = recursion.segment(carry, batch)
-        memory.keep()
-        parts.append(segment.logits)
-    assert memory.length == 12
-    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=close)
-
-
 @pytest.mark.parametrize("refiner", REFINERS)
 @pytest.mark.parametrize("prompt", [[3], [1, 5, 2, 8]])
 def test_what_is_written_is_what_reading_anew_would_write(refiner, prompt):
-    recursion = model(REFINERS[refiner]())
-    words = list(recursion.generate(prompt, 8, max_segments=2, adaptive=False))
+    recursion = model(REFINERS[refiner](causal))
+    with draw.still():
+        words = list(recursion.generate(prompt, 8, max_segments=2, adaptive=False))
     assert [word.token for word in words] == anew(recursion, prompt, 8, 2)
     assert {word.segments for word in words} <= {2}
 
@@ -105,7 +58,7 @@ class Never(Stopping):
 
 
 def test_an_adaptive_reading_in_which_nothing_stops_is_the_whole_one():
-    recursion = model(REFINERS["single"](), halting=CorrectnessHalting())
+    recursion = usual(halting=CorrectnessHalting())
     prompt = opening(recursion)
     plain = list(recursion.generate(prompt, adaptive=False))
     assert list(recursion.generate(prompt, stopping=Never())) == plain
@@ -114,7 +67,7 @@ def test_an_adaptive_reading_in_which_nothing_stops_is_the_whole_one():
 
 def test_a_token_stops_when_its_answer_is_settled():
     """Fails if the rule of one token remembers another's answer."""
-    recursion = model(REFINERS["single"]())
+    recursion = usual()
     words = list(
         recursion.generate(opening(recursion), 4, max_segments=16, stopping=StableAnswer(patience=1))
     )
@@ -122,22 +75,44 @@ def test_a_token_stops_when_its_answer_is_settled():
     assert all(2 <= word.segments < 16 for word in words)
 
 
-@pytest.mark.parametrize("name", REFINERS)
-def test_no_position_sees_what_comes_after_it(name):
-    """Fails if any part of a causal model, its halting score aside, looks ahead."""
-    recursion = model(REFINERS[name](), **CODECS["prelude and coda"]())
-    text = torch.randint(1, 9, (1, 12), generator=seeded(5))
-    before = recursion.solve(Batch(text, text, text[:, 0] * 0), 2, adaptive=False).logits
-    for place in range(12):
-        other = text.clone()
-        other[0, place] = 1 + text[0, place] % 8
-        after = recursion.solve(Batch(other, other, text[:, 0] * 0), 2, adaptive=False).logits
-        assert torch.equal(after[0, :place], before[0, :place])
-        assert not torch.equal(after[0, place], before[0, place])
+def thought(recursion: Recursion, text: torch.Tensor, ran: list[int]) -> torch.Tensor:
+    """Return the logits of each token after its own segments, all of them worked on together.
+
+    One that has stopped is held where its last segment began, so that others see what it said there.
+    """
+    stop, logits = torch.tensor(ran)[:, None], []
+    with torch.no_grad(), piece_told(recursion, 0, len(ran)):
+        injection = recursion.encoder(text, text[:, 0] * 0)
+        begin = recursion.refiner.initial_state(injection)
+        for segment in range(1, max(ran) + 1):
+            end = recursion.refiner.update(begin, injection, "answer")
+            logits.append(recursion.decoder(end.answer))
+            begin = begin._replace(answer=torch.where(stop > segment, end.answer, begin.answer))
+    return torch.stack([logits[count - 1][:, place] for place, count in enumerate(ran)], dim=1)
+
+
+def test_a_token_that_stopped_is_seen_as_it_was_in_its_last_segment():
+    """Fails if in a segment that a token did not run others see anything but its last one."""
+    recursion, text = usual(cycles=1), torch.tensor([[3, 1, 5, 2, 8, 4]])
+    ran, memory, parts = [3, 1, 2, 4, 1, 3], Memory(), []
+    for place, count in enumerate(ran):
+        parts.append(in_pieces(recursion, text[:, place:], (0, 1), count, memory))
+    torch.testing.assert_close(torch.cat(parts, 1), thought(recursion, text, ran), rtol=0, atol=1e-12)
+
+
+def test_what_is_written_adaptively_is_what_those_segments_say():
+    recursion = usual(cycles=1)
+    prompt = opening(recursion)
+    words = list(recursion.generate(prompt, 4, max_segments=16, stopping=StableAnswer(patience=1)))
+    text = [*prompt, *(word.token for word in words)][:-1]
+    ran = [16] * (len(prompt) - 1) + [word.segments for word in words]
+    said = thought(recursion, torch.tensor([text]), ran)[0, len(prompt) - 1 :].argmax(-1)
+    assert len({*ran}) > 1
+    assert said.tolist() == [word.token for word in words]
 
 
 def test_draws_depend_on_seed_temperature_and_the_likeliest_k():
-    recursion = model(REFINERS["single"]())
+    recursion = usual()
     written = [
         [word.token for word in recursion.generate([3], temperature=2.0, seed=seed)] for seed in (0, 0, 1)
     ]
@@ -146,25 +121,140 @@ def test_draws_depend_on_seed_temperature_and_the_likeliest_k():
     assert [word.token for word in recursion.generate([3], temperature=2.0, top_k=1)] == greedy
 
 
-def test_nothing_is_taken_from_the_global_generator():
-    recursion = model(REFINERS["single"]())
+def test_any_whole_number_is_a_seed():
+    recursion = usual()
+    for seed in (-1, 2**80):
+        assert list(recursion.generate([3], 2, temperature=1.0, seed=seed)) is not None
+
+
+def test_the_likeliest_of_equals_is_one_token():
+    """Fails if `top_k` lets all tokens in that are as likely as the last, or differs from the greedy one."""
+    recursion, said = usual(), torch.tensor([0.0, 0, 1, 0, 2, 2, 2, 0, 0])
+    recursion.decoder.register_forward_hook(lambda *args: said.expand_as(args[-1]))
+    drawn = {
+        k: {next(recursion.generate([3], temperature=9.0, top_k=k, seed=seed)).token for seed in range(30)}
+        for k in (1, 2)
+    }
+    assert drawn[1] == {next(recursion.generate([3])).token}
+    assert len(drawn[2]) == 2
+
+
+def test_almost_no_temperature_is_none():
+    """Fails where logits are divided by so little that they overflow."""
+    recursion = usual()
+    prompt = opening(recursion)
+    assert list(recursion.generate(prompt, temperature=1e-45)) == list(recursion.generate(prompt))
+
+
+NOISY = {
+    "drawn start": lambda: InjectedRefiner(causal(), AddedInjection(), sigma=0.6),
+    "drawn updates": lambda: DampedRefiner(SingleRefiner(causal()), noise=0.5),
+}
+
+
+@pytest.mark.parametrize("refiner", NOISY)
+def test_a_model_that_draws_writes_by_its_seed(refiner):
+    """Fails if its draws come from the global generator, or are taken for a look ahead."""
+    recursion = model(NOISY[refiner]())
+    torch.manual_seed(0)
+    first = [list(recursion.generate([3, 4], temperature=1.0, seed=seed)) for seed in range(4)]
+    torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    list(recursion.generate([3], 3, temperature=1.0))
+    assert [list(recursion.generate([3, 4], temperature=1.0, seed=seed)) for seed in range(4)] == first
     assert torch.equal(torch.random.get_rng_state(), before)
+    assert len({tuple(words) for words in first}) > 1
+
+
+def test_a_model_that_says_nothing_is_told_of():
+    recursion = usual()
+    recursion.decoder.head.weight.data[3] = torch.nan
+    with pytest.raises(NonFiniteError, match="the model says NaN of the next token"):
+        next(recursion.generate([1, 2]))
+
+
+def test_compiled_cells_write_as_they_are_written():
+    """Fails if each length is a graph of its own, of which there may be few."""
+    recursion, compiled = usual(), usual()
+    compile_cells(compiled.refiner, backend="eager")
+    prompt = opening(recursion, 8)
+    assert list(compiled.generate(prompt, 8)) == list(recursion.generate(prompt, 8))
+
+
+def test_texts_that_take_turns_are_what_they_are_alone():
+    recursion = usual(encoder=TokenEncoder(learned_positions=True))
+    prompts = [[1, 2], [7, 3, 5, 2], [4]]
+    alone = [list(recursion.generate(prompt, 6, temperature=1.0)) for prompt in prompts]
+    running = [recursion.generate(prompt, 6, temperature=1.0) for prompt in prompts]
+    rows = [[next(one, None) for one in running] for _ in range(6)]
+    row = torch.tensor([[1, 2, 3]])  # another question in between
+    logits = whole(recursion, torch.nn.functional.pad(row, (0, 9)))
+    assert [[word for word in column if word] for column in zip(*rows, strict=True)] == alone
+    assert torch.equal(whole(recursion, torch.nn.functional.pad(row, (0, 9))), logits)
+
+
+def test_a_memory_goes_on_where_it_was_left():
+    recursion = usual()
+    prompt = opening(recursion)
+    whole = [word.token for word in recursion.generate(prompt, 6, adaptive=False)]
+    memory = Memory()
+    first = [word.token for word in recursion.generate(prompt, 2, memory=memory, adaptive=False)]
+    assert memory.length == len(prompt) + 1
+    rest = recursion.generate(first[-1:], 2, memory=memory, adaptive=False)
+    assert first + [word.token for word in rest] == whole[:4]
+    with pytest.raises(
+        IncompatibleComponents, match="9 tokens and the model 7 positions left: give at most 7"
+    ):
+        next(recursion.generate([1] * 9, memory=memory))
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_error_amid_a_token_leaves_memory_and_model_as_they_were():
+    """Fails if the half of a piece counts as segments of the next one."""
+    recursion, text = usual(), torch.tensor([[3, 1, 5, 2]])
+    memory, known = Memory(), in_pieces(recursion, text, (0, 2, 3, 4))
+    first = in_pieces(recursion, text, (0, 2), memory=memory)
+    stopped = recursion.decoder.register_forward_pre_hook(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_pieces(recursion, text[:, 2:], (0, 1), memory=memory)
+    stopped.remove()
+    second = in_pieces(recursion, text[:, 2:], (0, 1, 2), memory=memory)
+    assert torch.equal(torch.cat([first, second], dim=1), known)
+    assert recursion.sizes == SIZES
 
 
 def test_the_model_is_as_it_was_also_if_writing_is_given_up():
-    recursion = model(REFINERS["single"](), **CODECS["learned positions"]())
+    recursion = usual(encoder=TokenEncoder(learned_positions=True))
     next(iter(recursion.generate([3, 4], 5)))
     assert recursion.sizes == SIZES
     assert {part.sizes for part in recursion.modules() if hasattr(part, "sizes")} == {SIZES}
     assert {getattr(part, "memory", None) for part in recursion.modules()} == {None}
 
 
-@pytest.mark.parametrize("cell", [attention, mixer])
+class Solved(nn.Module):
+    """A causal cell that works the longer, the more there is to read."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = causal()
+
+    def forward(self, x):
+        for _ in range(x.shape[1]):
+            x = self.cell(x)
+        return x
+
+
+@pytest.mark.parametrize("cell", [attention, mixer, Solved])
 def test_a_model_that_looks_ahead_is_refused(cell):
-    recursion = model(SingleRefiner(cell()))
     with pytest.raises(IncompatibleComponents, match="give it cells such as CausalTransformerCell"):
+        list(usual(cell).generate([1, 2], 2))
+
+
+def test_a_model_that_is_solved_for_all_tokens_at_once_is_refused():
+    recursion = usual(truncation=ImplicitGradient(), cycles=6)
+    with pytest.raises(IncompatibleComponents, match="or on how many are read together"):
         list(recursion.generate([1, 2], 2))
 
 
@@ -179,16 +269,18 @@ def test_a_model_that_looks_ahead_is_refused(cell):
         ([1], {"temperature": -1.0}, "temperature"),
         ([1], {"top_k": 0}, "top_k"),
         ([1], {"max_segments": 0}, "max_segments"),
+        ([1], {"cycles": 0}, "cycles=0: give 1 or more"),
+        ([1], {"temperature": float("nan")}, "temperature"),
     ],
 )
 def test_what_cannot_be_written_is_refused(prompt, settings, says):
-    recursion = model(REFINERS["single"]())
+    recursion = usual()
     with pytest.raises(IncompatibleComponents, match=says):
         list(recursion.generate(prompt, **settings))
 
 
 def test_a_text_fills_all_positions():
     """The last token that is written is not read, so that a prompt that fills the model still gets one."""
-    recursion = model(REFINERS["single"]())
+    recursion = usual()
     assert len(list(recursion.generate([1] * 12))) <= 1
     assert len(list(recursion.generate([1] * 4))) <= 9

@@ -1,6 +1,8 @@
 # ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
 """`recurlight generate`: text from a trained checkpoint."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import recurlight
@@ -54,6 +56,19 @@ def test_python_writes_the_same_piece_by_piece(writer):
     pieces = list(recurlight.load(writer).generate("not t", 9))
     assert "".join(piece.text for piece in pieces) == "o be, to "
     assert [piece.segments for piece in pieces] == [2] * 9
+
+
+def test_threads_take_turns(writer):
+    """Fails if one thread's piece tells the model's sizes while another's is read."""
+    solver = recurlight.load(writer)
+
+    def write(begin):
+        return "".join(piece.text for piece in solver.generate(begin, 9))
+
+    begins = ["not t", "to", "be", "or not "]
+    alone = [write(begin) for begin in begins]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(write, begins * 2)) == alone * 2
 
 
 def test_a_seed_draws_one_text(writer, capsys):
