@@ -42,10 +42,17 @@ class SequenceLoss(Recorded, nn.Module, ABC):
     `loss[b] = sum_t [labels[b, t] is supervised] token_loss[b, t] / number of supervised labels of b`. To add
     a loss, write `token_loss`; masking, averaging and precision happen here. For answers that are numbers set
     `numbers`; then `t` stands for position and number, each of which may be supervised by itself.
+
+    Every sample then has the same weight. With `tokens` every token has: the sum is divided by that number,
+    the same for all samples. Up to a constant this is the mean over the tokens of a batch, and since no
+    sample's loss depends on another's, it is so over any number of ranks and accumulated batches.
     """
 
     numbers: ClassVar[bool] = False
     """Whether labels are numbers, `(B, L, G)` float, and not tokens, `(B, L)` int64."""
+
+    tokens: float | None = None
+    """By what the sum over a sample's labels is divided; None for the number of its supervised labels."""
 
     @abstractmethod
     def token_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -93,7 +100,7 @@ class SequenceLoss(Recorded, nn.Module, ABC):
                 f"{tuple(labels.shape)}: return the loss of each token, {letters}, with reduction='none'"
             )
         total = each.where(counts, 0.0).flatten(1).sum(1)  # (B,)
-        return total / counts.flatten(1).sum(1).clamp(min=1)
+        return total / (counts.flatten(1).sum(1).clamp(min=1) if self.tokens is None else self.tokens)
 
     def _require(self, logits: Tensor, labels: Tensor) -> None:
         """Insist on a read-out and labels of one form."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -87,9 +88,11 @@ class SoftmaxCrossEntropy(SequenceLoss):
 
     Args:
         label_smoothing: Share of the target spread evenly over the vocabulary, from 0 to 1.
+        tokens: Supervised tokens of a usual sample; then every token of a batch has the same weight, in place
+            of every sample, see `SequenceLoss`.
 
     Raises:
-        IncompatibleComponents: The smoothing is outside 0 to 1.
+        IncompatibleComponents: The smoothing is outside 0 to 1, or there are no tokens.
 
     Example:
         >>> loss = SoftmaxCrossEntropy()
@@ -100,8 +103,9 @@ class SoftmaxCrossEntropy(SequenceLoss):
         Szegedy et al., Rethinking the Inception architecture (label smoothing), arXiv:1512.00567.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, tokens: float | None = None) -> None:
         super().__init__()
+        self.tokens = _some(type(self).__name__, tokens)
         if not 0.0 <= label_smoothing <= 1.0:
             raise IncompatibleComponents(
                 f"SoftmaxCrossEntropy got label_smoothing={label_smoothing}: give a share from 0 to 1, as 0.1"
@@ -121,6 +125,13 @@ class StablemaxCrossEntropy(SequenceLoss):
 
     `token_loss = -log p[label]` with `p` of `log_stablemax`. Use `SoftmaxCrossEntropy` for the usual one.
 
+    Args:
+        tokens: Supervised tokens of a usual sample; then every token of a batch has the same weight, in place
+            of every sample, see `SequenceLoss`.
+
+    Raises:
+        IncompatibleComponents: There are no tokens.
+
     Example:
         >>> loss = StablemaxCrossEntropy()
         >>> loss(torch.tensor([[[2.0, 0.0, -1.0]]]), torch.tensor([[0]]))
@@ -130,6 +141,18 @@ class StablemaxCrossEntropy(SequenceLoss):
         arXiv:2506.21734, arXiv:2510.04871; stablemax itself is arXiv:2501.04697.
     """
 
+    def __init__(self, tokens: float | None = None) -> None:
+        super().__init__()
+        self.tokens = _some(type(self).__name__, tokens)
+
     def token_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of each token, `(B, L)`."""
         return -log_stablemax(logits).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+def _some(name: str, tokens: float | None) -> float | None:
+    if tokens is not None and not 0 < tokens < math.inf:
+        raise IncompatibleComponents(
+            f"{name} got tokens={tokens}: give how many are supervised in a usual sample"
+        )
+    return tokens

@@ -119,6 +119,18 @@ def test_each_sample_averages_its_own_supervised_tokens(loss):
     torch.testing.assert_close(loss(logits, labels)[0], loss(logits[:1], labels[:1])[0])
 
 
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy, StablemaxCrossEntropy])
+def test_every_token_has_the_same_weight_with_tokens(loss):
+    """Fails if a long answer's tokens weigh less, or the weight depends on which other samples are there."""
+    logits, labels = draw(2, 5, 4), torch.tensor([[0, 1, 2, 3, 0], [IGNORE, 1, IGNORE, 2, 2]])
+    singles = [loss()(logits[:, t : t + 1], labels[:, t : t + 1]) for t in range(5)]  # 0 where none counts
+    each = loss(tokens=4)(logits, labels)
+    torch.testing.assert_close(each.mean(), torch.stack(singles).sum() / 8)  # the mean over all eight
+    assert torch.equal(each[1:], loss(tokens=4)(logits[1:], labels[1:]))
+    with pytest.raises(IncompatibleComponents, match="tokens=0: give how many are supervised"):
+        loss(tokens=0)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_rows_without_supervision_give_exact_zeros(loss):
     logits = draw(2, 3, 4).requires_grad_()
