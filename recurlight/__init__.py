@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         Puzzles,
         QueensData,
         Questions,
+        ReasoningGymData,
         ReversalData,
         Rules,
         SequenceData,
@@ -198,8 +199,8 @@ _HOMES = {
     ),
     "data": (
         "AdditionData", "ArcData", "Augmentation", "HeatData", "MazeData", "ParityData",
-        "PermutationData", "PuzzleData", "Puzzles", "QueensData", "Questions", "ReversalData",
-        "Rules", "SequenceData", "SortingData", "Splits", "SudokuData", "Symmetry",
+        "PermutationData", "PuzzleData", "Puzzles", "QueensData", "Questions", "ReasoningGymData",
+        "ReversalData", "Rules", "SequenceData", "SortingData", "Splits", "SudokuData", "Symmetry",
         "SymmetryGroup", "TableData", "TextData", "Variants", "draws", "hold_out",
     ),
     "diagnostics": (

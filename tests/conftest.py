@@ -8,6 +8,8 @@ from hypothesis import settings
 
 torch.set_num_threads(1)
 
+collect_ignore = ["fakes"]  # libraries that only some tests shall find
+
 # The same examples in every run, and no clock: a property that fails does so everywhere.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=25)
 settings.load_profile("repeatable")

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from frozen import checkpoint
+from gyms import small_gym
 from helpers import SIZES, batch, mixer
 from torch import nn
 
@@ -79,8 +80,8 @@ FILE = TEXT = FROZEN = Path(tempfile.gettempdir())
 
 
 @pytest.fixture(scope="module", autouse=True)
-def file(tmp_path_factory) -> None:
-    """Where `TableData`, `TextData` and `TrainedBackbone` look."""
+def file(tmp_path_factory) -> Iterator[None]:
+    """Where `TableData`, `TextData` and `TrainedBackbone` look, and what `ReasoningGymData` finds."""
     global FILE, TEXT, FROZEN  # the table of arguments is made before any fixture
     FILE = tmp_path_factory.mktemp("table") / "all.csv"
     FILE.write_text("question,answer\n" + "".join(f"{n}a,{n}b\n" for n in range(10)))
@@ -88,6 +89,9 @@ def file(tmp_path_factory) -> None:
     TEXT.write_text("to be or not to be, " * 200)
     FROZEN = FILE.with_name("base.ckpt")
     checkpoint(FROZEN)
+    with small_gym(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECURLIGHT_CACHE", str(FILE.parent))
+        yield
 
 
 SEEDED = ("seed", "eval_seed")
@@ -120,6 +124,11 @@ MADE: dict[str, Table] = {
     "PermutationData": Table(recurlight.PermutationData, signed=SEEDED),
     "PuzzleData": Table(OwnData, {"vocab_size": lambda: 5, "grid_shape": lambda: (2, 2)}, SEEDED),
     "QueensData": Table(recurlight.QueensData, signed=SEEDED),
+    "ReasoningGymData": Table(
+        recurlight.ReasoningGymData,
+        {"num_train": lambda: 9, "num_val": lambda: 2, "num_test": lambda: 2},
+        SEEDED,
+    ),
     "ReversalData": Table(recurlight.ReversalData, signed=SEEDED),
     "SequenceData": Table(OwnSequences, {"symbols": lambda: "abc"}, SEEDED),
     "SortingData": Table(recurlight.SortingData, signed=SEEDED),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from recurlight.data.arc.data import ArcData
     from recurlight.data.base import PuzzleData
     from recurlight.data.counter import draws
+    from recurlight.data.gym import AnswerScores, ReasoningGymData
     from recurlight.data.heat.data import HeatData
     from recurlight.data.maze.data import MazeData
     from recurlight.data.maze.rules import MazeRules
@@ -35,6 +36,7 @@ _HOMES = {
     "arc.data": ("ArcData",),
     "base": ("PuzzleData",),
     "counter": ("draws",),
+    "gym": ("AnswerScores", "ReasoningGymData"),
     "heat.data": ("HeatData",),
     "maze.data": ("MazeData",),
     "maze.rules": ("MazeRules",),
@@ -60,6 +62,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AdditionData",
     "AdditionRules",
+    "AnswerScores",
     "ArcData",
     "Augmentation",
     "BitsPerByte",
@@ -73,6 +76,7 @@ __all__ = [
     "QueensData",
     "QueensRules",
     "Questions",
+    "ReasoningGymData",
     "ReversalData",
     "Rules",
     "SequenceData",

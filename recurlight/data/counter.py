@@ -29,7 +29,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 # Streams of a run's seed. Pass `n` over the puzzles has the stream `1 + n`. The draws of files, 2 and 3,
 # share two of those: no harm, for they order other things, and a seed must go on giving what it gave. The
 # others lie where the passes of no run end: generated questions from 2^32, held-out ones at 2^40,
-# symmetries of search at 2^61, visits at 2^62, symmetries of ARC's tasks at 2^63.
+# reasoning gym at 2^42, symmetries of search at 2^61, visits at 2^62, symmetries of ARC's tasks at 2^63.
 _AUGMENTATION = 0
 _ORDER = 1
 _SYMMETRY = 1 << 61

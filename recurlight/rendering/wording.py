@@ -44,6 +44,8 @@ class Wording(Recorded):
             `characters`, or its `bytes` in UTF-8, whose texts are the characters of the same numbers.
         tokenizer: Content of a `tokenizer.json` that divides a running text of bytes into tokens from 1;
             empty where each character or byte is one.
+        separator: Token that is put behind a question, after which the model writes its answer; None for
+            models that answer in place, or write on from any text.
 
     Example:
         >>> wording = Wording((2, 3), (" ", ".", "1", "2"), also={"0": 1}, unasked=(0,))
@@ -67,6 +69,7 @@ class Wording(Recorded):
     mirrored: bool = False
     verbatim: Literal["characters", "bytes"] | None = None
     tokenizer: str = field(default="", repr=False)
+    separator: int | None = None
 
     @classmethod
     def of(cls, looks: Looks, vocab: int, **facts: Any) -> Wording:
@@ -104,6 +107,8 @@ class Wording(Recorded):
             DataError: A symbol is not known, or there are too many or too few; with what is wanted. Or two
                 tokens have one text, so that no text tells them apart.
         """
+        if self.separator is not None:
+            raise DataError("the model writes its answer behind the question: use 'recurlight generate'")
         if self.verbatim:
             return self._laid([self.spelled(text)])
         self._require_distinct()
@@ -127,6 +132,15 @@ class Wording(Recorded):
         if self.verbatim == "bytes":
             text = text.encode().decode("latin-1")
         return [self._token(symbol, place) for place, symbol in enumerate(text, 1)]
+
+    def prompt(self, text: str) -> tuple[list[int], str]:
+        """Return the tokens from which a model writes on, and what they say behind the text.
+
+        Raises:
+            DataError: A character is not known.
+        """
+        behind = [] if self.separator is None else [self.separator]
+        return self.spelled(text) + behind, self.said(behind)
 
     def said(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens of any number; bytes that are no UTF-8 are shown as �."""

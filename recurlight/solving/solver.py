@@ -109,12 +109,14 @@ class Solver:
         settings = self.evaluation | ({} if segments is None else {"max_segments": segments})
         settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        words = self.recursion.generate(wording.spelled(prompt), count, **settings, memory=Memory(last))
+        tokens, behind = wording.prompt(prompt)
+        words = self.recursion.generate(tokens, count, **settings, memory=Memory(last))
         for word in iter(partial(_in_turn, words), None):
             text = wording.texts[word.token]
             if wording.verbatim == "bytes":
                 text = decoder.decode(text.encode("latin-1"))
-            yield Piece(text, word.segments, word.confidence)
+            yield Piece(behind + text, word.segments, word.confidence)
+            behind = ""
 
     @checked
     @torch.no_grad()
