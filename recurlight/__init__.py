@@ -88,7 +88,14 @@ if TYPE_CHECKING:
         QLearningHalting,
     )
     from recurlight.interop import import_published
-    from recurlight.language import Backbone, HeadDecoder, HiddenEncoder, TrainedBackbone, UsesBackbone
+    from recurlight.language import (
+        Backbone,
+        HeadDecoder,
+        HiddenEncoder,
+        PretrainedBackbone,
+        TrainedBackbone,
+        UsesBackbone,
+    )
     from recurlight.losses import MeanSquaredError, SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
     from recurlight.metrics import ExactByGroup, TaskMetric
     from recurlight.numerics import full_precision
@@ -215,7 +222,7 @@ _HOMES = {
     ),
     "interop": ("import_published",),
     "language": (
-        "Backbone", "HeadDecoder", "HiddenEncoder", "TrainedBackbone", "UsesBackbone",
+        "Backbone", "HeadDecoder", "HiddenEncoder", "PretrainedBackbone", "TrainedBackbone", "UsesBackbone",
     ),
     "losses": (
         "MeanSquaredError", "SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy",

@@ -114,6 +114,7 @@ MADE: dict[str, Table] = {
     "DeepDecoder": Table(recurlight.DeepDecoder, {"cell": mixer}),
     "HiddenEncoder": Table(recurlight.HiddenEncoder),
     "HeadDecoder": Table(recurlight.HeadDecoder),
+    "PretrainedBackbone": Table(recurlight.PretrainedBackbone, {"path": lambda: "."}),
     "TrainedBackbone": Table(recurlight.TrainedBackbone, {"checkpoint": lambda: str(FROZEN)}),
     "Memory": Table(recurlight.Memory),
     "AdditionData": Table(recurlight.AdditionData, signed=SEEDED),

@@ -28,7 +28,8 @@ class Backbone(Recorded, nn.Module, ABC):
     It is made once, given to `RecursiveModule` or `Recursion`, and handed by them to every part that is a
     `UsesBackbone`, so that all read the same weights. These are never trained, stay in evaluation mode, are
     in no state dict, no optimizer and no checkpoint, and move to another device or precision with the model.
-    A checkpoint holds how the backbone is made, and its `identity`, by which another file is refused.
+    A checkpoint holds how the backbone is made, and its `identity`, by which another file is refused. What a
+    subclass names as trained is the exception: it is a part of the model as any other, `backbone.trained`.
 
     A subclass makes its network, gives it to `hold`, and says how `vectors`, `hidden` and `head` come from
     it. Copies of a backbone share its weights.
@@ -76,9 +77,10 @@ class Backbone(Recorded, nn.Module, ABC):
         ids = None if symbols is None else torch.tensor(symbols, dtype=torch.int64)
         self.register_buffer("ids", ids, persistent=False)
 
-    def hold(self, network: nn.Module) -> None:
-        """Keep a network, frozen and in evaluation mode for good."""
+    def hold(self, network: nn.Module, trained: dict[str, nn.Module] | None = None) -> None:
+        """Keep a network, frozen and in evaluation mode for good, but for parts of it that are trained."""
         vars(self)["network"] = network.requires_grad_(False).eval()
+        self.trained = nn.ModuleDict(trained).requires_grad_(True)
 
     @abstractmethod
     def vectors(self, tokens: Tensor) -> Tensor:
@@ -107,21 +109,27 @@ class Backbone(Recorded, nn.Module, ABC):
         """Return the rows of `head` of the data's tokens, `(V, W)`."""
         return self.head() if self.ids is None else self.head()[self.ids]
 
+    def train(self, mode: bool = True) -> Self:
+        """Draw nothing, in training neither: what is trained runs without dropout, too."""
+        super().train(mode)
+        for part in self.trained.values():
+            part.eval()
+        return self
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the network with the model."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call,unused-ignore]
-        moved: dict[int, tuple[Tensor, Tensor]] = {}  # a head that is the embedding, too, stays one tensor
-
-        def once(weight: Tensor) -> Tensor:
-            return moved.setdefault(id(weight), (weight, fn(weight)))[1]
-
-        with _new_parameters():
-            self.network._apply(once)
+        moved = {*self.trained.modules()}
+        with _tied(self.network), _new_parameters():
+            for module in self.network.modules():
+                if module not in moved:
+                    module._apply(fn, recurse=False)  # type: ignore[no-untyped-call,unused-ignore]
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Share the weights, which nobody changes; moving one of the two leaves the other where it is."""
-        memo |= {id(weight): weight for weight in chain(self.network.parameters(), self.network.buffers())}
+        """Share the weights that nobody changes; moving one of the two leaves the other where it is."""
+        weights = chain(self.network.parameters(), self.network.buffers())
+        memo |= {id(weight): weight for weight in weights if not weight.requires_grad}
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         vars(twin).update(copy.deepcopy(vars(self), memo))
@@ -137,6 +145,21 @@ def _new_parameters() -> Iterator[None]:
         yield
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)
+
+
+@contextmanager
+def _tied(network: nn.Module) -> Iterator[None]:
+    """Let weights that are one, as a head that is the embedding, be one afterwards, too."""
+    before: dict[int, Tensor] = {}
+    places = [
+        (module, name, before.setdefault(id(weight), weight))
+        for module in network.modules()
+        for name, weight in module.named_parameters(recurse=False)
+    ]
+    yield
+    after: dict[int, Tensor] = {}
+    for module, name, weight in places:
+        setattr(module, name, after.setdefault(id(weight), getattr(module, name)))
 
 
 class UsesBackbone(Sized):

@@ -3,6 +3,14 @@
 from recurlight.codec.backbone import Backbone, UsesBackbone
 from recurlight.language.head import HeadDecoder
 from recurlight.language.hidden import HiddenEncoder
+from recurlight.language.pretrained import PretrainedBackbone
 from recurlight.language.trained import TrainedBackbone
 
-__all__ = ["Backbone", "HeadDecoder", "HiddenEncoder", "TrainedBackbone", "UsesBackbone"]
+__all__ = [
+    "Backbone",
+    "HeadDecoder",
+    "HiddenEncoder",
+    "PretrainedBackbone",
+    "TrainedBackbone",
+    "UsesBackbone",
+]

@@ -19,8 +19,8 @@ class HiddenEncoder(UsesBackbone, PositionedEncoder):
     `injection = hidden(question)`, or `projection @ hidden(question)`; with learned positions
     `(injection + sqrt(D) * position) / sqrt(2)`
 
-    The backbone reads the question in every segment anew, without gradient; where it is large, let a segment
-    have many cycles and `max_segments` be 1.
+    The backbone reads the question in every segment anew, without gradient unless layers of it are trained;
+    where it is large, let a segment have many cycles and `max_segments` be 1.
 
     Args:
         learned_positions: Add a trained vector for each position.
@@ -41,6 +41,7 @@ class HiddenEncoder(UsesBackbone, PositionedEncoder):
 
     def embed(self, question: Tensor) -> Tensor:
         """Let the backbone read tokens `(B, L)`, `(B, L, D)`; `forward` scales them back."""
-        with torch.no_grad():
+        trains = next(self.backbone.parameters(), None) is not None
+        with torch.set_grad_enabled(trains and torch.is_grad_enabled()):
             hidden = at_least_float32(self.backbone.hidden(self.backbone.embed(question)))
         return (hidden if self.projection is None else self.projection(hidden)) / self.scale

@@ -53,6 +53,7 @@ from recurlight import (
     PicardSolver,
     PoolingCell,
     PreNormCell,
+    PretrainedBackbone,
     ProjectedInjection,
     QLearningHalting,
     QuestionStartRefiner,
@@ -84,6 +85,13 @@ def two_level():
 def base():
     """The checkpoint of a frozen model."""
     return checkpoint(Path(tempfile.mkdtemp()) / "base.ckpt")
+
+
+def on_published():
+    pytest.importorskip("transformers", reason="the extra lm is not installed")
+    from language import published
+
+    return published.reasoner(published.llama(Path(tempfile.mkdtemp())), layers=2)
 
 
 PUBLIC = {  # none with its defaults where it has arguments: a forgotten one must show
@@ -133,6 +141,7 @@ PUBLIC = {  # none with its defaults where it has arguments: a forgotten one mus
     ),
     AdamATan2: lambda: made(optimizer=partial(AdamATan2, lr=0.5, betas=(0.5, 0.75))),
     LinearWarmup: lambda: made(scheduler=partial(LinearWarmup, warmup=3)),
+    PretrainedBackbone: lambda: on_published(),
     TrainedBackbone: lambda: reasoner(base(), backbone=TrainedBackbone(base(), [5, 4, 3, 2, 1, 0])),
     HiddenEncoder: lambda: reasoner(base()),
     HeadDecoder: lambda: reasoner(base(), encoder=TokenEncoder()),
