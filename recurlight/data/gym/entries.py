@@ -145,7 +145,7 @@ class Entries:
             if len(made[name]) < counts[name]:
                 raise DataError(
                     f"the task {self.task} has {len(made[name])} questions that no other part took, "
-                    f"num_{name} asks for {counts[name]}: lower data.num_{name}, or let data.config allow more"
+                    f"num_{name} wants {counts[name]}: lower data.num_{name}, or let data.config allow more"
                 )
         return made
 
