@@ -13,6 +13,7 @@ import yaml
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.rglob("*.yaml"))
 OVERLAYS = [name for name in RECIPES if name.startswith("small")]
+PLACE = tempfile.TemporaryDirectory()  # which is gone at the end
 WHOLE = [name for name in RECIPES if name not in OVERLAYS]
 
 
@@ -62,7 +63,7 @@ def _untrained(recipe: str) -> Path:
             """Do nothing."""
 
     import_parts()
-    path = Path(tempfile.mkdtemp()) / "last.ckpt"
+    path = Path(PLACE.name) / f"{recipe}.ckpt"
     with torch.random.fork_rng():
         model = Made(prepare("fit", ["--config", recipe, "--trainer.logger=false"], FOLDER)).model
         model.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)

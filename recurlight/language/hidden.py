@@ -7,6 +7,7 @@ from torch import Tensor
 
 from recurlight.codec.backbone import UsesBackbone
 from recurlight.codec.base import PositionedEncoder
+from recurlight.errors import IncompatibleComponents
 from recurlight.numerics import at_least_float32, linear
 from recurlight.types import Sizes
 
@@ -40,7 +41,16 @@ class HiddenEncoder(UsesBackbone, PositionedEncoder):
         self.projection = None if width == sizes.width else linear(width, sizes.width, generator)
 
     def embed(self, question: Tensor) -> Tensor:
-        """Let the backbone read tokens `(B, L)`, `(B, L, D)`; `forward` scales them back."""
+        """Let the backbone read tokens `(B, L)`, `(B, L, D)`; `forward` scales them back.
+
+        Raises:
+            IncompatibleComponents: They go on a text that was read before.
+        """
+        if self.offset:
+            raise IncompatibleComponents(
+                "HiddenEncoder reads a text whole, for its backbone keeps no keys and values, so that "
+                "nothing can be generated token by token: ask by solve"
+            )
         trains = next(self.backbone.parameters(), None) is not None
         with torch.set_grad_enabled(trains and torch.is_grad_enabled()):
             hidden = at_least_float32(self.backbone.hidden(self.backbone.embed(question)))

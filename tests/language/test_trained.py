@@ -239,5 +239,10 @@ def test_a_reasoner_of_several_segments_stands_on_it(path):
     assert answers(model).shape == (4, 16, SIZES.vocab)
 
 
+def test_writing_token_by_token_is_refused_in_one_line(path):
+    with pytest.raises(IncompatibleComponents, match=r"HiddenEncoder reads a text whole, .* ask by solve"):
+        next(reasoner(path).recursion.eval().generate([1, 2], count=2))
+
+
 def test_a_part_for_places_cannot_stand_on_shorter_text(path):
     assert reasoner(path, refiner=SingleRefiner(mixer())).recursion.backbone.positions == 16

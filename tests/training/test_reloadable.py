@@ -81,10 +81,13 @@ def two_level():
     return TwoLevelRefiner(mixer(), attention(), latent_steps=2)
 
 
+PLACE = tempfile.TemporaryDirectory()
+
+
 @cache
 def base():
     """The checkpoint of a frozen model."""
-    return checkpoint(Path(tempfile.mkdtemp()) / "base.ckpt")
+    return checkpoint(Path(PLACE.name) / "base.ckpt")
 
 
 def on_published():
