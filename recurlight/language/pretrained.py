@@ -57,7 +57,7 @@ class PretrainedBackbone(Backbone):
         path: str,
         gguf_file: str | None = None,
         layers: int | None = None,
-        symbols: list[int] | list[str] | None = None,
+        symbols: list[str] | list[int] | None = None,
     ) -> None:
         within("PretrainedBackbone", "layers", 1 if layers is None else layers, 1)
         folder = model_folder(path, gguf_file)
