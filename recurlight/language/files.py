@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recurlight.checkpoints.files import digest
+from recurlight.checkpoints.nearby import located
 from recurlight.errors import CheckpointError
 
 __all__ = ["hash_of", "library", "model_folder", "weight_files"]
@@ -35,15 +36,16 @@ def model_folder(path: str, gguf_file: str | None) -> Path:
     """Return the folder of a model, fetched from the hub where the path is none of this machine.
 
     Args:
-        path: A folder, or `OWNER/NAME` on the hub, or `OWNER/NAME@REVISION`.
+        path: A folder, or `OWNER/NAME` on the hub, or `OWNER/NAME@REVISION`. A relative folder is looked for
+            as `located` says.
         gguf_file: The only file that is wanted; None for a folder in the form of `transformers`.
 
     Raises:
         CheckpointError: There is neither, or `transformers` is missing.
     """
-    place = Path(path)
-    if place.is_dir():
-        return place
+    folder, place = located(Path(path) / (gguf_file or "config.json")).parent, Path(path)
+    if folder.is_dir():
+        return folder
     if place.is_file():
         also = f" and gguf_file to {place.name}" * (place.suffix == ".gguf")
         raise CheckpointError(f"{path} is a file: set model.backbone.path to its folder {place.parent}{also}")

@@ -34,7 +34,9 @@ class PretrainedBackbone(Backbone):
     Padding, `""`, becomes the token that ends its texts.
 
     Args:
-        path: A folder, or `OWNER/NAME` on the hub, or `OWNER/NAME@REVISION`, always that revision.
+        path: A folder, or `OWNER/NAME` on the hub, or `OWNER/NAME@REVISION`, always that revision. A
+            checkpoint holds it; a relative folder is looked for in the current one, and then around that
+            checkpoint.
         gguf_file: Name of a GGUF file in that folder.
         layers: Its last layers that are trained with the rest, under `backbone.trained`; so the checkpoint
             and the optimizer have them. None for none.

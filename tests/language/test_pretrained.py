@@ -138,6 +138,15 @@ def test_trained_layers_move_with_the_optimizers_weights_and_copies_have_their_o
     assert again.backbone.head().data_ptr() == twin.backbone.head().data_ptr()
 
 
+def test_a_relative_folder_is_found_from_the_checkpoint(copied, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    trained(reasoner("model"), tmp_path / "runs" / "last.ckpt")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert load_recursion(tmp_path / "runs" / "last.ckpt").recursion.backbone.identity()["path"] == "model"
+
+
 def test_nothing_is_drawn_in_training(tmp_path):
     import transformers
 
