@@ -30,7 +30,7 @@ the paper's authors or others report of their own code, and says nothing about a
 begins with `small` is laid over others, which it makes short.
 """
 
-TASKS = ("Sudoku", "Mazes", "ARC", "Sequences", "Fields")
+TASKS = ("Sudoku", "Mazes", "ARC", "Sequences", "Text", "Fields")
 COLUMNS = ("recipe", "what it shows", "measured here", "published", "command")
 
 

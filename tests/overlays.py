@@ -32,6 +32,7 @@ COUNTS = ["--data.num_train=20", "--data.num_val=4", "--data.num_test=4"]
 FEW = {
     "small": ["--data.source=generated", *COUNTS],
     "small_arc": ["--data.max_tasks=4"],
+    "small_text": [f"--data.path={FOLDER.parent / 'LICENSE'}"],  # the same for every Python
     "small_maze": ["--data.source=generated", *COUNTS],
 }
 

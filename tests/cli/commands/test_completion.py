@@ -32,7 +32,7 @@ def test_bash_offers_commands_recipes_and_files(capsys, tmp_path):
     assert offered(text, tmp_path, "") == [*COMMANDS]
     assert offered(text, tmp_path, "so") == ["solve"]
     assert offered(text, tmp_path, "fit", "--config", "hrm_") == [
-        "hrm_arc1", "hrm_maze", "hrm_sudoku", "hrm_text_sudoku",
+        "hrm_arc1", "hrm_maze", "hrm_sudoku", "hrm_text", "hrm_text_sudoku",
     ]  # fmt: skip
     assert offered(text, tmp_path, "fit", "--config", "mi") == ["mine.yaml"]
     assert offered(text, tmp_path, "test", "--ckpt_path", "m") == ["mine.yaml"]
