@@ -41,8 +41,8 @@ class Memory:
 
     Example:
         >>> memory = Memory()
-        >>> memory.length
-        0
+        >>> memory.length, memory.bytes
+        (0, 0)
 
     Reference:
         Sharing the last loop's cache: Zhu et al. 2025, "Scaling latent reasoning via looped language models"
@@ -55,6 +55,11 @@ class Memory:
         self.length = 0
         self._past: list[list[Slot]] = []
         self._piece: list[list[Slot]] = []
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all keys and values that are kept."""
+        return sum(part.nbytes for calls in self._past for slot in calls for part in slot)
 
     def begin(self) -> None:
         """Begin the next segment of the piece; `remembering` does it."""

@@ -8,10 +8,19 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from helpers import mixer, trainer
+from helpers import causal, mixer, trainer
 
 from docs.test_pages import blocks
-from recurlight import CorrectnessHalting, LastCycles, RecursiveModule, SudokuData, TwoLevelRefiner
+from recurlight import (
+    CorrectnessHalting,
+    FixedHalting,
+    LastCycles,
+    RecursiveModule,
+    SingleRefiner,
+    SudokuData,
+    TextData,
+    TwoLevelRefiner,
+)
 from recurlight.__main__ import main
 
 PAGE = "using-a-model.md"
@@ -39,7 +48,7 @@ def trained(tmp_path_factory):
 
 
 def test_the_commands_answer(trained, monkeypatch, capsys):
-    ask, several, export = blocks(PAGE, "bash")
+    ask, several, _, export = blocks(PAGE, "bash")
     assert main(shlex.split(ask)[1:]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
     from_file, from_stdin = several.splitlines()
@@ -56,6 +65,23 @@ def test_the_commands_answer(trained, monkeypatch, capsys):
         exec(code, names)
     assert torch.equal(names["found"]["logits"].argmax(dim=-1)[0], names["answer"].tokens)
     assert names["MyData"].wording
+
+
+def test_a_model_of_text_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RECURLIGHT_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("def one(): return 1\n" * 200)
+    data = TextData("text.txt", length=220, batch_size=2, val_share=0.1, test_share=0.1)
+    sizes = {"width": 8, "cycles": 1, "max_segments": 1}
+    model = RecursiveModule.for_data(
+        data, refiner=SingleRefiner(causal()), truncation=LastCycles(1), halting=FixedHalting(), **sizes
+    )
+    fit = trainer(max_steps=1, limit_val_batches=0)
+    fit.fit(model, data)
+    fit.save_checkpoint("last.ckpt")
+    for command in blocks(PAGE, "bash")[2].splitlines():
+        assert main(shlex.split(command)[1:]) == 0
+        assert capsys.readouterr().out.startswith("def ")
 
 
 class Refused(Exception):

@@ -1,6 +1,8 @@
 # ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
 """`recurlight generate`: text from a trained checkpoint."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -96,6 +98,19 @@ def test_a_seed_draws_one_text(writer, capsys):
 def test_what_is_wrong_is_told_in_one_line(flags, message, writer, capsys):
     assert message in failure(capsys, "generate", "--ckpt_path", writer, *flags)
     assert capsys.readouterr().out == ""
+
+
+def test_a_new_process_writes_without_lightning(writer):
+    """Fails if the first token waits for libraries of training, which take longer than the model."""
+    run = (
+        "import sys\n"
+        "from recurlight.__main__ import main\n"
+        f"main(['generate', '--ckpt_path', {writer!r}, '--prompt', 'not t', '--count', '9'])\n"
+        "heavy = {'lightning', 'torchmetrics', 'jsonargparse', 'torch._dynamo', 'torch._inductor'}\n"
+        "print(heavy & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)
+    assert done.stdout == "not to be, to \nset()\n"
 
 
 def test_a_model_of_puzzles_does_not_write(trained, capsys):
