@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import lightning.pytorch as pl
+import pytest
 import torch
 import yaml
 
@@ -17,6 +19,14 @@ PLACE = tempfile.TemporaryDirectory()  # which is gone at the end
 FETCHED = {"hybrid_smollm2"}
 """Recipes on a published model, which few machines have; `language/test_smollm2.py` runs them."""
 WHOLE = [name for name in RECIPES if name not in {*OVERLAYS, *FETCHED}]
+LACKING = [name for name in ("reasoning_gym",) if find_spec(name) is None]
+"""Recipes that cannot be trained here, each for want of the library of its name."""
+
+
+def runnable(names: list[str]) -> list[object]:
+    """Return names to be tested, of which those that cannot be trained here are skipped with the reason."""
+    skip = pytest.mark.skip(reason="needs a library that is installed by itself, see docs/api/data.md")
+    return [pytest.param(name, marks=skip) if name in LACKING else name for name in names]
 
 
 def small(name: str) -> str:

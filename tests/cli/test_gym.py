@@ -9,6 +9,7 @@ from gyms import small_gym
 import recurlight
 from recurlight import ReasoningGymData
 from recurlight.__main__ import main
+from recurlight.spec import arguments
 
 from .fixtures import cache, failure, folder
 
@@ -110,13 +111,18 @@ def test_a_question_is_answered_by_solve_or_written_by_generate(models, capsys, 
 
 def test_another_task_trains_by_flags_alone(models, capsys, folder):
     """Fails if the settings of one task stay when another is named."""
-    (folder / "run.yaml").write_text(TEXT.format(layout="separate", **MODELS["separate"]))
-    flags = ["--data.task", "parts", "--data.config", "{}", "--trainer.max_steps", "2"]
+    (folder / "run.yaml").write_text(
+        TEXT.format(layout="separate", **MODELS["separate"]).replace("{most: 9}", "{most: 9, least: 0}")
+    )
+    flags = ["--data.task", "parts", "--data.config", "null", "--data.config", "{most: 40}"]
+    flags += ["--trainer.max_steps", "2"]
     assert main(["fit", "--config", "run.yaml", *flags, "--data.epoch_samples", "16"]) == 0
     assert "solved" in capsys.readouterr().out
+    kept = arguments(ReasoningGymData.load_from_checkpoint("runs/run/version_0/checkpoints/last.ckpt"))
+    assert (kept["task"], kept["config"]) == ("parts", {"most": 40})
 
 
 def test_a_setting_that_the_task_has_not_is_refused_before_training(models, capsys, folder):
     (folder / "run.yaml").write_text(TEXT.format(layout="separate", **MODELS["separate"]))
     said = failure(capsys, "fit", "--config", "run.yaml", "--data.config", "{mots: 3}")
-    assert "config of the task chain_sum has no 'mots'; did you mean 'most'?" in said
+    assert "the task chain_sum has no setting 'mots'; did you mean 'most'?" in said

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 import yaml
-from overlays import FOLDER, OVERLAYS, RECIPES, WHOLE, few, standing
+from overlays import FOLDER, OVERLAYS, RECIPES, WHOLE, few, runnable, standing
 
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
@@ -67,18 +67,18 @@ def test_what_was_measured_and_what_was_published_are_told_apart(name):
         assert set(re.findall(r"--config (\w+)", found["By"])) <= set(RECIPES)
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", runnable(WHOLE))
 def test_trains_when_small(name):
     assert main(["fit", *few(name), "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu"]) == 0
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", runnable(WHOLE))
 def test_bfloat16_by_flag_alone(name):
     arguments = ["--trainer.precision=bf16-mixed", "--trainer.fast_dev_run=1", "--trainer.accelerator=cpu"]
     assert main(["fit", *few(name), *arguments]) == 0
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", runnable(WHOLE))
 def test_composes_at_its_own_size(name, monkeypatch):
     models = []
     monkeypatch.setattr(RecurlightCLI, "_run_subcommand", lambda self, _: models.append(self.model))

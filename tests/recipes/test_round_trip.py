@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from overlays import FOLDER, WHOLE, standing
+from overlays import FOLDER, WHOLE, runnable, standing
 
 from recurlight.__main__ import main
 from recurlight.cli.app import RecurlightCLI
@@ -45,7 +45,7 @@ def to_spec_or_name(callback):
     return type(callback).__name__, {k: v for k, v in vars(callback).items() if isinstance(v, plain)}
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", runnable(WHOLE))
 def test_the_printed_recipe_is_the_recipe(name, capsys):
     """Fails if printing leaves out a setting, or writes one that is read differently."""
     text = printed(capsys, name)

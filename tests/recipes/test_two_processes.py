@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from cli.resumed import differences
-from overlays import WHOLE, few
+from overlays import WHOLE, few, runnable
 from ranks import free_port
 from warm import interpreter
 
@@ -54,7 +54,7 @@ def last(folder: Path, name: str, version: int = 0) -> dict:
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", runnable(WHOLE))
 def test_a_recipe_trains_and_resumes_on_two_processes(python, tmp_path, name):
     """Fails if a model cannot be copied for averaging once a process is started, or a rank is alone."""
     command = [python, "-m", "recurlight", "fit", *few(name), *TWO, *QUIET]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from golden.make import LENGTH, Recipe, different, read
+from overlays import runnable
 
 RECIPES = different()
 HINT = "if training was meant to change: python tests/golden/make.py"
@@ -21,7 +22,7 @@ def table():
     return read()
 
 
-@pytest.fixture(params=RECIPES)
+@pytest.fixture(params=runnable(RECIPES))
 def recipe(request, folder):
     return request.param, Recipe(request.param)
 

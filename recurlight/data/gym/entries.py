@@ -144,8 +144,8 @@ class Entries:
         for name in _PARTS:
             if len(made[name]) < counts[name]:
                 raise DataError(
-                    f"the task {self.task} has {len(made[name])} questions that no other part took, "
-                    f"num_{name} wants {counts[name]}: lower data.num_{name}, or let data.config allow more"
+                    f"the task {self.task} has {len(made[name])} questions that no other part took, and "
+                    f"num_{name} is {counts[name]}: lower data.num_{name}, or let data.config allow more"
                 )
         return made
 
@@ -159,7 +159,10 @@ class Entries:
         if "unknown" in found:
             near = suggestion(found["unknown"], found["known"])
             known = near or f"; it has {', '.join(found['known'])}"
-            raise DataError(f"config of the task {self.task} has no {found['unknown']!r}{known}")
+            raise DataError(
+                f"the task {self.task} has no setting {found['unknown']!r}{known} (--data.config null takes "
+                "those of another task away)"
+            )
         if "failed" in found:
             raise DataError(
                 f"reasoning_gym cannot make the task {self.task} with data.config {self.config} "

@@ -210,15 +210,18 @@ def test_a_question_is_read_and_shown_as_it_is():
     [
         ({"task": "chain_sun"}, r"has no task 'chain_sun'; did you mean 'chain_sum'\?"),
         ({"task": "x"}, "has no task 'x': set data.task to another"),
-        ({"config": {"mosd": 3}}, r"config of the task chain_sum has no 'mosd'; did you mean 'most'\?"),
-        ({"config": {"x": 3}}, "has no 'x'; it has most"),
+        (
+            {"config": {"mosd": 3}},
+            r"the task chain_sum has no setting 'mosd'; did you mean 'most'\?",
+        ),
+        ({"config": {"x": 3}}, "has no setting 'x'; it has most"),
         (
             {"config": {"most": 0}},
             r"with data.config \{'most': 0\} \(AssertionError: most must be positive\)",
         ),
         (
             {"config": {"most": 1}},
-            "has 4 questions that no other part took, num_test asks for 7: lower",
+            "has 4 questions that no other part took, and num_test is 7: lower",
         ),
         ({"config": {"seed": 1}}, "config has seed: leave it away, and set data.seed"),
         ({"config": {"size": 1}}, "config has size: leave it away, and set data.num_train"),
