@@ -15,6 +15,7 @@ from recurlight.data.sources.cache import cache_folder
 from recurlight.draw.seeding import generators_at
 from recurlight.rendering.samples import samples
 from recurlight.spec import arguments
+from recurlight.testing import check_data
 from recurlight.types import IGNORE, Batch, Prediction
 
 FEW = {"num_train": 40, "num_val": 5, "num_test": 7, "batch_size": 4}
@@ -154,6 +155,24 @@ def test_answers_score_by_the_tasks_own_rule_wherever_their_questions_lie(split)
     assert data.score(split, said) == [0.0, 0.0, *[1.0] * (len(said) - 2)]
     assert set(found) == set(metric.figures([1, 2]))
     assert metric.judge(prediction.logits, batch.labels).sum() < len(said) - 2
+
+
+def test_ranks_that_have_some_of_the_questions_each_come_to_the_same():
+    """Fails if a rank's questions are told by their place among its own, or its padding counts."""
+    data = ReasoningGymData(**FEW)
+    batch, prediction = predicted(data, "test", [*(pair.answer for pair in data.texts["test"][:6]), "1"])
+    whole, *ranks = (data.task_metric("test") for _ in range(3))
+    whole.update(batch, prediction, 1)
+    for rank, metric in enumerate(ranks):
+        metric.update(*(type(one)(*(field[rank::2] for field in one)) for one in (batch, prediction)), 1)
+    assert torch.equal(sum(metric.counted for metric in ranks), whole.counted)
+    assert torch.equal(sum(metric.rows for metric in ranks), whole.rows)
+    assert whole.compute()["solved_at_1"].item() == pytest.approx(6 / 7)
+
+
+@pytest.mark.parametrize("layout", ["separate", "causal"])
+def test_they_are_data_as_recurlight_wants_them(layout):
+    check_data(lambda: ReasoningGymData(layout=layout, **FEW))
 
 
 def test_part_of_a_score_is_no_solved_question():
