@@ -93,6 +93,8 @@ if TYPE_CHECKING:
         HeadDecoder,
         HiddenEncoder,
         PretrainedBackbone,
+        SoftTokenDecoder,
+        SoftTokenEncoder,
         TrainedBackbone,
         UsesBackbone,
     )
@@ -222,7 +224,8 @@ _HOMES = {
     ),
     "interop": ("import_published",),
     "language": (
-        "Backbone", "HeadDecoder", "HiddenEncoder", "PretrainedBackbone", "TrainedBackbone", "UsesBackbone",
+        "Backbone", "HeadDecoder", "HiddenEncoder", "PretrainedBackbone", "SoftTokenDecoder",
+        "SoftTokenEncoder", "TrainedBackbone", "UsesBackbone",
     ),
     "losses": (
         "MeanSquaredError", "SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy",

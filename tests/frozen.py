@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from helpers import SIZES, causal, seeded
+from helpers import SIZES, attention, causal, seeded
 from saved_models import made, trained
 from torch import nn
 
-from recurlight import Backbone, HeadDecoder, HiddenEncoder, SingleRefiner, TrainedBackbone
+from recurlight import (
+    Backbone,
+    HeadDecoder,
+    HiddenEncoder,
+    SingleRefiner,
+    SoftTokenDecoder,
+    SoftTokenEncoder,
+    TrainedBackbone,
+    TwoLevelRefiner,
+)
 
 
 class Tied(Backbone):
@@ -52,5 +61,18 @@ def reasoner(path: str, **parts):
         "decoder": HeadDecoder(),
         "backbone": TrainedBackbone(path),
         "width": SIZES.width,
+    }
+    return made(**(settings | parts))
+
+
+def thinking(prefix: int = 3, learned_positions: bool = False, **parts):
+    """A model whose thoughts are soft tokens for a small frozen one."""
+    settings = {
+        "refiner": TwoLevelRefiner(attention(), latent_steps=1),
+        "encoder": SoftTokenEncoder(learned_positions),
+        "decoder": SoftTokenDecoder(),
+        "backbone": Tied(),
+        "prefix": prefix,
+        "width": 8,
     }
     return made(**(settings | parts))

@@ -115,6 +115,8 @@ MADE: dict[str, Table] = {
     "HiddenEncoder": Table(recurlight.HiddenEncoder),
     "HeadDecoder": Table(recurlight.HeadDecoder),
     "PretrainedBackbone": Table(recurlight.PretrainedBackbone, {"path": lambda: "."}),
+    "SoftTokenEncoder": Table(recurlight.SoftTokenEncoder),
+    "SoftTokenDecoder": Table(recurlight.SoftTokenDecoder),
     "TrainedBackbone": Table(recurlight.TrainedBackbone, {"checkpoint": lambda: str(FROZEN)}),
     "Memory": Table(recurlight.Memory),
     "AdditionData": Table(recurlight.AdditionData, signed=SEEDED),

@@ -4,6 +4,7 @@ from recurlight.codec.backbone import Backbone, UsesBackbone
 from recurlight.language.head import HeadDecoder
 from recurlight.language.hidden import HiddenEncoder
 from recurlight.language.pretrained import PretrainedBackbone
+from recurlight.language.soft import SoftTokenDecoder, SoftTokenEncoder
 from recurlight.language.trained import TrainedBackbone
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "HeadDecoder",
     "HiddenEncoder",
     "PretrainedBackbone",
+    "SoftTokenDecoder",
+    "SoftTokenEncoder",
     "TrainedBackbone",
     "UsesBackbone",
 ]

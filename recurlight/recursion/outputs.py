@@ -13,7 +13,7 @@ from recurlight.errors import IncompatibleComponents
 from recurlight.halting.base import Halting
 from recurlight.losses import SequenceLoss
 from recurlight.numerics import floats
-from recurlight.types import Outcome, Segment, Sizes, unsupervised
+from recurlight.types import Batch, Outcome, Segment, Sizes, unsupervised
 
 __all__ = [
     "check_decoder",
@@ -78,13 +78,18 @@ def check_decoder(decoder: Decoder, sizes: Sizes) -> None:
             last axis where `Decoder.outputs` says so.
     """
     dtype = _dtype(decoder)
+    given: list[Any] = [_ramp(ROWS, sizes.positions, sizes.width, dtype=dtype)]
+    method = "forward" if type(decoder).read is Decoder.read else "read"
+    if method == "read":
+        question, answer = (_zeros(ROWS, sizes.tokens, count) for count in (sizes.features, sizes.targets))
+        given.append(Batch(question, answer, torch.zeros(ROWS, dtype=torch.int64)))
     with torch.no_grad():
-        found = _tried(decoder, "forward", _ramp(ROWS, sizes.positions, sizes.width, dtype=dtype))
+        found = _tried(decoder, method, *given)
     shape, letters = (
         (ROWS, sizes.tokens, decoder.outputs(sizes)),
         "(B, L, G)" if sizes.targets else "(B, L, V)",
     )
-    _require(found, shape, dtype, decoder, "forward", letters)
+    _require(found, shape, dtype, decoder, method, letters)
 
 
 def check_feedback(decoder: Decoder, sizes: Sizes) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from recurlight.codec.base import Decoder
 from recurlight.rendering.looks import Drawable
 from recurlight.rendering.samples import samples
 from recurlight.tracing.records import Reading
@@ -25,7 +26,7 @@ class Reader:
         row: The row.
     """
 
-    def __init__(self, decoder: nn.Module, one: Batch, data: Drawable, row: int) -> None:
+    def __init__(self, decoder: Decoder, one: Batch, data: Drawable, row: int) -> None:
         self.decoder, self.one, self.data, self.row = decoder, one, data, row
         counts = supervised(one.labels)[0]
         counts = counts.any(dim=-1) if counts.ndim > 1 else counts
@@ -48,8 +49,13 @@ class Reader:
             own = field[self.row]
             if level not in self._states or not torch.equal(own, self._states[level]):
                 self._states[level] = own.clone()
-                found |= self.take(level, self.decoder(field)[self.row : self.row + 1])
+                found |= self.take(level, self._read_out(field)[self.row : self.row + 1])
         return found
+
+    def _read_out(self, field: Tensor) -> Tensor:
+        """Read a level out with the question at hand, in as many rows as the model has."""
+        parts = (part.to(field.device).expand(len(field), *part.shape[1:]) for part in self.one)
+        return self.decoder.read(field, Batch(*parts))
 
     def _sort(self, state: Any) -> None:
         """Find the levels that the decoder can read: those that are shaped as the answer."""

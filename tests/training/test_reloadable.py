@@ -11,7 +11,7 @@ from pathlib import Path
 import own_parts as own
 import pytest
 import torch
-from frozen import checkpoint, reasoner
+from frozen import checkpoint, reasoner, thinking
 from helpers import SIZES, attention, batch, loader, mixer, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.cli import ReduceLROnPlateau
@@ -61,6 +61,8 @@ from recurlight import (
     RecursiveModule,
     SingleRefiner,
     SoftmaxCrossEntropy,
+    SoftTokenDecoder,
+    SoftTokenEncoder,
     SortingData,
     SparseTable,
     SplitOptimizer,
@@ -145,6 +147,8 @@ PUBLIC = {  # none with its defaults where it has arguments: a forgotten one mus
     AdamATan2: lambda: made(optimizer=partial(AdamATan2, lr=0.5, betas=(0.5, 0.75))),
     LinearWarmup: lambda: made(scheduler=partial(LinearWarmup, warmup=3)),
     PretrainedBackbone: lambda: on_published(),
+    SoftTokenEncoder: lambda: thinking(learned_positions=True),
+    SoftTokenDecoder: lambda: thinking(),
     TrainedBackbone: lambda: reasoner(base(), backbone=TrainedBackbone(base(), [5, 4, 3, 2, 1, 0])),
     HiddenEncoder: lambda: reasoner(base()),
     HeadDecoder: lambda: reasoner(base(), encoder=TokenEncoder()),
