@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from helpers import SIZES, causal
 from saved_models import made
@@ -47,3 +48,35 @@ def reasoner(path: str, layers: int | None = None, **parts):
         "width": SIZES.width,
     }
     return made(**(settings | parts))
+
+
+def gguf(path: Path) -> np.ndarray:
+    """Write a Llama of one layer as a GGUF file whose words are <e>, a, b, ...; return its embeddings."""
+    from gguf import GGUFWriter
+
+    width, inner = 32, 64
+    words = ["<e>", *map(chr, range(97, 123)), "ab"]
+    drawn = np.random.default_rng(0)
+    writer = GGUFWriter(path, "llama")
+    for key, count in {"context": 24, "embedding": width, "feed_forward": inner}.items():
+        getattr(writer, f"add_{key}_length")(count)
+    writer.add_block_count(1)
+    writer.add_head_count(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(words)
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(0)
+    shapes = {"token_embd": (len(words), width), "output_norm": (width,)}
+    shapes |= {f"blk.0.attn_{name}": (width, width) for name in ("q", "k", "v", "output")}
+    shapes |= {f"blk.0.ffn_{name}": (inner, width) for name in ("gate", "up")}
+    shapes |= {"blk.0.ffn_down": (width, inner), "blk.0.attn_norm": (width,), "blk.0.ffn_norm": (width,)}
+    weights = {name: drawn.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    for name, weight in weights.items():
+        writer.add_tensor(f"{name}.weight", weight)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return weights["token_embd"]

@@ -14,7 +14,7 @@ from saved_models import require_equal, trained
 
 pytest.importorskip("transformers", reason="the extra lm is not installed")
 
-from language.published import ROWS, SYMBOLS, llama, reasoner, tokenizer
+from language.published import ROWS, SYMBOLS, gguf, llama, reasoner, tokenizer
 from recurlight import (
     CheckpointError,
     CheckpointMismatch,
@@ -74,6 +74,17 @@ def test_weights_in_several_files(path, tmp_path):
     first.unlink()
     with pytest.raises(CheckpointError, match=f"{first.name}: a part of the weights is missing"):
         PretrainedBackbone(str(tmp_path), symbols=SYMBOLS)
+
+
+def test_a_gguf_file_is_read_with_its_words(tmp_path):
+    for name in ("gguf", "accelerate"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    embeddings = torch.from_numpy(gguf(tmp_path / "model.gguf"))
+    backbone = PretrainedBackbone(str(tmp_path), "model.gguf", symbols=["", "b", "ab"])
+    assert backbone.ids.tolist() == [0, 2, 27]
+    assert torch.equal(backbone.readout(), embeddings[[0, 2, 27]])
+    assert (backbone.width, backbone.positions) == (32, 24)
+    assert backbone.sha256 == digest(tmp_path / "model.gguf")
 
 
 def fitted(model, tmp_path):
