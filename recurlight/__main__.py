@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import recurlight
 from recurlight.cli.help import COMMANDS, PAGE, RUNS, topic
@@ -78,6 +79,16 @@ def _quiet(command: str) -> None:
     log.addFilter(lambda record: "Tip: For seamless" not in record.getMessage())
 
 
+@contextmanager
+def _read_as_far_as_wanted() -> Iterator[None]:
+    """Let whoever reads, such as `head`, have seen enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _dispatch(arguments: list[str]) -> None:
     match arguments:
         case [] | ["-h" | "--help", *_]:
@@ -87,11 +98,8 @@ def _dispatch(arguments: list[str]) -> None:
         case ["recipes" | "policies" | "env" | "schema" | "completion" as word, *rest]:
             place = "" if word == "recipes" else "commands."
             printing = importlib.import_module(f"recurlight.cli.{place}{word}")
-            try:
+            with _read_as_far_as_wanted():
                 printing.run(rest, **({"schema": _schema} if word == "recipes" else {}))
-                sys.stdout.flush()
-            except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         case ["import", *rest]:
             _quiet("import")
             from recurlight.cli.commands.importing import run as import_published
@@ -99,7 +107,8 @@ def _dispatch(arguments: list[str]) -> None:
             import_published(rest)
         case ["check" | "solve" | "generate" | "calibrate" | "doctor" | "trace" | "export" as word, *rest]:
             _quiet(word)
-            importlib.import_module(f"recurlight.cli.commands.{word}").run(rest)
+            with _read_as_far_as_wanted():
+                importlib.import_module(f"recurlight.cli.commands.{word}").run(rest)
         case [command, *rest] if command in RUNS and topic(rest) == "":
             sys.stdout.write(PAGE.format(command=command, about=RUNS[command]))
         case [command, *rest] if command in RUNS:

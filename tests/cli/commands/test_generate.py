@@ -1,6 +1,7 @@
 # ruff: noqa: F401, F811  # fixtures are imported, and then named as arguments
 """`recurlight generate`: text from a trained checkpoint."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,15 @@ def test_a_seed_draws_one_text(writer, capsys):
 def test_what_is_wrong_is_told_in_one_line(flags, message, writer, capsys):
     assert message in failure(capsys, "generate", "--ckpt_path", writer, *flags)
     assert capsys.readouterr().out == ""
+
+
+def test_a_reader_may_have_seen_enough(writer, monkeypatch):
+    """Fails if `recurlight generate ... | head` ends in a traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["generate", "--ckpt_path", writer, "--prompt", "to", "--count", "3"]) == 0
 
 
 def test_a_new_process_writes_without_lightning(writer):
