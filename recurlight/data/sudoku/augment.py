@@ -48,10 +48,13 @@ def augment(puzzles: Puzzles, keys: UInt64, *, size: int, digits: int | None = N
 
 
 def reveal(puzzles: Puzzles, keys: UInt64, *, most: float) -> Puzzles:
-    """Fill in blanks of each puzzle: a share of them that is drawn evenly between 0 and `most`.
+    """Fill in blanks of each puzzle, most often few: a share of them between 0 and `most`.
+
+    `share = most * u^3`, `u` even between 0 and 1
 
     What is left is a puzzle with the same solution, and easier. So a model meets puzzles of every grade, and
-    the last steps of hard ones, from the first step on.
+    the last steps of hard ones, from the first step on. Half of the puzzles get less than an eighth of
+    `most`: where shares are drawn evenly, a model answers fast and hardly learns to go on with what is hard.
 
     Args:
         puzzles: `(B, L)` tokens.
@@ -60,10 +63,10 @@ def reveal(puzzles: Puzzles, keys: UInt64, *, most: float) -> Puzzles:
 
     Example:
         >>> blank = Puzzles(*np.array([[[1] * 16], [[2] * 16]], dtype=np.uint8), np.zeros(1, dtype=np.uint8))
-        >>> reveal(blank, np.array([3], dtype=np.uint64), most=1.0).inputs
-        array([[2, 2, 2, 2, 2, 2, 1, 1, 2, 2, 1, 2, 1, 2, 2, 1]], dtype=uint8)
+        >>> reveal(blank, np.array([7], dtype=np.uint64), most=1.0).inputs
+        array([[1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 2, 2, 2, 1, 2, 2]], dtype=uint8)
     """
-    share = _even(draws(keys, _SHARE, 1)) * most  # (B, 1)
+    share = _even(draws(keys, _SHARE, 1)) ** 3 * most  # (B, 1)
     shown = (puzzles.inputs == _BLANK) & (_even(draws(keys, _REVEALED, puzzles.inputs.shape[1])) < share)
     return puzzles._replace(inputs=np.where(shown, puzzles.labels, puzzles.inputs))
 

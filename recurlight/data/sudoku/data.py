@@ -61,8 +61,8 @@ class SudokuData(SourcedData):
         digits: Digits of the vocabulary, `size` to 16; None for `size`. With more, a model can move to larger
             sizes, and augmentation relabels puzzles with digits from all of them.
         grades: Tell accuracy apart by the guesses that a solver needs, up to size 9.
-        reveal: Fill in blanks of training puzzles, of each a share drawn evenly from 0 to this: easier
-            puzzles beside the hard ones, with the same solutions.
+        reveal: Fill in blanks of training puzzles, of each a share from 0 to this, most often a small one:
+            easier puzzles beside the hard ones, with the same solutions.
         settings: Those of `PuzzleData`, such as `batch_size`, here 768 by default, and `seed`, also of the
             puzzles and of their draw.
 

@@ -24,17 +24,17 @@ def keys(count: int = 400) -> np.ndarray:
 
 
 @pytest.mark.parametrize("most", [0.3, 1.0])
-def test_an_even_share_of_the_blanks_shows_the_answer(puzzles, most):
-    """Fails if clues are lost, wrong digits appear, or the share is the same for every puzzle."""
+def test_a_share_of_the_blanks_shows_the_answer(puzzles, most):
+    """Fails if clues are lost, wrong digits appear, or shares are spread otherwise than the cube says."""
     found = reveal(puzzles, keys(), most=most)
     blank = found.inputs == BLANK
     assert (found.inputs[~blank] == puzzles.labels[~blank]).all()
     assert (found.inputs[:, :6] == puzzles.inputs[:, :6]).all()
     assert (found.labels == puzzles.labels).all()
     share = 1 - blank.sum(1) / 10
-    assert share.mean() == pytest.approx(most / 2, abs=0.03)
-    even, binomial = most**2 / 12, (most / 2 - most**2 / 3) / 10
-    assert share.var() == pytest.approx(even + binomial, rel=0.2)
+    mean, square = most / 4, most**2 / 7  # of the cube of an even number, and of its square
+    assert share.mean() == pytest.approx(mean, abs=0.03)
+    assert share.var() == pytest.approx(square - mean**2 + (mean - square) / 10, rel=0.2)
 
 
 def test_what_is_revealed_is_a_function_of_the_key(puzzles):
@@ -52,7 +52,7 @@ def test_training_alone_is_revealed(augment):
     shown, hidden = next(iter(data.train_dataloader())), next(iter(plain.train_dataloader()))
     assert (shown.labels == hidden.labels).all()  # the symmetries are as they were
     assert ((shown.inputs == hidden.inputs) | (hidden.inputs == BLANK)).all()
-    assert (shown.inputs == BLANK).sum() < 0.75 * (hidden.inputs == BLANK).sum()
+    assert (shown.inputs == BLANK).sum() < 0.85 * (hidden.inputs == BLANK).sum()
     assert (next(iter(data.val_dataloader())).inputs == next(iter(plain.val_dataloader())).inputs).all()
 
 
