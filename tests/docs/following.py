@@ -48,7 +48,7 @@ def follow(page: str, **more: str) -> list[str]:
         The commands that ran.
     """
     save(page)
-    usual = {"fit": SHORT, "check": SHORT, "solve": "", "doctor": ""}
+    usual = {"fit": SHORT, "check": SHORT, "solve": "", "generate": "", "doctor": ""}
     ran = []
     for program, command, *words in commands(page):
         if program == "pytest":

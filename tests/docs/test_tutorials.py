@@ -133,6 +133,18 @@ def test_the_first_reasoner_trains_answers_and_is_watched(folder, capsys):
     assert (folder / "thinking.html").stat().st_size < 500_000
 
 
+def test_language_is_learnt_written_and_reasoned_with(folder, capsys):
+    """Fails if a recipe of the page does not find the checkpoint of the one before it."""
+    page = "tutorials/language.md"
+    ran = follow(page)
+    assert [command.split()[1] for command in ran] == ["fit", "generate", "fit", "fit"]
+    assert re.search(r"^\d+ tokens, 4.00 segments each$", capsys.readouterr().err, re.M)
+    exec("".join(blocks(page, "python")), {})
+    assert capsys.readouterr().out.strip()
+    saved = torch.load(folder / "runs/hybrid_s3/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert not [name for name in saved["state_dict"] if "backbone" in name]
+
+
 def test_the_puzzle_that_is_shown_has_the_answer_that_is_shown():
     """The page's answer is of a trained model; here the rules are asked."""
     question = next(words[-1] for words in commands("tutorials/first-reasoner.md") if words[1] == "solve")
