@@ -54,7 +54,7 @@ def reveal(puzzles: Puzzles, keys: UInt64, *, most: float) -> Puzzles:
 
     What is left is a puzzle with the same solution, and easier. So a model meets puzzles of every grade, and
     the last steps of hard ones, from the first step on. Half of the puzzles get less than an eighth of
-    `most`: where shares are drawn evenly, a model answers fast and hardly learns to go on with what is hard.
+    `most`, so that most puzzles stay about as hard as they are.
 
     Args:
         puzzles: `(B, L)` tokens.
