@@ -76,6 +76,14 @@ class SequenceLoss(Recorded, nn.Module, ABC):
         """
         return exactly_right(logits, labels)
 
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Return the logarithm of what logits say of each token: here, of softmax.
+
+        Args:
+            logits: `(..., V)` of any float dtype.
+        """
+        return at_least_float32(logits).log_softmax(-1)
+
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Average the token losses of each sample.
 

@@ -149,6 +149,10 @@ class StablemaxCrossEntropy(SequenceLoss):
         """Return the cross-entropy of each token, `(B, L)`."""
         return -log_stablemax(logits).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
 
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Return the logarithm of stablemax, `(..., V)`."""
+        return log_stablemax(logits)
+
 
 def _some(name: str, tokens: float | None) -> float | None:
     if tokens is not None and not 0 < tokens < math.inf:

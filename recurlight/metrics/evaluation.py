@@ -68,7 +68,7 @@ class Evaluation(nn.Module):
         """
         labels = batch.labels
         for metric in self._by_segments():
-            metric.judge = loss.right
+            metric.judge, metric.log_probabilities = loss.right, loss.log_probabilities
         prediction = next(predictions)
         for count in range(1, self.segments + 1):
             if count > 1:
@@ -89,7 +89,7 @@ class Evaluation(nn.Module):
             loss: Says which answers are right.
         """
         if self.task is not None:
-            self.task.judge = loss.right
+            self.task.judge, self.task.log_probabilities = loss.right, loss.log_probabilities
             self.task.update(batch, prediction, self.segments)
 
     def with_task(self, measured: Measured) -> Measured:

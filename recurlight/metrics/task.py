@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -25,6 +27,9 @@ class TaskMetric(Metric, ABC):
 
     judge: Callable[[Tensor, Tensor], Tensor] = staticmethod(exactly_right)
     """Says which answers are right, `(logits, labels) -> (B,)` bool; evaluation sets the loss's `right`."""
+
+    log_probabilities: Callable[[Tensor], Tensor] = staticmethod(partial(torch.log_softmax, dim=-1))
+    """What logits say of each token, `(..., V)`; evaluation sets that of the loss."""
 
     every_point: ClassVar[bool] = False
     """Show the metric the prediction after 1, 2, 4, ... segments, not only the last."""

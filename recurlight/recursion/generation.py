@@ -73,7 +73,8 @@ class Generating(Streaming, ABC):
         Args:
             prompt: Tokens, 1 or more.
             count: Tokens to write at most; None for as many as the model's positions hold.
-            temperature: 0 for the likeliest token, 1 for the model's own probabilities.
+            temperature: 0 for the likeliest token, 1 for `softmax(logits)`, the model's own probabilities
+                where it learnt by `SoftmaxCrossEntropy`.
             top_k: Draw from the likeliest `top_k` tokens alone; None for all.
             seed: Of the tokens that are drawn, and of what the model draws.
             max_segments: Most segments of a token; None for the model's own cap.

@@ -88,7 +88,7 @@ class Solver:
         Args:
             prompt: A text in the symbols of the training text.
             count: Tokens to write at most; None for as many as the model's positions hold.
-            temperature: 0 for the likeliest token, 1 for the model's own probabilities.
+            temperature: 0 for the likeliest token, 1 for `softmax(logits)`, see `Recursion.generate`.
             top_k: Draw from the likeliest `top_k` tokens alone; None for all.
             seed: Of the draws.
             segments: Segments to spend on a token at most; None for as many as the checkpoint says.

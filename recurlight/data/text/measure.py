@@ -17,7 +17,8 @@ __all__ = ["BitsPerByte"]
 class BitsPerByte(SharesBySegments):
     """Bits that a model needs for each byte of the text, after 1, 2, 4, ... segments: what loops buy.
 
-    `bits = sum over supervised tokens of -log2 softmax(logits)[label] / bytes of these tokens in UTF-8`. The
+    `bits = sum over supervised tokens of -log2 p[label] / bytes of these tokens in UTF-8`, with `p =
+    softmax(logits)`, or what the loss makes of logits, as `StablemaxCrossEntropy` does by stablemax. The
     perplexity of a token, `2^(bits of it)`, is told beside it.
 
     Args:
@@ -43,7 +44,7 @@ class BitsPerByte(SharesBySegments):
         """Return the bits, twice, and the bytes and tokens that they are for, `(2,)` each."""
         counts, self.bytes_of = supervised(batch.labels), self.bytes_of.to(batch.labels.device)
         labels = batch.labels.where(counts, 0)
-        nats = -prediction.logits.log_softmax(-1).gather(2, labels[..., None]).squeeze(2)  # (B, L)
+        nats = -self.log_probabilities(prediction.logits).gather(2, labels[..., None]).squeeze(2)  # (B, L)
         bits = nats.where(counts, 0.0).sum(dtype=self.counts_in) / math.log(2)
         return bits.expand(2), torch.stack([self.bytes_of[labels].where(counts, 0).sum(), counts.sum()])
 
