@@ -122,6 +122,9 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
     tasks_apart: bool = True
     """Whether a model tells tasks apart by their numbers; otherwise these are for metrics alone."""
 
+    next_token: bool = False
+    """Whether the answer of a position is the next one's question, which a model must not see before."""
+
     prediction_writer: ClassVar[str] = "recurlight.callbacks.PredictionWriter"
     """Class path of the callback that writes what `recurlight predict` answers."""
 

@@ -8,8 +8,11 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from recurlight.data.base import PuzzleData
+from recurlight.recursion.causality import require_causal
+from recurlight.recursion.checks import check_tasks
+from recurlight.recursion.driver import Recursion
 
-__all__ = ["attached_data", "attached_module"]
+__all__ = ["attached_data", "attached_module", "fitting_data"]
 
 _LOOPS = {
     TrainerFn.FITTING: "fit_loop",
@@ -34,3 +37,18 @@ def attached_data(trainer: Any) -> PuzzleData | None:
     """Return the puzzles that a trainer works on; None likewise, and for a data module of another kind."""
     module = attached_module(trainer)
     return module if isinstance(module, PuzzleData) else None
+
+
+def fitting_data(trainer: Any, recursion: Recursion) -> PuzzleData | None:
+    """Return `attached_data`, once the model is seen to be made for them.
+
+    Raises:
+        IncompatibleComponents: The data have more tasks than the model has vectors for, or ask for the next
+            token and the model sees it.
+    """
+    data = attached_data(trainer)
+    if data is not None and data.tasks_apart:
+        check_tasks(data.num_tasks, recursion.sizes)
+    if data is not None and data.next_token:
+        recursion.require(require_causal)
+    return data

@@ -24,7 +24,7 @@ from recurlight.losses import MeanSquaredError, SequenceLoss, StablemaxCrossEntr
 from recurlight.metrics.evaluation import Evaluation
 from recurlight.optim import AdamATan2, make_optimizer, make_schedule
 from recurlight.optim.groups import frozen_parts
-from recurlight.recursion.checks import check_batch, check_evaluation, check_tasks
+from recurlight.recursion.checks import check_batch, check_evaluation
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.outputs import check_loss
 from recurlight.refiners.base import Refiner
@@ -32,7 +32,7 @@ from recurlight.slots import require_batch
 from recurlight.spec.given import within
 from recurlight.stopping import Stopping
 from recurlight.supervision import OneSegment, Supervision, Turn
-from recurlight.training.attached import attached_data
+from recurlight.training.attached import fitting_data
 from recurlight.training.evaluating import Evaluating
 from recurlight.training.fingerprint import weights_of
 from recurlight.training.run import Run
@@ -217,12 +217,10 @@ class RecursiveModule(Evaluating):
         """Show the loggers how the model was made, and measure what the data's task measures.
 
         Raises:
-            IncompatibleComponents: The data have more tasks than the model has vectors for.
+            IncompatibleComponents: The model is not made for the data, see `fitting_data`.
         """
         super().setup(stage)
-        data = attached_data(self.trainer)
-        if data is not None and data.tasks_apart:
-            check_tasks(data.num_tasks, self.recursion.sizes)
+        data = fitting_data(self.trainer, self.recursion)
         self.evaluation.segments = self.eval_segments or self.recursion.max_segments
         self.evaluation.task = data.task_metric("test" if stage == "test" else "val") if data else None
         if stage == "fit":

@@ -107,6 +107,7 @@ class ReasoningGymData(PuzzleData):
         found = sorted(set().union(*(set(text) for pair in every for text in pair)))
         self.alphabet = tuple(dict.fromkeys(found if alphabet is None else alphabet))
         self.layout, self.everywhere = _LAYOUTS[layout](len(self.alphabet)), loss_on == "everywhere"
+        self.next_token = self.layout.next_token
         places = max((self.layout.places(len(one.question), len(one.answer)) for one in every), default=1)
         _check_fits(task, places, length, set(found) - {*self.alphabet})
         super().__init__(

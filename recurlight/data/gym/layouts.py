@@ -29,6 +29,8 @@ class Layout(ABC):
 
     extra: Sequence[str] = ()
     """Texts of tokens beyond the alphabet."""
+    next_token = False
+    """Whether a position's answer stands at the next one, see `PuzzleData`."""
 
     def __init__(self, symbols: int) -> None:
         self.symbols = symbols
@@ -122,6 +124,7 @@ class CausalLayout(Layout):
     """
 
     extra = ("\n",)
+    next_token = True
 
     @property
     def separator(self) -> int:

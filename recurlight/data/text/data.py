@@ -63,6 +63,7 @@ class TextData(PuzzleData):
         (9, array([8, 6, 1, 3, 4, 1, 6, 7], dtype=uint16), array([6, 1, 3, 4, 1, 6, 7, 1], dtype=uint16))
     """
 
+    next_token = True
     split_by = ("path", "val_share", "test_share", "suffix", "limit")
 
     def __init__(

@@ -11,11 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import trainer
 
-from recurlight import DataError, TextData
+from recurlight import (
+    CausalTransformerCell,
+    DataError,
+    FixedHalting,
+    IncompatibleComponents,
+    RecursiveModule,
+    SingleRefiner,
+    StablemaxCrossEntropy,
+    TextData,
+    TransformerCell,
+)
 from recurlight.data.text import BitsPerByte
 from recurlight.data.text.reading import read_text
 from recurlight.data.text.sources import standard_library
+from recurlight.truncation import EveryUpdate
 from recurlight.types import IGNORE, Batch, Prediction
 
 TEXT = "".join(random.Random(0).choices("abc \né", k=1000))
@@ -165,3 +177,23 @@ def test_a_place_without_text_is_refused(tmp_path):
         TextData(str(tmp_path / "none.txt"))
     with pytest.raises(DataError, match=r"no file in .* ends in \.txt: set data\.suffix"):
         TextData(str(tmp_path))
+
+
+def model_of(data: TextData, cell: torch.nn.Module) -> RecursiveModule:
+    parts = {"refiner": SingleRefiner(cell), "truncation": EveryUpdate(), "halting": FixedHalting()}
+    return RecursiveModule.for_data(data, width=16, cycles=1, max_segments=1, **parts)
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_a_model_that_would_copy_the_next_token_is_refused(file, stage):
+    data = TextData(str(file), length=8, batch_size=4)
+    with pytest.raises(IncompatibleComponents, match="sees the tokens after a position"):
+        getattr(trainer(max_steps=1), stage)(model_of(data, TransformerCell(layers=1, heads=2)), data)
+
+
+def test_bits_are_those_of_the_loss_that_the_model_learns_by(file):
+    data = TextData(str(file), length=8, batch_size=4)
+    model = model_of(data, CausalTransformerCell(layers=1, heads=2))
+    assert type(model.loss) is StablemaxCrossEntropy
+    (figures,) = trainer().validate(model, data, verbose=False)
+    assert figures["val/bits_per_token_at_1"] == pytest.approx(figures["val/loss"] / math.log(2), rel=1e-5)
