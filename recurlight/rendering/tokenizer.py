@@ -29,6 +29,9 @@ def pieces_of(described: str) -> tuple[str, ...]:
     added = {entry["content"] for entry in content.get("added_tokens") or ()}
     by_byte = '"ByteLevel"' in json.dumps(content.get("decoder"))
     ids = {token: name for name, token in tokenizer.get_vocab().items()}
+    if not ids or content["model"].get("dropout"):
+        flaw = "draws how it divides a text, set model.dropout in it to null" if ids else "has no tokens"
+        raise DataError(f"the tokenizer file {flaw}, or take another")
     names = [ids.get(token) for token in range(max(ids) + 1)]
     return tuple(_bytes(name, by_byte and name not in added).decode("latin-1") for name in names)
 
@@ -76,7 +79,7 @@ def _bytes(name: str | None, by_byte: bool) -> bytes:
     """Return what a token of a vocabulary stands for."""
     if name is None:
         return b""
-    if by_byte:
+    if by_byte and _alphabet().keys() >= {*name}:
         return bytes(_alphabet()[one] for one in name)
     if fallback := re.fullmatch("<0x([0-9A-F]{2})>", name):
         return bytes([int(fallback[1], 16)])

@@ -127,6 +127,8 @@ class Wording(Recorded):
         Raises:
             DataError: A character is not known.
         """
+        if broken := next((place for place, one in enumerate(text, 1) if "\ud800" <= one <= "\udfff"), 0):
+            raise DataError(f"the text is no UTF-8 at place {broken}: give it as UTF-8, or leave that out")
         if self.tokenizer:
             return [token + 1 for token in tokenized(self.tokenizer, text, self.texts[1:])]
         if self.verbatim == "bytes":

@@ -197,3 +197,9 @@ def test_bits_are_those_of_the_loss_that_the_model_learns_by(file):
     assert type(model.loss) is StablemaxCrossEntropy
     (figures,) = trainer().validate(model, data, verbose=False)
     assert figures["val/bits_per_token_at_1"] == pytest.approx(figures["val/loss"] / math.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes"])
+def test_a_prompt_that_is_no_unicode_is_told_in_a_line(file, tokens):
+    with pytest.raises(DataError, match="no UTF-8 at place 2"):
+        TextData(str(file), length=8, tokens=tokens).wording().spelled("a\udce9")

@@ -15,6 +15,7 @@ import torch
 from recurlight import DataError, TextData, load
 from recurlight.__main__ import main
 from recurlight.data.text import spelling
+from recurlight.rendering.tokenizer import pieces_of
 from recurlight.types import Batch, Prediction
 
 WORDS = ["to be ", "or not ", "that is ", "é", "日本", " \n", "the question"]
@@ -126,6 +127,24 @@ def test_files_that_are_no_tokenizer_are_refused(library, place, made):
         TextData(text, tokens=text)
     with pytest.raises(DataError, match=r"leave data\.alphabet out"):
         TextData(text, tokens=made, alphabet="ab")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [({"dropout": 0.5}, "draws how"), ({"vocab": {}, "merges": []}, "has no tokens")]
+)
+def test_files_that_cannot_divide_a_text_the_same_again_are_refused(library, place, made, model, message):
+    content = json.loads(Path(made).read_text("utf-8"))
+    content["model"] |= model
+    content["added_tokens"] = []
+    (place / "odd.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        TextData(str(place / "text.txt"), length=8, tokens=str(place / "odd.json"))
+
+
+def test_a_token_that_is_not_spelled_in_bytes_stands_for_itself(library, made):
+    content = json.loads(Path(made).read_text("utf-8"))
+    content["model"]["vocab"]["\u4e2d"] = number = max(content["model"]["vocab"].values()) + 9
+    assert pieces_of(json.dumps(content))[number] == "\u4e2d".encode().decode("latin-1")
 
 
 @pytest.mark.parametrize("tokens", ["charcters", "none.json"])
