@@ -19,7 +19,7 @@ class Axis(NamedTuple):
     """One kind of part."""
 
     home: str
-    """Folder of the package."""
+    """Folders of the package."""
     base: str
     """Contract of the kind, a public name."""
     setting: str
@@ -36,8 +36,8 @@ AXES = {
     "stoppings": Axis("stopping", "recurlight.Stopping", "--model.eval_halting"),
     "selectors": Axis("search", "recurlight.Selector", "--search.selector of test and predict"),
     "supervisions": Axis("supervision", "recurlight.Supervision", "--model.supervision"),
-    "encoders": Axis("codec", "recurlight.Encoder", "--model.encoder"),
-    "decoders": Axis("codec", "recurlight.Decoder", "--model.decoder"),
+    "encoders": Axis("codec language", "recurlight.Encoder", "--model.encoder"),
+    "decoders": Axis("codec language", "recurlight.Decoder", "--model.decoder"),
     "losses": Axis("losses", "recurlight.SequenceLoss", "--model.loss"),
     "optimizers": Axis("optim", "torch.optim.Optimizer", "--model.optimizer, and those of torch"),
     "schedules": Axis(
@@ -89,8 +89,8 @@ def _parts(axis: Axis) -> dict[str, str]:
     """Name the classes of a folder that can be made, with the first sentence about each."""
     module, _, base = axis.base.rpartition(".")
     kind = getattr(importlib.import_module(module), base)
-    home = importlib.import_module(f"recurlight.{axis.home}")
-    parts = {name: getattr(home, name) for name in sorted(home.__all__)}
+    homes = [importlib.import_module(f"recurlight.{home}") for home in axis.home.split()]
+    parts = dict(sorted((name, getattr(home, name)) for home in homes for name in home.__all__))
     return {
         name: (inspect.getdoc(part) or "").partition("\n")[0]
         for name, part in parts.items()

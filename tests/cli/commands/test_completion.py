@@ -43,7 +43,7 @@ def test_bash_offers_commands_recipes_and_files(capsys, tmp_path):
 
 def test_other_shells_have_a_script_too(capsys):
     assert script(capsys, "zsh").endswith(script(capsys, "bash"))
-    assert 'complete -c recurlight -l config -r -F -a "cgar_sudoku ' in script(capsys, "fish")
+    assert 'complete -c recurlight -l config -r -F -a "backbone_s3 ' in script(capsys, "fish")
 
 
 def test_a_shell_that_is_not_known_is_told_in_a_line(capsys):
