@@ -90,6 +90,8 @@ def _read_as_far_as_wanted() -> Iterator[None]:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
     match arguments:
         case [] | ["-h" | "--help", *_]:
             sys.stdout.write(HELP)

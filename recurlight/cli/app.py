@@ -276,8 +276,6 @@ def run(
     Raises:
         RecurlightError: The command line, a file or the composition is wrong.
     """
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # appended: a user's file must not shadow an installed module
     if subcommand == "predict":
         arguments, flags = for_the_writer(arguments), (*flags, *FOR_THE_WRITER)
     prepared = prepare(subcommand, arguments, recipes_dir())

@@ -105,7 +105,7 @@ class SoftmaxCrossEntropy(SequenceLoss):
 
     def __init__(self, label_smoothing: float = 0.0, tokens: float | None = None) -> None:
         super().__init__()
-        self.tokens = _some(type(self).__name__, tokens)
+        self.tokens = _positive(type(self).__name__, tokens)
         if not 0.0 <= label_smoothing <= 1.0:
             raise IncompatibleComponents(
                 f"SoftmaxCrossEntropy got label_smoothing={label_smoothing}: give a share from 0 to 1, as 0.1"
@@ -143,7 +143,7 @@ class StablemaxCrossEntropy(SequenceLoss):
 
     def __init__(self, tokens: float | None = None) -> None:
         super().__init__()
-        self.tokens = _some(type(self).__name__, tokens)
+        self.tokens = _positive(type(self).__name__, tokens)
 
     def token_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of each token, `(B, L)`."""
@@ -154,7 +154,7 @@ class StablemaxCrossEntropy(SequenceLoss):
         return log_stablemax(logits)
 
 
-def _some(name: str, tokens: float | None) -> float | None:
+def _positive(name: str, tokens: float | None) -> float | None:
     if tokens is not None and not 0 < tokens < math.inf:
         raise IncompatibleComponents(
             f"{name} got tokens={tokens}: give how many are supervised in a usual sample"

@@ -14,6 +14,7 @@ from recurlight import draw
 from recurlight.cells.memory import Memory, remembering
 from recurlight.draw.seeding import seeded_evaluation
 from recurlight.errors import IncompatibleComponents, NonFiniteError
+from recurlight.losses import SequenceLoss
 from recurlight.recursion.checks import at_least_one
 from recurlight.recursion.compile import uncompiled
 from recurlight.recursion.streaming import Streaming
@@ -60,6 +61,7 @@ class Generating(Streaming, ABC):
         cycles: int | None = None,
         stopping: Stopping | None = None,
         memory: Memory | None = None,
+        loss: SequenceLoss | None = None,
     ) -> Iterator[Word]:
         """Write on from a prompt, token by token, as a causal model of the next token.
 
@@ -73,8 +75,7 @@ class Generating(Streaming, ABC):
         Args:
             prompt: Tokens, 1 or more.
             count: Tokens to write at most; None for as many as the model's positions hold.
-            temperature: 0 for the likeliest token, 1 for `softmax(logits)`, the model's own probabilities
-                where it learnt by `SoftmaxCrossEntropy`.
+            temperature: 0 for the likeliest token, 1 for the model's own probabilities.
             top_k: Draw from the likeliest `top_k` tokens alone; None for all.
             seed: Of the tokens that are drawn, and of what the model draws.
             max_segments: Most segments of a token; None for the model's own cap.
@@ -83,6 +84,7 @@ class Generating(Streaming, ABC):
             stopping: When a token stops; None for the rule of `solve`.
             memory: Where keys and values are kept; None for a new `Memory()`. One that was used goes on: its
                 tokens are before the prompt, all but the last that was written.
+            loss: By which the model learnt: says what its logits mean. None for `SoftmaxCrossEntropy`.
 
         Yields:
             Each token once it is written. The text ends at token 0, which is not yielded.
@@ -116,7 +118,8 @@ class Generating(Streaming, ABC):
         token = prompt[-1]
         for _ in range(count):
             logits, segments, confidence = self._read_piece([token], memory, last, cycles, rule, seed)
-            token = _chosen(logits[0, -1], temperature, top_k, generator)
+            said = logits[0, -1] if loss is None else loss.log_probabilities(logits[0, -1])
+            token = _chosen(said, temperature, top_k, generator)
             if not token:
                 return
             yield Word(token, segments, confidence)
@@ -180,7 +183,7 @@ class Generating(Streaming, ABC):
             with self._on_trial(), draw.still():
                 if self._reads_piecewise(tokens, min(last, 2), cycles):
                     return
-        except (RuntimeError, IncompatibleComponents) as error:  # torch: a part has weights for places
+        except RuntimeError as error:  # torch's word for a part that has weights for places
             cause = error
         raise IncompatibleComponents(
             f"{name} with these cells does not write: what it says of a token depends on those after it, or "
@@ -228,7 +231,7 @@ def _require_numbers(logits: Tensor) -> None:
 
 
 def _chosen(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
-    """Choose a token by its logits, `(V,)`."""
+    """Choose a token by logits, `(V,)`, or by logarithms of probabilities."""
     logits = logits.float().cpu()
     _require_numbers(logits)
     if not temperature or top_k == 1:

@@ -19,12 +19,12 @@ class Piece(NamedTuple):
     Attributes:
         text: Empty where a character is not complete yet.
         segments: Segments of reasoning spent on it.
-        confidence: Probability that it is right, by the model's own judgement; 0 where it does not judge.
+        confidence: Probability that it is right, by the model's own judgement; None where it does not judge.
     """
 
     text: str
     segments: int
-    confidence: float
+    confidence: float | None
 
 
 @dataclass(frozen=True)

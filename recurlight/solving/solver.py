@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -13,15 +13,19 @@ import torch
 from torch import Tensor
 
 from recurlight.cells.memory import Memory
+from recurlight.checkpoints.contents import made_with
+from recurlight.checkpoints.trust import Trust
 from recurlight.draw.seeding import seeded_evaluation
 from recurlight.errors import CheckpointMismatch, DataError, IncompatibleComponents, UntrustedCode
 from recurlight.halting.base import judges
+from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossEntropy
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.generation import Word
 from recurlight.recursion.load import read_checkpoint, recursion_of
 from recurlight.solving.answer import Answer, Piece
 from recurlight.solving.questions import as_questions, as_tasks
 from recurlight.solving.task import Task, task_of
+from recurlight.spec import from_spec
 from recurlight.spec.given import checked, within
 from recurlight.types import IGNORE, Batch, Prediction
 
@@ -47,6 +51,7 @@ class Solver:
         recursion: The driver, in evaluation mode.
         evaluation: Arguments of `Recursion.solve`, with which it answers.
         task: How questions are written and answers judged.
+        loss: Makes the loss by which it learnt, asked where a text is drawn.
 
     Example:
         >>> from recurlight import FixedHalting, EveryUpdate, MixerCell, SingleRefiner, Sizes, Wording
@@ -59,8 +64,14 @@ class Solver:
         ([2, 2], torch.Size([4]))
     """
 
-    def __init__(self, recursion: Recursion, evaluation: dict[str, Any], task: Task) -> None:
-        self.recursion, self.evaluation, self.task = recursion, evaluation, task
+    def __init__(
+        self,
+        recursion: Recursion,
+        evaluation: dict[str, Any],
+        task: Task,
+        loss: Callable[[], SequenceLoss] = SoftmaxCrossEntropy,
+    ) -> None:
+        self.recursion, self.evaluation, self.task, self.loss = recursion, evaluation, task, loss
 
     def read(self, text: str) -> Tensor:
         """Turn a text into a question, `(1, L)` tokens, that `solve` takes.
@@ -88,7 +99,7 @@ class Solver:
         Args:
             prompt: A text in the symbols of the training text.
             count: Tokens to write at most; None for as many as the model's positions hold.
-            temperature: 0 for the likeliest token, 1 for `softmax(logits)`, see `Recursion.generate`.
+            temperature: 0 for the likeliest token, 1 for the model's own probabilities.
             top_k: Draw from the likeliest `top_k` tokens alone; None for all.
             seed: Of the draws.
             segments: Segments to spend on a token at most; None for as many as the checkpoint says.
@@ -108,6 +119,7 @@ class Solver:
             )
         settings = self.evaluation | ({} if segments is None else {"max_segments": segments})
         settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
+        settings |= {"loss": self.loss()} if temperature else {}
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         tokens, behind = wording.prompt(prompt)
         words = self.recursion.generate(tokens, count, **settings, memory=Memory(last))
@@ -115,7 +127,8 @@ class Solver:
             text = wording.texts[word.token]
             if wording.verbatim == "bytes":
                 text = decoder.decode(text.encode("latin-1"))
-            yield Piece(behind + text, word.segments, word.confidence)
+            sure = word.confidence if judges(self.recursion.halting) else None
+            yield Piece(behind + text, word.segments, sure)
             behind = ""
 
     @checked
@@ -222,7 +235,13 @@ def load(path: str | Path, device: str = "cpu", trust: Sequence[str] = ()) -> So
         task = task_of(checkpoint, trust)
     except (CheckpointMismatch, UntrustedCode) as error:
         raise type(error)(f"{path}: {error}") from error
-    return Solver(recursion, evaluation, task)
+    return Solver(recursion, evaluation, task, partial(_loss, made_with(checkpoint).get("loss"), trust))
+
+
+def _loss(made: Any, trust: Sequence[str]) -> SequenceLoss:
+    """Make the loss of a checkpoint, of tokens; what `RecursiveModule` takes where none was named."""
+    loss: SequenceLoss = from_spec(made, Trust(trust)) if made else StablemaxCrossEntropy()
+    return loss
 
 
 def _in_turn(words: Iterator[Word]) -> Word | None:

@@ -240,7 +240,7 @@ def test_a_reasoner_of_several_segments_stands_on_it(path):
 
 
 def test_writing_token_by_token_is_refused_in_one_line(path):
-    with pytest.raises(IncompatibleComponents, match=r"does not write: what it says of a token"):
+    with pytest.raises(IncompatibleComponents, match=r"HiddenEncoder reads a text whole, .* ask by solve"):
         next(reasoner(path).recursion.eval().generate([1, 2], count=2))
 
 

@@ -13,6 +13,7 @@ from recurlight.cells.memory import Memory
 from recurlight.codec import TokenEncoder
 from recurlight.errors import IncompatibleComponents, NonFiniteError
 from recurlight.halting import CorrectnessHalting
+from recurlight.losses import SoftmaxCrossEntropy, StablemaxCrossEntropy
 from recurlight.recursion import compile_cells
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.generation import piece_told
@@ -284,3 +285,19 @@ def test_a_text_fills_all_positions():
     recursion = usual()
     assert len(list(recursion.generate([1] * 12))) <= 1
     assert len(list(recursion.generate([1] * 4))) <= 9
+
+
+def test_tokens_are_drawn_by_the_probabilities_of_the_loss():
+    """Fails if logits of stablemax, which grow slowly into probabilities, are taken for those of softmax."""
+    recursion = model(SingleRefiner(causal()))
+    with torch.no_grad():
+        recursion.decoder.head.weight.mul_(1000)  # softmax is then as good as certain
+
+    def drawn(**settings):
+        words = recursion.generate([1, 2], 8, seed=3, max_segments=1, adaptive=False, **settings)
+        return [word.token for word in words]
+
+    greedy = drawn()
+    assert drawn(temperature=1.0) == drawn(temperature=1.0, loss=SoftmaxCrossEntropy()) == greedy
+    assert drawn(temperature=1.0, loss=StablemaxCrossEntropy()) != greedy
+    assert drawn(temperature=1.0, loss=StablemaxCrossEntropy(), top_k=1) == greedy

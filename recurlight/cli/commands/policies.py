@@ -18,7 +18,7 @@ __all__ = ["run"]
 class Axis(NamedTuple):
     """One kind of part."""
 
-    home: str
+    homes: tuple[str, ...]
     """Folders of the package."""
     base: str
     """Contract of the kind, a public name."""
@@ -27,24 +27,24 @@ class Axis(NamedTuple):
 
 
 AXES = {
-    "refiners": Axis("refiners", "recurlight.Refiner", "--model.refiner"),
-    "injections": Axis("refiners", "recurlight.Injection", "--model.refiner.injection of InjectedRefiner"),
-    "cells": Axis("cells", "torch.nn.Module", "a refiner's cell, such as --model.refiner.cell"),
-    "truncations": Axis("truncation", "recurlight.GradientTruncation", "--model.truncation"),
-    "solvers": Axis("truncation", "recurlight.FixedPointSolver", "--model.truncation.solver"),
-    "haltings": Axis("halting", "recurlight.Halting", "--model.halting"),
-    "stoppings": Axis("stopping", "recurlight.Stopping", "--model.eval_halting"),
-    "selectors": Axis("search", "recurlight.Selector", "--search.selector of test and predict"),
-    "supervisions": Axis("supervision", "recurlight.Supervision", "--model.supervision"),
-    "encoders": Axis("codec language", "recurlight.Encoder", "--model.encoder"),
-    "decoders": Axis("codec language", "recurlight.Decoder", "--model.decoder"),
-    "losses": Axis("losses", "recurlight.SequenceLoss", "--model.loss"),
-    "optimizers": Axis("optim", "torch.optim.Optimizer", "--model.optimizer, and those of torch"),
+    "refiners": Axis(("refiners",), "recurlight.Refiner", "--model.refiner"),
+    "injections": Axis(("refiners",), "recurlight.Injection", "--model.refiner.injection of InjectedRefiner"),
+    "cells": Axis(("cells",), "torch.nn.Module", "a refiner's cell, such as --model.refiner.cell"),
+    "truncations": Axis(("truncation",), "recurlight.GradientTruncation", "--model.truncation"),
+    "solvers": Axis(("truncation",), "recurlight.FixedPointSolver", "--model.truncation.solver"),
+    "haltings": Axis(("halting",), "recurlight.Halting", "--model.halting"),
+    "stoppings": Axis(("stopping",), "recurlight.Stopping", "--model.eval_halting"),
+    "selectors": Axis(("search",), "recurlight.Selector", "--search.selector of test and predict"),
+    "supervisions": Axis(("supervision",), "recurlight.Supervision", "--model.supervision"),
+    "encoders": Axis(("codec", "language"), "recurlight.Encoder", "--model.encoder"),
+    "decoders": Axis(("codec", "language"), "recurlight.Decoder", "--model.decoder"),
+    "losses": Axis(("losses",), "recurlight.SequenceLoss", "--model.loss"),
+    "optimizers": Axis(("optim",), "torch.optim.Optimizer", "--model.optimizer, and those of torch"),
     "schedules": Axis(
-        "optim", "torch.optim.lr_scheduler.LRScheduler", "--model.scheduler, and those of torch"
+        ("optim",), "torch.optim.lr_scheduler.LRScheduler", "--model.scheduler, and those of torch"
     ),
-    "data": Axis("data", "recurlight.PuzzleData", "--data"),
-    "callbacks": Axis("callbacks", "lightning.Callback", "--trainer.callbacks+, and those of Lightning"),
+    "data": Axis(("data",), "recurlight.PuzzleData", "--data"),
+    "callbacks": Axis(("callbacks",), "lightning.Callback", "--trainer.callbacks+, and those of Lightning"),
 }
 
 USAGE = f"recurlight policies [{' | '.join(AXES)} | plugins]"
@@ -89,7 +89,7 @@ def _parts(axis: Axis) -> dict[str, str]:
     """Name the classes of a folder that can be made, with the first sentence about each."""
     module, _, base = axis.base.rpartition(".")
     kind = getattr(importlib.import_module(module), base)
-    homes = [importlib.import_module(f"recurlight.{home}") for home in axis.home.split()]
+    homes = [importlib.import_module(f"recurlight.{home}") for home in axis.homes]
     parts = dict(sorted((name, getattr(home, name)) for home in homes for name in home.__all__))
     return {
         name: (inspect.getdoc(part) or "").partition("\n")[0]

@@ -56,9 +56,11 @@ def test_it_writes_on_what_it_has_learnt(writer, capsys):
 
 
 def test_python_writes_the_same_piece_by_piece(writer):
-    pieces = list(recurlight.load(writer).generate("not t", 9))
+    solver = recurlight.load(writer)
+    pieces = list(solver.generate("not t", 9))
     assert "".join(piece.text for piece in pieces) == "o be, to "
-    assert [piece.segments for piece in pieces] == [2] * 9
+    assert [piece[1:] for piece in pieces] == [(2, None)] * 9  # it does not judge itself
+    assert isinstance(solver.loss(), recurlight.StablemaxCrossEntropy)  # the default, which is not recorded
 
 
 def test_threads_take_turns(writer):

@@ -4,6 +4,7 @@
 import io
 import json
 import re
+import sys
 
 import pytest
 
@@ -103,3 +104,13 @@ def test_the_help_fits_a_screen(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 26
     assert "recurlight solve --ckpt_path" in "\n".join(lines)
+
+
+def test_a_part_of_the_current_folder_is_found(folder, monkeypatch, capsys):
+    """Fails if only the commands of the trainer look there."""
+    source = "import recurlight\n\n\nclass Calm(recurlight.FixedHalting):\n    pass\n"
+    (folder / "calm_part.py").write_text(source)
+    assert main(["fit", "--config", "tiny", "--model.halting", "calm_part.Calm"]) == 0
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(folder)])
+    monkeypatch.delitem(sys.modules, "calm_part")
+    assert told(capsys, "--ckpt_path", "runs/tiny/version_0/checkpoints/last.ckpt", ONE)
