@@ -212,48 +212,30 @@ _HOMES = {
         "ReversalData", "Rules", "SequenceData", "SortingData", "Splits", "SudokuData", "Symmetry",
         "SymmetryGroup", "TableData", "TextData", "Variants", "draws", "hold_out",
     ),
-    "diagnostics": (
-        "Finding", "Report", "examine",
-    ),
+    "diagnostics": ("Finding", "Report", "examine"),
     "errors": (
         "CheckpointError", "CheckpointMismatch", "DataError", "IncompatibleComponents",
         "Interrupted", "NonFiniteError", "RecurlightError", "Unrecordable", "UntrustedCode",
     ),
-    "halting": (
-        "ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting",
-    ),
+    "halting": ("ConvergenceHalting", "CorrectnessHalting", "FixedHalting", "Halting", "QLearningHalting"),
     "interop": ("import_published",),
     "language": (
         "Backbone", "HeadDecoder", "HiddenEncoder", "PretrainedBackbone", "SoftTokenDecoder",
         "SoftTokenEncoder", "TrainedBackbone", "UsesBackbone",
     ),
-    "losses": (
-        "MeanSquaredError", "SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy",
-    ),
-    "metrics": (
-        "ExactByGroup", "TaskMetric",
-    ),
+    "losses": ("MeanSquaredError", "SequenceLoss", "SoftmaxCrossEntropy", "StablemaxCrossEntropy"),
+    "metrics": ("ExactByGroup", "TaskMetric"),
     "numerics": ("full_precision",),
-    "optim": (
-        "AdamATan2", "LinearWarmup", "LinearWarmupCosine", "SplitOptimizer",
-    ),
-    "recursion": (
-        "Recursion", "load_recursion",
-    ),
-    "recursion.export": (
-        "export_segment", "export_solve",
-    ),
+    "optim": ("AdamATan2", "LinearWarmup", "LinearWarmupCosine", "SplitOptimizer"),
+    "recursion": ("Recursion", "load_recursion"),
+    "recursion.export": ("export_segment", "export_solve"),
     "refiners": (
         "AddedInjection", "DampedRefiner", "DecayInjection", "InjectedRefiner", "Injection",
         "ProjectedInjection", "QuestionStartRefiner", "Refiner", "SingleRefiner", "SingleState",
         "StartVector", "TwoLevelRefiner", "TwoLevelState",
     ),
-    "rendering": (
-        "Looks", "Wording",
-    ),
-    "solving": (
-        "Answer", "Piece", "Solver", "load",
-    ),
+    "rendering": ("Looks", "Wording"),
+    "solving": ("Answer", "Piece", "Solver", "load"),
     "search": (
         "BestScore", "Chains", "FirstToHalt", "Found", "LastAnswer", "LowestResidual", "Majority",
         "Search", "Selector", "Verified",
@@ -267,13 +249,9 @@ _HOMES = {
         "DeepSupervision", "Denoising", "ExpectedLoss", "HaltingDistribution", "JacobianPenalty",
         "OneSegment", "PonderLoss", "Supervision", "Turn", "WinnerTakesAll",
     ),
-    "tracing": (
-        "Replay", "replay",
-    ),
+    "tracing": ("Replay", "replay"),
     "training": ("RecursiveModule",),
-    "training.warm_start": (
-        "WarmStart", "warm_start",
-    ),
+    "training.warm_start": ("WarmStart", "warm_start"),
     "truncation": (
         "AndersonSolver", "BroydenSolver", "EveryUpdate", "FixedPointGradient", "FixedPointSolver",
         "GradientTruncation", "GradientWindow", "ImplicitGradient", "LastCycles", "LastPerLevel",

@@ -40,7 +40,7 @@ class TrainedBackbone(Backbone):
         >>> TrainedBackbone("runs/backbone_s3/version_0/checkpoints/last.ckpt")
         Traceback (most recent call last):
         recurlight.errors.CheckpointError: runs/...: there is no such file; `recurlight fit --config
-        backbone_s3` writes it, or name the checkpoint of another causal model in model.backbone
+        backbone_s3` writes it, or name its place, or another causal model, in model.backbone.checkpoint
     """
 
     network: Recursion
@@ -93,7 +93,7 @@ def _advice(path: Path) -> str:
     """Say how the file is made, where its path is that of a run of the command line."""
     *_, name, _, folder, _ = ("", "", "", *path.parts)
     made = f"`recurlight fit --config {name}` writes it, or " if folder == "checkpoints" and name else ""
-    return f"{made}name the checkpoint of another causal model in model.backbone"
+    return f"{made}name its place, or another causal model, in model.backbone.checkpoint"
 
 
 def _require_plain(model: Recursion, checkpoint: str) -> None:

@@ -189,7 +189,8 @@ class Wording(Recorded):
     def _token(self, symbol: str, place: int) -> int:
         if symbol not in self.known:
             kind = "character" if self.by_character else "word"
-            raise DataError(f"the question has the {kind} {symbol!r} at place {place}; {self._symbols()}")
+            what = "text" if self.verbatim else "question"
+            raise DataError(f"the {what} has the {kind} {symbol!r} at place {place}; {self._symbols()}")
         return self.known[symbol]
 
     def _symbols(self) -> str:

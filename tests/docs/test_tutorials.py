@@ -137,12 +137,16 @@ def test_language_is_learnt_written_and_reasoned_with(folder, capsys):
     """Fails if a recipe of the page does not find the checkpoint of the one before it."""
     page = "tutorials/language.md"
     ran = follow(page)
-    assert [command.split()[1] for command in ran] == ["fit", "generate", "fit", "fit"]
+    assert [command.split()[1] for command in ran] == ["fit", "generate", "fit", "fit", "fit"]
     assert re.search(r"^\d+ tokens, 4.00 segments each$", capsys.readouterr().err, re.M)
     exec("".join(blocks(page, "python")), {})
     assert capsys.readouterr().out.strip()
     saved = torch.load(folder / "runs/hybrid_s3/version_0/checkpoints/last.ckpt", weights_only=True)
     assert not [name for name in saved["state_dict"] if "backbone" in name]
+    own = ["generate", "--ckpt_path", "runs/ut_text/version_1/checkpoints/last.ckpt", "--prompt", "def "]
+    assert main(own) == 2
+    assert "does not write: what it says of a token depends on" in capsys.readouterr().err
+    forget(page)
 
 
 def test_the_puzzle_that_is_shown_has_the_answer_that_is_shown():

@@ -191,14 +191,12 @@ def test_a_file_that_is_gone_is_named(tmp_path):
     base = checkpoint(tmp_path / "base.ckpt")
     trained(reasoner(base), tmp_path / "last.ckpt")
     (tmp_path / "base.ckpt").unlink()
-    with pytest.raises(CheckpointError, match=r"base.ckpt: there is no such file; name the checkpoint of"):
+    with pytest.raises(CheckpointError, match=r"base.ckpt: there is no such file; name its place, or"):
         load_recursion(tmp_path / "last.ckpt")
 
 
 def test_a_file_that_a_recipe_writes_says_which():
-    message = (
-        "no such file; `recurlight fit --config backbone_s3` writes it, or name the checkpoint of another"
-    )
+    message = "no such file; `recurlight fit --config backbone_s3` writes it, or name its place, or another"
     with pytest.raises(CheckpointError, match=message):
         TrainedBackbone("runs/backbone_s3/version_0/checkpoints/last.ckpt")
 

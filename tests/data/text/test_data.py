@@ -81,7 +81,7 @@ def test_a_prompt_is_read_as_it_is_and_written_again(file):
     for tokens in ("characters", "bytes"):
         wording = TextData(str(file), length=32, tokens=tokens).wording()
         assert wording.said(wording.spelled("a \n\né b")) == "a \n\né b"
-    with pytest.raises(DataError, match="the question has the character 'x' at place 2"):
+    with pytest.raises(DataError, match="the text has the character 'x' at place 2"):
         TextData(str(file), length=32).wording().spelled("ax")
 
 
