@@ -13,9 +13,9 @@ _READ: ContextVar[Path | None] = ContextVar("_READ", default=None)
 
 
 @contextmanager
-def reading(checkpoint: str | Path) -> Iterator[None]:
-    """Say which checkpoint the parts that are made inside are of."""
-    token = _READ.set(Path(checkpoint).absolute())
+def reading(checkpoint: str | Path | None) -> Iterator[None]:
+    """Say which checkpoint the parts that are made inside are of; None for none."""
+    token = _READ.set(None if checkpoint is None else Path(checkpoint).absolute())
     try:
         yield
     finally:

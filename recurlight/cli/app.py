@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from recurlight.checkpoints.contents import FROM_DATA
 from recurlight.checkpoints.io import make_durable
+from recurlight.checkpoints.nearby import reading
 from recurlight.checkpoints.plugins import offered_names
 from recurlight.checkpoints.trust import Trust
 from recurlight.cli.callbacks import all_callbacks
@@ -281,7 +282,8 @@ def run(
     prepared = prepare(subcommand, arguments, recipes_dir())
     try:
         allow(prepared.packages)
-        RecurlightCLI(prepared, act, called, flags)
+        with reading(prepared.config.get("ckpt_path")):  # its parts may name files that lie around it
+            RecurlightCLI(prepared, act, called, flags)
     except SIGTERMException as error:  # one that came before the first step
         raise SystemExit(128 + signal.SIGTERM) from error
     except UsageError as error:

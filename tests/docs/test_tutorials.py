@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import recurlight
-from docs.following import commands, files, follow, forget, save
+from docs.following import QUIET, commands, files, follow, forget, save
 from docs.test_pages import blocks
 from recurlight.__main__ import main
 from recurlight.data import SudokuRules
@@ -146,6 +146,12 @@ def test_language_is_learnt_written_and_reasoned_with(folder, capsys):
     own = ["generate", "--ckpt_path", "runs/ut_text/version_1/checkpoints/last.ckpt", "--prompt", "def "]
     assert main(own) == 2
     assert "does not write: what it says of a token depends on" in capsys.readouterr().err
+    (folder / "moved").mkdir()
+    (folder / "runs").rename(folder / "moved" / "runs")  # as it is
+    assert (
+        main(["test", "--ckpt_path", "moved/runs/hybrid_s3/version_0/checkpoints/last.ckpt", *QUIET.split()])
+        == 0
+    )
     forget(page)
 
 
