@@ -1,6 +1,7 @@
 """Train looped language models, and single passes of as many weights and of as many layers, on text.
 
     python benchmarks/text.py run --out text.jsonl --seeds 3      # all that is not in the file yet
+    python benchmarks/text.py run --out text.jsonl --steps 3000   # as many steps in place of the recipes' 600
     python benchmarks/text.py table --out text.jsonl              # Markdown: bits per byte by loops
 
 The models are those of the recipes `ut_text`, `hrm_text` and `huginn_text`. Every model is trained with each
@@ -28,7 +29,9 @@ from recurlight.cli.explain.types import import_parts
 from recurlight.cli.recipes import recipes_dir
 from recurlight.cli.request import prepare
 
-RATES = (4e-3, 8e-3, 2e-3)
+RATES = (4e-3, 8e-3, 2e-3, 1.6e-2)
+STEPS = 600
+"""Of the recipes."""
 DEEPEST = 8
 """Loops at most in evaluation."""
 
@@ -59,18 +62,31 @@ QUIET = ("logger", "enable_checkpointing", "enable_progress_bar")
 
 
 class Run(NamedTuple):
-    """A model with a rate and a seed."""
+    """A model with a rate, a seed and a number of steps."""
 
     model: str
     rate: float
     seed: int
+    steps: int = STEPS
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Run:
+        """Return the run that a row is of; the first rows did not name the recipes' steps."""
+        return cls(row["model"], row["rate"], row["seed"], row.get("steps", STEPS))
 
     @property
     def argv(self) -> list[str]:
         """What to write after `recurlight fit`."""
         recipe, settings, _ = MODELS[self.model]
         tried = f"--model.optimizer.lr={self.rate}", f"--seed_everything={self.seed}"
-        return ["--config", recipe, *settings, *tried, *(f"--trainer.{name}=false" for name in QUIET)]
+        quiet = (f"--trainer.{name}=false" for name in QUIET)
+        return ["--config", recipe, *self._length, *settings, *tried, *quiet]
+
+    @property
+    def _length(self) -> tuple[str, ...]:
+        steps, samples = self.steps, 8 * self.steps  # windows of a step in the recipes
+        schedule = f"--model.scheduler.init_args.total={steps}"
+        return f"--trainer.max_steps={steps}", schedule, f"--data.epoch_samples={samples}"
 
 
 def measured(run: Run) -> dict[str, Any]:
@@ -111,22 +127,31 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def best_rate(rows: list[dict[str, Any]], model: str) -> float:
     """Return the rate with the fewest bits on the validation text, with seed 0."""
-    tried = {row["rate"]: bits(row, "val") for row in rows if row["model"] == model and row["seed"] == 0}
+    tried = {Run.of(row).rate: bits(row, "val") for row in rows if row["model"] == model and row["seed"] == 0}
     return min(tried, key=lambda rate: tried[rate])
 
 
-def missing(path: Path, seeds: int, models: Sequence[str]) -> Iterator[Run]:
+def of_steps(rows: list[dict[str, Any]], steps: int) -> list[dict[str, Any]]:
+    """Return the rows of runs of so many steps."""
+    return [row for row in rows if Run.of(row).steps == steps]
+
+
+def missing(path: Path, seeds: int, models: Sequence[str], steps: int) -> Iterator[Run]:
     """Name the runs that the file does not have: of these models all rates with seed 0, then other seeds."""
 
-    def done() -> set[Run]:
-        return {Run(row["model"], row["rate"], row["seed"]) for row in rows_of(path)}
+    def rows() -> list[dict[str, Any]]:
+        return of_steps(rows_of(path), steps)
+
+    def wanted(name: str, rate: float, seed: int) -> list[Run]:
+        run = Run(name, rate, seed, steps)
+        return [] if run in map(Run.of, rows()) else [run]
 
     for rate in RATES:
-        yield from (run for name in models if (run := Run(name, rate, 0)) not in done())
+        for name in models:
+            yield from wanted(name, rate, 0)
     for seed in range(1, seeds):
         for name in models:
-            if (run := Run(name, best_rate(rows_of(path), name), seed)) not in done():
-                yield run
+            yield from wanted(name, best_rate(rows(), name), seed)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -163,17 +188,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=STEPS, help="how long to train: also which to tell")
     parser.add_argument("--only", nargs="+", choices=MODELS, default=[*MODELS], help="these models")
     asked = parser.parse_args(arguments)
     if asked.what == "table":
-        print(table(rows_of(asked.out)))
+        print(table(of_steps(rows_of(asked.out), asked.steps)))
         return
     torch.set_num_threads(1)
     import_parts()
     hardware = (
         f"{platform.machine()}, 1 thread, torch {torch.__version__}, Python {platform.python_version()}"
     )
-    for run in missing(asked.out, asked.seeds, asked.only):
+    for run in missing(asked.out, asked.seeds, asked.only, asked.steps):
         row = json.dumps({**measured(run), "hardware": hardware})
         with asked.out.open("a", encoding="utf-8") as file:
             file.write(row + "\n")

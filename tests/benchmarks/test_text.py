@@ -28,12 +28,14 @@ def text(monkeypatch, tmp_path):
 
 
 def test_runs_are_kept_once_and_the_best_rate_is_shown(text, tmp_path, monkeypatch, capsys):
-    """Fails if the rate is chosen on the test text, or a row is measured at another depth than it says."""
+    """Fails if the rate is chosen on the test text, a row is measured at another depth, or lengths mix."""
     monkeypatch.setattr(text, "RATES", (2e-3, 4e-3))
     out = tmp_path / "text.jsonl"
+    longer = {"model": "huginn_text", "rate": 1.0, "seed": 0, "steps": 700}
+    out.write_text(json.dumps(longer) + "\n", encoding="utf-8")
     for _ in range(2):
         text.main(["run", "--out", str(out), "--seeds", "2", "--only", "huginn_text"])
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    rows = [json.loads(line) for line in out.read_text().splitlines()][1:]
     assert [(row["rate"], row["seed"]) for row in rows[:2]] == [(2e-3, 0), (4e-3, 0)]
     best = min(rows[:2], key=lambda row: row["val"]["bits_per_byte_at_3"])["rate"]
     assert [(row["rate"], row["seed"]) for row in rows[2:]] == [(best, 1)]
@@ -53,3 +55,12 @@ def test_single_passes_have_the_weights_and_the_layers_that_they_claim(text):
     rows = {name: text.measured(run) for name, run in runs.items()}
     assert rows["one pass of 2 layers"]["weights"] == rows["ut_text"]["weights"]
     assert rows["one pass of 8 layers"]["test"].keys() == {"bits_per_byte_at_1"}
+
+
+def test_a_run_of_more_steps_has_a_schedule_as_long(text):
+    """Fails if the rate stays at its floor from the recipe's last step on, or samples are seen twice."""
+    argv = [*text.Run("ut_text", 2e-3, 0, steps=3000).argv, "--data.limit=60000"]
+    cli = text.RecurlightCLI(text.prepare("fit", argv, text.recipes_dir()), lambda _: None)
+    (rate,) = cli.model.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas
+    assert rate(1500) > 2 * rate(2900) > 2 * rate(3000)
+    assert cli.datamodule.epoch_samples == 3000 * cli.datamodule.batch_size
