@@ -28,8 +28,9 @@ class Backbone(Recorded, nn.Module, ABC):
     It is made once, given to `RecursiveModule` or `Recursion`, and handed by them to every part that is a
     `UsesBackbone`, so that all read the same weights. These are never trained, stay in evaluation mode, are
     in no state dict, no optimizer and no checkpoint, and move to another device or precision with the model.
-    A checkpoint holds how the backbone is made, and its `identity`, by which another file is refused. What a
-    subclass names as trained is the exception: it is a part of the model as any other, `backbone.trained`.
+    A checkpoint holds how the backbone is made, and its `identity`, by which another file is refused, and so
+    are other symbols. What a subclass names as trained is the exception: it is a part of the model as any
+    other, `backbone.trained`.
 
     A subclass makes its network, gives it to `hold`, and says how `vectors`, `hidden` and `head` come from
     it. Copies of a backbone share its weights.
@@ -99,7 +100,10 @@ class Backbone(Recorded, nn.Module, ABC):
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """Return the file that its weights are from, under `path`, and the hash of it, under `sha256`."""
+        """Return the file that its weights are from, under `path`, and the hash of it, under `sha256`.
+
+        What else decides what it computes has its hash under a name of its own, such as that of a file.
+        """
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Look up the data's tokens, `(B, n)` int64, as `vectors` does."""

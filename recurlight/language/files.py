@@ -13,10 +13,12 @@ from recurlight.checkpoints.files import digest
 from recurlight.checkpoints.nearby import located
 from recurlight.errors import CheckpointError
 
-__all__ = ["hash_of", "library", "model_folder", "weight_files"]
+__all__ = ["config_hash", "hash_of", "library", "model_folder", "weight_files"]
 
 _ON_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_MUTE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache")
+"""What a config says of files and versions, and nothing of what a model computes in float32."""
 
 
 def library(name: str) -> Any:
@@ -109,3 +111,21 @@ def hash_of(files: list[Path]) -> str:
     """
     found = [digest(file) for file in files]
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def config_hash(folder: Path) -> str:
+    """Hash what the config of a folder says of what the model computes, such as its base of rotary positions.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> told = [
+        ...     (folder / "config.json").write_text(text) and config_hash(folder)
+        ...     for text in ('{"a": 1, "use_cache": true}', '{"a": 1}', '{"a": 2}')
+        ... ]
+        >>> told[0] == told[1], told[1] == told[2]
+        (True, False)
+    """
+    told = json.loads((folder / "config.json").read_text("utf-8"))
+    kept = {name: value for name, value in told.items() if name not in _MUTE}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recurlight.codec.backbone import Backbone
 from recurlight.draw.seeding import generators_kept
 from recurlight.errors import CheckpointError, IncompatibleComponents
-from recurlight.language.files import hash_of, library, model_folder, weight_files
+from recurlight.language.files import config_hash, hash_of, library, model_folder, weight_files
 from recurlight.language.symbols import token_numbers
 from recurlight.spec import settle
 from recurlight.spec.given import within
@@ -73,6 +73,7 @@ class PretrainedBackbone(Backbone):
         self.path, self.sha256 = path, hash_of(files)
         with generators_kept():
             network = _loaded(transformers, folder, gguf_file)
+        self.config = "" if gguf_file else config_hash(folder)
         self.width = network.get_output_embeddings().weight.shape[1]
         self.positions = getattr(network.config, "max_position_embeddings", None)
         self.hold(network, _last_layers(network, layers))
@@ -94,11 +95,12 @@ class PretrainedBackbone(Backbone):
         return weight
 
     def identity(self) -> dict[str, str]:
-        """Return the path as it was given, and the hash of the file with the weights.
+        """Return the path as it was given, and the hashes of the file with the weights and of the config.
 
-        Of weights in several files it is the hash of their hashes, in the order of their names.
+        Of weights in several files it is the hash of their hashes, in the order of their names. A GGUF file
+        has its config inside.
         """
-        return {"path": self.path, "sha256": self.sha256}
+        return {"path": self.path, "sha256": self.sha256, "config.json": self.config}
 
 
 def _loaded(transformers: Any, folder: Path, gguf_file: str | None) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import SIZES, batch, loader, trainer
+from helpers import SIZES, batch, causal, loader, trainer
 from saved_models import require_equal, trained
 
 pytest.importorskip("transformers", reason="the extra lm is not installed")
@@ -18,12 +18,18 @@ from language.published import ROWS, SYMBOLS, gguf, llama, reasoner, tokenizer
 from recurlight import (
     CheckpointError,
     CheckpointMismatch,
+    EveryUpdate,
+    FixedHalting,
+    HeadDecoder,
+    HiddenEncoder,
     IncompatibleComponents,
     PretrainedBackbone,
     RecursiveModule,
+    SingleRefiner,
     load_recursion,
 )
 from recurlight.checkpoints.files import digest
+from recurlight.language.files import config_hash
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +62,10 @@ def test_a_head_of_its_own_is_read(tmp_path):
     assert not torch.equal(backbone.readout(), backbone.vectors(torch.tensor(SYMBOLS)))
 
 
-def test_identity_is_the_hash_of_the_weights(path):
-    identity = PretrainedBackbone(path, symbols=SYMBOLS).identity()
-    assert identity == {"path": path, "sha256": digest(f"{path}/model.safetensors")}
+def test_identity_is_the_hash_of_the_weights_and_of_the_config(path):
+    backbone = PretrainedBackbone(path, symbols=SYMBOLS)
+    hashes = {"sha256": digest(f"{path}/model.safetensors"), "config.json": config_hash(Path(path))}
+    assert backbone.identity() == {"path": path, **hashes}
 
 
 def test_weights_in_several_files(path, tmp_path):
@@ -126,7 +133,9 @@ def test_last_layers_are_trained_and_kept_and_nothing_else_is(path, tmp_path):
 def test_a_checkpoint_is_enough(path, layers, tmp_path):
     model = reasoner(path, layers=layers)
     saved = trained(model, tmp_path / "last.ckpt")
-    assert saved["recurlight"]["backbone"] == {"path": path, "sha256": digest(f"{path}/model.safetensors")}
+    kept = saved["recurlight"]["backbone"]
+    assert kept.pop("symbols")
+    assert kept == model.recursion.backbone.identity()
     require_equal(RecursiveModule.load_from_checkpoint(tmp_path / "last.ckpt"), model)
     recursion, evaluation = load_recursion(tmp_path / "last.ckpt")
     asked = batch()
@@ -172,6 +181,59 @@ def test_another_file_is_refused(copied, tmp_path):
     trained(reasoner(str(copied)), tmp_path / "last.ckpt")
     llama(copied, seed=1)
     with pytest.raises(CheckpointMismatch, match=f"stands on the backbone {copied} .*: put back the file"):
+        load_recursion(tmp_path / "last.ckpt")
+
+
+def configured(folder, **settings):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+
+
+OTHERWISE = {
+    "a base of rotary positions": {"rope_parameters": {"rope_theta": 100.0, "rope_type": "default"}},
+    "a layer less, whose weights stay in the file": {"num_hidden_layers": 2},
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_another_model_of_the_same_weights_is_refused(name, copied, tmp_path):
+    """Fails if the weights alone say which model it is."""
+    saved = trained(reasoner(str(copied)), tmp_path / "last.ckpt")
+    configured(copied, **OTHERWISE[name])
+    message = rf"stands on the backbone {copied} .* with other config.json than this model: put back the"
+    with pytest.raises(CheckpointMismatch, match=message):
+        load_recursion(tmp_path / "last.ckpt")
+    for key in ("config.json", "symbols"):  # as older checkpoints have none, which told nothing
+        saved["recurlight"]["backbone"].pop(key)
+    torch.save(saved, tmp_path / "older.ckpt")
+    load_recursion(tmp_path / "older.ckpt")
+
+
+def test_a_config_that_another_version_wrote_is_the_same(copied, tmp_path):
+    trained(reasoner(str(copied)), tmp_path / "last.ckpt")
+    configured(copied, transformers_version="4.30.0", torch_dtype="bfloat16", use_cache=False)
+    load_recursion(tmp_path / "last.ckpt")
+
+
+def test_going_on_with_other_symbols_is_refused(path, tmp_path):
+    """Fails if the file alone says which model it is: the weights would fit."""
+    trained(reasoner(path), tmp_path / "last.ckpt")
+    other = reasoner(path, backbone=PretrainedBackbone(path, symbols=SYMBOLS[::-1]))
+    with pytest.raises(CheckpointMismatch, match=r"the backbone .* with other symbols than this model"):
+        trainer(max_steps=2).fit(other, loader([batch()] * 2), ckpt_path=tmp_path / "last.ckpt")
+
+
+def test_a_tokenizer_that_ends_texts_otherwise_is_refused(copied, tmp_path):
+    """Without symbols the padding is what ends its texts: fails if only the files of the model count."""
+    tokenizer(str(copied))
+    sizes = {"vocab_size": 30, "seq_len": SIZES.tokens}
+    parts = {"encoder": HiddenEncoder(), "decoder": HeadDecoder(), "width": 8, "cycles": 1}
+    refiner = SingleRefiner(causal()), EveryUpdate(), FixedHalting()
+    model = RecursiveModule(*sizes.values(), *refiner, backbone=PretrainedBackbone(str(copied)), **parts)
+    trained(model, tmp_path / "last.ckpt")
+    settings = json.loads((copied / "tokenizer_config.json").read_text())
+    (copied / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "?"}))
+    with pytest.raises(CheckpointMismatch, match="with other symbols than this model"):
         load_recursion(tmp_path / "last.ckpt")
 
 
