@@ -14,6 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
 import recurlight
+from recurlight.checkpoints.backbones import identity_of
 from recurlight.data.base import PuzzleData
 from recurlight.data.puzzles import Puzzles, are_numbers
 from recurlight.errors import Unrecordable
@@ -91,6 +92,8 @@ class Fingerprint:
         model: Class path of the model.
         curricula: What changes the composition with the step of training, by class, with its settings.
         search: How answers were searched for, with its settings; empty for one run of the model.
+        backbone: Hashes of the frozen model that it stands on, by name, see `Backbone.identity`; empty where
+            there is none.
     """
 
     split: str
@@ -113,6 +116,7 @@ class Fingerprint:
     model: str = "recurlight.RecursiveModule"
     curricula: dict[str, Any] = dataclasses.field(default_factory=dict)
     search: str = ""
+    backbone: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         part = "" if self.size in (None, self.puzzles) else f" of {self.size:,}"
@@ -120,6 +124,7 @@ class Fingerprint:
         work = f"{self.segments:.4g} segments x {self.cycles} cycles x {self.schedule} updates"
         step = "" if self.step is None else f", step {self.step:,}"
         file = f", {Path(self.checkpoint).name}" if self.checkpoint else ""
+        file += f", backbone {'/'.join(h[:8] for h in self.backbone.values() if h)}" if self.backbone else ""
         seeds = ", ".join(f"{name} {seed}" for name, seed in self.seeds.items())
         first = f"{self.split}: {self.puzzles:,}{part} puzzles, {data}; {work} = {self.updates:.4g} each"
         rule = ", ".join([self.supervision.partition("(")[0], *self.curricula])
@@ -186,6 +191,7 @@ def fingerprint(
         model=model,
         curricula=dict(curricula),
         search=search,
+        backbone={name: told for name, told in identity_of(recursion.backbone).items() if name != "path"},
     )
 
 

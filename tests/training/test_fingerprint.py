@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import mixer, opinionated, trainer
+from frozen import Tied
+from helpers import causal, mixer, opinionated, trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
 import recurlight
-from recurlight import AsTrained
+from recurlight import AsTrained, HeadDecoder, HiddenEncoder, SingleRefiner
 from recurlight.data import SudokuData
 from recurlight.data.puzzles import Puzzles
 from recurlight.halting import CorrectnessHalting
@@ -29,11 +30,10 @@ def data(**settings) -> SudokuData:
 
 
 def model(**settings) -> RecursiveModule:
-    refiner = TwoLevelRefiner(mixer(), latent_steps=2)
     sizes = {"vocab_size": 6, "seq_len": 16, "width": 16, "cycles": 2, "max_segments": 3}
-    return RecursiveModule(
-        refiner=refiner, truncation=LastCycles(1), halting=CorrectnessHalting(), **sizes, **settings
-    )
+    parts = {"truncation": LastCycles(1), "halting": CorrectnessHalting()}
+    parts["refiner"] = settings.pop("refiner", None) or TwoLevelRefiner(mixer(), latent_steps=2)
+    return RecursiveModule(**parts, **sizes, **settings)
 
 
 def mark(made: RecursiveModule) -> Fingerprint:
@@ -161,6 +161,30 @@ def test_a_checkpoint_of_earlier_weights_is_not_named(tmp_path):
     run.fit(made, data())
     assert (tmp_path / "last.ckpt").exists()
     assert (mark(made).step, mark(made).checkpoint) == (3, None)
+
+
+def test_figures_on_other_frozen_models_are_told_apart():
+    """Fails if weights, symbols or what else makes a frozen model another one are left out."""
+
+    class Another(Tied):
+        def __init__(self, weights="1", config="2", symbols=None):
+            super().__init__(width=16, symbols=symbols)
+            self.told = {"sha256": weights * 64, "config.json": config * 64}
+
+        def identity(self):
+            return {"path": "anywhere", **self.told}
+
+    found = []
+    for backbone in (Another(), Another("3"), Another(config="3"), Another(symbols=[5, 4, 3, 2, 1, 0]), None):
+        standing = {"encoder": HiddenEncoder(), "decoder": HeadDecoder(), "backbone": backbone}
+        made = model(refiner=SingleRefiner(causal()), **(standing if backbone else {}))
+        trainer().validate(made, data(), verbose=False)
+        found.append(mark(made))
+    assert all(one != other for at, one in enumerate(found) for other in found[:at])
+    assert len({*map(str, found)}) == 5
+    assert "given weights, backbone 11111111/22222222; seeds" in str(found[0])
+    assert "backbone" not in str(found[-1])
+    assert "path" not in found[0].backbone
 
 
 def test_two_short_lines():
