@@ -59,7 +59,7 @@ def reasoner(path: str, **parts):
         "refiner": SingleRefiner(causal()),
         "encoder": HiddenEncoder(learned_positions=True),
         "decoder": HeadDecoder(),
-        "backbone": TrainedBackbone(path),
+        "backbone": parts.pop("backbone", None) or TrainedBackbone(path),
         "width": SIZES.width,
     }
     return made(**(settings | parts))

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from recurlight.checkpoints import files
+from recurlight.checkpoints.backbones import other_backbone
 from recurlight.checkpoints.contents import made_with, names_in, require_readable
 from recurlight.checkpoints.hub import fetched
 from recurlight.checkpoints.io import DurableCheckpointIO
 from recurlight.checkpoints.weights import mismatches
+from recurlight.codec.backbone import Backbone
 from recurlight.codec.task_table import tables_of
 from recurlight.errors import CheckpointError, CheckpointMismatch, UntrustedCode
 from recurlight.optim.groups import matched, short
@@ -37,6 +39,7 @@ class WarmStart(NamedTuple):
         weights: Which of the run's weights they are.
         widened: Rows that were taken of each weight that has more here, by name.
         frozen: Whether the model's frozen weights were taken, each by its name.
+        backbone: In which way the checkpoint stands on another frozen model; empty if it does not.
 
     Example:
         >>> print(WarmStart({"a.b": 4}, {}, {"c": "is unknown here"}, Weights("averaged", 7)))
@@ -51,6 +54,7 @@ class WarmStart(NamedTuple):
     weights: Weights
     widened: Mapping[str, int] = {}
     frozen: Mapping[str, bool] = {}
+    backbone: str = ""
 
     def __str__(self) -> str:
         count, numbers = len(self.taken), sum(self.taken.values())
@@ -65,6 +69,7 @@ class WarmStart(NamedTuple):
         lines += [f"  left out  {part}" for part in _parts(self.left_out)]
         still = {name: "" if taken else "as it was drawn" for name, taken in self.frozen.items()}
         lines += [f"  frozen    {part}" for part in _parts(still)]
+        lines += [f"  backbone  {self.backbone}"] * bool(self.backbone)
         return "\n".join(lines)
 
 
@@ -102,6 +107,7 @@ def warm_start(
     learned positions keep for each position. Those that `widen` names are taken even so, where they have more
     rows here, one for each token, task or position: the first rows, in their order, and the rest stays as it
     is. Name only what has the same meaning in the same row; positions of a grid of another width do not.
+    A checkpoint that stands on another frozen model than this one is taken, and it is told.
 
     Args:
         model: Whose weights are replaced in place, such as a `RecursiveModule`.
@@ -165,7 +171,9 @@ def take_weights(
         model.note_origin(checkpoint)
     frozen = {name: name in taken for name, weight in model.named_parameters() if not weight.requires_grad}
     rows = {name: len(theirs[name]) for name in wide}
-    return WarmStart(taken, means, left_out, weights_of(checkpoint), rows, frozen)
+    backbone = next((part for part in model.modules() if isinstance(part, Backbone)), None)
+    other = other_backbone(checkpoint, backbone)
+    return WarmStart(taken, means, left_out, weights_of(checkpoint), rows, frozen, other)
 
 
 def _weights_in(checkpoint: Any) -> dict[str, Tensor]:

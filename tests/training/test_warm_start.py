@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import module, trainer, trm
+from frozen import Tied, reasoner
+from helpers import causal, module, trainer, trm
 from torch import nn
 
 from recurlight import (
@@ -12,6 +13,7 @@ from recurlight import (
     LastCycles,
     MixerCell,
     RecursiveModule,
+    SingleRefiner,
     SparseTable,
     SudokuData,
     TokenEncoder,
@@ -20,6 +22,7 @@ from recurlight import (
     warm_start,
 )
 from recurlight.checkpoints import files
+from recurlight.checkpoints.backbones import identity_of
 from recurlight.errors import CheckpointError, CheckpointMismatch, IncompatibleComponents, UntrustedCode
 from recurlight.training.warm_start import take_weights
 
@@ -180,6 +183,24 @@ def test_frozen_weights_are_listed_with_whether_they_were_taken():
         "  frozen    refiner.latent (4 weights)",
         "  frozen    decoder.head.weight as it was drawn",
     ]
+
+
+def test_another_frozen_model_is_told():
+    """Fails if weights that learnt to read one frozen model pass in silence for such as read another."""
+    there, here = (standing(symbols) for symbols in (None, [5, 4, 3, 2, 1, 0]))
+    content = checkpoint(there, recurlight={"backbone": identity_of(there.recursion.backbone)})
+    assert take_weights(standing(None), content).backbone == ""
+    found = take_weights(here, content)
+    assert len(found.taken) == len(here.state_dict())
+    told = "the checkpoint stands on the backbone tied (11111111) with other symbols than this model"
+    assert str(found).endswith(f"\n  backbone  {told}")
+    none = take_weights(module(refiner=SingleRefiner(causal())).float(), content)
+    assert none.backbone.endswith("on the backbone tied (11111111) and this model on none")
+
+
+def standing(symbols):
+    """A model on a frozen one."""
+    return reasoner("", backbone=Tied(symbols=symbols))
 
 
 def test_nothing_that_fits_is_an_error_and_changes_nothing():
