@@ -18,7 +18,7 @@ from recurlight.checkpoints.trust import Trust
 from recurlight.cli.explain import types
 from recurlight.cli.explain.blame import blame
 from recurlight.cli.explain.check import Check, UsageError
-from recurlight.data import PuzzleData
+from recurlight.data import AdditionData, PuzzleData, TableData  # named below, and known once imported
 from recurlight.spec.names import Setting
 
 from .fixtures import cache, failure, folder
@@ -60,6 +60,7 @@ def told(hint, value, default=types.REQUIRED, elsewhere=None):
         (str | None, [None, "3"]),
         (Literal[4, "a"], [4, "4", "a"]),
         (list[int], [[], [1, "2"], "[1, 2]"]),
+        (list[str] | list[int] | None, [["", "a"], [2, 81], "[2, 81]", None]),
         (tuple[float, float | torch.Tensor], [[0.9, 0.95], "[0.9, 1]"]),
         (dict[str, int], [{}, {"a": "1"}, "{a: 1}"]),
         (dict[int, int], [{3: 4}, {"3": 4}]),
@@ -101,6 +102,7 @@ def test_what_is_right_passes(hint, values):
         (float | torch.Tensor, "x", "a: expected a finite number or Tensor, got 'x'"),
         (list[int], 3, "a: expected a list, a whole number each, got 3"),
         (list[int], ["x"], "a: expected a whole number, got 'x'"),
+        (list[str] | list[int], [2, "x"], "a: expected text, got 2"),
         (dict[str, int], [1], "a: expected a dictionary of names to a whole number, got [1]"),
         (list[dict[str, Any]], ["b"], "a: expected a dictionary of names to anything, got 'b'"),
         (dict[str, int], {"latent": "x"}, "a: expected a whole number, got 'x'"),

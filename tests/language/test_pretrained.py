@@ -28,6 +28,7 @@ from recurlight import (
     SingleRefiner,
     load_recursion,
 )
+from recurlight.__main__ import main
 from recurlight.checkpoints.files import digest
 from recurlight.language.files import config_hash
 
@@ -235,6 +236,35 @@ def test_a_tokenizer_that_ends_texts_otherwise_is_refused(copied, tmp_path):
     (copied / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "?"}))
     with pytest.raises(CheckpointMismatch, match="with other symbols than this model"):
         load_recursion(tmp_path / "last.ckpt")
+
+
+RUN = """
+model:
+  width: 16
+  backbone: {class_path: PretrainedBackbone, init_args: {path: model, layers: 1, symbols: SYMBOLS}}
+  encoder: HiddenEncoder
+  decoder: HeadDecoder
+  refiner:
+    class_path: SingleRefiner
+    init_args: {cell: {class_path: CausalTransformerCell, init_args: {layers: 1, heads: 2}}}
+  truncation: EveryUpdate
+  halting: FixedHalting
+  max_segments: 1
+data: {class_path: ParityData, init_args: {length: 4, num_train: 8, num_val: 2, num_test: 2, batch_size: 2}}
+trainer: {max_steps: 1, accelerator: cpu, enable_progress_bar: false, num_sanity_val_steps: 0}
+"""
+
+
+@pytest.mark.parametrize("symbols", ["['', a, b]", "[0, 3, 4]"])
+def test_the_command_line_goes_on_with_numbers_of_tokens(symbols, copied, tmp_path, monkeypatch, capsys):
+    """Fails if a list of either of two kinds is checked for the first alone."""
+    monkeypatch.chdir(tmp_path)
+    tokenizer(str(copied))
+    Path("run.yaml").write_text(RUN.replace("SYMBOLS", symbols))
+    assert main(["fit", "--config", "run.yaml"]) == 0, capsys.readouterr().err
+    last = next(tmp_path.rglob("last.ckpt"))
+    assert main(["test", "--ckpt_path", str(last)]) == 0, capsys.readouterr().err
+    assert RecursiveModule.load_from_checkpoint(last).recursion.backbone.ids.tolist() == [0, 3, 4]
 
 
 def test_texts_are_looked_up_once_and_the_numbers_kept(copied, tmp_path):

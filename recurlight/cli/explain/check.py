@@ -107,14 +107,31 @@ class Check:
             return
         # A number that may be a tensor too is written as a number.
         bases = [] if {int, float} & {*options} else [b for option in options for b in types.bases(option)]
-        held = next((h for option in options if (h := contents(parsed, option)) is not None), None)
+        held = [found for option in options if (found := contents(parsed, option)) is not None]
         if bases and isinstance(parsed, (str, dict)):
             self.part(parsed, bases, setting, path)
-        elif held is None:
+        elif not held:
             raise UsageError(path, f"expected {_expected(options)}, got {_shown(value)}{known('', bases)}")
         else:
-            for item, inner in held:
-                self.value(item, Setting(inner), path)
+            self.held(held, path)
+
+    def held(self, readings: Sequence[Sequence[tuple[Any, Any]]], path: Path) -> None:
+        """Check what a list or dictionary holds, which fits one of its types if all that it holds does.
+
+        Raises:
+            UsageError: None fits; what is wrong by the first of them.
+        """
+        wrong, missing = [], [*self.missing]
+        for held in readings:
+            try:
+                for item, inner in held:
+                    self.value(item, Setting(inner), path)
+            except UsageError as error:
+                wrong.append(error)
+                self.missing[:] = missing
+            else:
+                return
+        raise wrong[0]
 
     def part(self, value: Any, bases: list[type], setting: Setting, path: Path) -> None:
         """Check a class and its settings.
