@@ -16,6 +16,7 @@ import torch
 from torch.export import ExportedProgram
 
 import recurlight
+from recurlight.checkpoints.backbones import identity_of
 from recurlight.places import free_place
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.export import export_segment, export_solve
@@ -46,8 +47,9 @@ def write_bundle(recursion: Recursion, task: Task, folder: str | Path, segments:
     - `solve.pt2`: a program of torch that runs all segments, see `export_solve`;
     - `segment.pt2`: one segment, for loops of your own, see `export_segment`;
     - `solve.onnx`: the first as ONNX, if `onnx` and `onnxscript` are installed;
-    - `weights.safetensors`: if `safetensors` is installed;
-    - `description.json`: sizes, symbols, inputs and outputs.
+    - `weights.safetensors`: if `safetensors` is installed; without those of a frozen model, which the
+      programs hold;
+    - `description.json`: sizes, symbols, inputs and outputs, and which frozen model it stands on.
 
     Args:
         recursion: As it is now.
@@ -136,4 +138,5 @@ def _description(recursion: Recursion, task: Task, segments: int, cycles: int) -
         "inputs": {"tokens": tokens, "task": "int64 (B,)"},
         "outputs": {"logits": logits, "halted": "bool (B,)", "confidence": "float32 (B,)"},
         "wording": arguments(task.wording) if task.wording else None,
+        "backbone": identity_of(recursion.backbone) or None,
     }

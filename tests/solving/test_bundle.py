@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from frozen import Tied, reasoner
 from helpers import NUMBERS, batch, mixer, numbers, opinionated, trm
 
 from recurlight import CorrectnessHalting, Denoising, LastCycles, Recursion, SingleRefiner, Solver, Wording
@@ -51,11 +52,21 @@ def test_one_segment_goes_on_from_the_last(exported):
     torch.testing.assert_close(out["logits"], expected(solver, asked).logits, rtol=0, atol=1e-5)
 
 
+def test_the_frozen_model_is_named(tmp_path, monkeypatch):
+    """Fails if the weights, in which it is not, are all that a reader is told."""
+    monkeypatch.setattr(bundle, "ONNX", ("no_such_package",))
+    model = reasoner("", backbone=Tied()).recursion.eval()
+    Solver(model, {}, Task(None, None)).export(tmp_path / "out", segments=1)
+    told = json.loads((tmp_path / "out" / "description.json").read_text())
+    assert told["backbone"] == {"path": "tied", "sha256": "1" * 64, "symbols": ""}
+
+
 def test_the_description_is_enough_to_ask(exported):
     """Breaks when another program could not tell what to give, or how texts are written."""
     _, folder, written = exported
     told = json.loads((folder / "description.json").read_text())
     assert (told["segments"], told["cycles"], told["sizes"]["tokens"]) == (2, 1, 16)
+    assert told["backbone"] is None
     assert told["inputs"] == {"tokens": "int64 (B, L)", "task": "int64 (B,)"}
     assert told["outputs"]["logits"] == "float32 (B, L, 6)"
     assert told["wording"]["texts"] == [*" .1234"]

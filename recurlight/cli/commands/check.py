@@ -104,6 +104,12 @@ def _weights(model: RecursiveModule) -> Iterator[tuple[str, str]]:
     for name in ("encoder", "refiner", "decoder", "halting"):
         count = sum(weight.numel() for weight in getattr(recursion, name).parameters())
         yield "", f"{name} {count:,}"
+    if recursion.backbone is not None:
+        count, whole = (
+            sum(weight.numel() for weight in part.parameters())
+            for part in (recursion.backbone, recursion.backbone.network)
+        )
+        yield "", f"backbone {count:,} of {whole:,}, the others are never trained and are not counted"
 
 
 def _scaled(number: float, base: int, unit: str) -> str:

