@@ -22,6 +22,7 @@ from recurlight.losses import SequenceLoss, SoftmaxCrossEntropy, StablemaxCrossE
 from recurlight.recursion.driver import Recursion
 from recurlight.recursion.generation import Word
 from recurlight.recursion.load import read_checkpoint, recursion_of
+from recurlight.rendering.wording import Wording
 from recurlight.solving.answer import Answer, Piece
 from recurlight.solving.questions import as_questions, as_tasks
 from recurlight.solving.task import Task, task_of
@@ -106,7 +107,8 @@ class Solver:
             last: Let every segment see the last segment of the tokens before, see `Memory`.
 
         Yields:
-            What is to be appended to the prompt, and the segments that it took.
+            What is to be appended to the prompt, and the segments that it took. Bytes that are no UTF-8, as a
+            character that the end of the text cuts off, are shown as �.
 
         Raises:
             DataError: The model was not trained on text, or the prompt has a character that it does not know.
@@ -120,16 +122,11 @@ class Solver:
         settings = self.evaluation | ({} if segments is None else {"max_segments": segments})
         settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
         settings |= {"loss": self.loss()} if temperature else {}
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         tokens, behind = wording.prompt(prompt)
         words = self.recursion.generate(tokens, count, **settings, memory=Memory(last))
-        for word in iter(partial(_in_turn, words), None):
-            text = wording.texts[word.token]
-            if wording.verbatim == "bytes":
-                text = decoder.decode(text.encode("latin-1"))
-            sure = word.confidence if judges(self.recursion.halting) else None
-            yield Piece(behind + text, word.segments, sure)
-            behind = ""
+        yield from _pieces(
+            iter(partial(_in_turn, words), None), wording, behind, judges(self.recursion.halting)
+        )
 
     @checked
     @torch.no_grad()
@@ -242,6 +239,22 @@ def _loss(made: Any, trust: Sequence[str]) -> SequenceLoss:
     """Make the loss of a checkpoint, of tokens; what `RecursiveModule` takes where none was named."""
     loss: SequenceLoss = from_spec(made, Trust(trust)) if made else StablemaxCrossEntropy()
     return loss
+
+
+def _pieces(words: Iterator[Word], wording: Wording, behind: str, judged: bool) -> Iterator[Piece]:
+    """Say tokens as text; one that ends amid a character waits for the next, and for nothing at the end."""
+    decoder, waiting = codecs.getincrementaldecoder("utf-8")("replace"), list[Piece]()
+    for word in words:
+        yield from waiting
+        text = wording.texts[word.token]
+        if wording.verbatim == "bytes":
+            text = decoder.decode(text.encode("latin-1"))
+        waiting = [Piece(behind + text, word.segments, word.confidence if judged else None)]
+        behind = ""
+        if not decoder.getstate()[0]:
+            yield waiting.pop()
+    for piece in waiting:
+        yield piece._replace(text=piece.text + decoder.decode(b"", final=True))
 
 
 def _in_turn(words: Iterator[Word]) -> Word | None:

@@ -21,12 +21,15 @@ from recurlight import (
     Recursion,
     RecursiveModule,
     SingleRefiner,
+    Sizes,
     Solver,
     SudokuData,
     TwoLevelRefiner,
+    Wording,
 )
 from recurlight.checkpoints import files
 from recurlight.errors import CheckpointError, CheckpointMismatch, IncompatibleComponents, UntrustedCode
+from recurlight.recursion.generation import Word
 from recurlight.solving.task import Task
 
 
@@ -216,3 +219,18 @@ def test_a_missing_file_and_one_of_something_else_are_named(tmp_path):
     torch.save({"a": 1}, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointMismatch, match=r"other\.ckpt: no checkpoint of recurlight"):
         recurlight.load(tmp_path / "other.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "shown"),
+    [("aé", 3, ["a", "", "é"]), ("aé", 2, ["a", "�"]), ("a€b", 3, ["a", "", "�"]), ("é€", 2, ["", "é"])],
+)
+def test_a_character_that_the_end_cuts_off_is_shown(text, cut, shown, monkeypatch):
+    """Fails if the bytes of a text that ends amid a character are lost, or a piece stands for no token."""
+    wording = Wording((1, 16), ("", *map(chr, range(256))), padded=True, verbatim="bytes")
+    recursion = Recursion(Sizes(257, 16, 16), SingleRefiner(mixer()), EveryUpdate(), FixedHalting())
+    words = [Word(byte + 1, at, 0.5) for at, byte in enumerate(text.encode()[:cut])]
+    monkeypatch.setattr(recursion, "generate", lambda *args, **settings: iter(words))
+    pieces = list(Solver(recursion, {}, Task(wording, None)).generate("x"))
+    assert [piece.text for piece in pieces] == shown
+    assert [piece.segments for piece in pieces] == [*range(cut)]
