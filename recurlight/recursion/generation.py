@@ -227,7 +227,9 @@ def piece_told(model: nn.Module, first: int, count: int) -> Iterator[None]:
 def _require_numbers(logits: Tensor) -> None:
     """Refuse NaN, for which no token is likelier than another."""
     if logits.isnan().any():
-        raise NonFiniteError("the model says NaN of the next token: its weights are spoilt; take others")
+        raise NonFiniteError(
+            "the model says NaN or infinity of the next token: its weights are spoilt; take others"
+        )
 
 
 def _chosen(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
@@ -237,5 +239,7 @@ def _chosen(logits: Tensor, temperature: float, top_k: int | None, generator: to
     if not temperature or top_k == 1:
         return int(logits.argmax())
     likeliest, tokens = logits.topk(min(top_k or len(logits), len(logits)))
-    chances = ((likeliest - likeliest[0]) / temperature).softmax(-1)
+    _require_numbers(likeliest[0] - likeliest[0])
+    least = torch.finfo(logits.dtype).tiny  # what is smaller would be 0
+    chances = ((likeliest - likeliest[0]) / max(temperature, least)).softmax(-1)
     return int(tokens[torch.multinomial(chances, 1, generator=generator)])

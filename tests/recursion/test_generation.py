@@ -144,7 +144,8 @@ def test_almost_no_temperature_is_none():
     """Fails where logits are divided by so little that they overflow."""
     recursion = usual()
     prompt = opening(recursion)
-    assert list(recursion.generate(prompt, temperature=1e-45)) == list(recursion.generate(prompt))
+    for little in (1e-45, 1e-300):  # the second is 0 in float32
+        assert list(recursion.generate(prompt, temperature=little)) == list(recursion.generate(prompt))
 
 
 NOISY = {
@@ -169,8 +170,17 @@ def test_a_model_that_draws_writes_by_its_seed(refiner):
 def test_a_model_that_says_nothing_is_told_of():
     recursion = usual()
     recursion.decoder.head.weight.data[3] = torch.nan
-    with pytest.raises(NonFiniteError, match="the model says NaN of the next token"):
+    with pytest.raises(NonFiniteError, match="the model says NaN or infinity of the next token"):
         next(recursion.generate([1, 2]))
+
+
+def test_a_model_that_is_infinitely_sure_of_a_token_is_told_of():
+    recursion = usual()
+    recursion.decoder.register_forward_hook(
+        lambda *args: args[-1].index_fill(-1, torch.tensor([3]), torch.inf)
+    )
+    with pytest.raises(NonFiniteError, match="NaN or infinity"):
+        next(recursion.generate([1, 2], temperature=1.0))
 
 
 def test_compiled_cells_write_as_they_are_written():
