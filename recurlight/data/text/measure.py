@@ -13,6 +13,8 @@ from recurlight.types import Batch, Prediction, supervised
 
 __all__ = ["BitsPerByte"]
 
+_TITLE = "text after segments"
+
 
 class BitsPerByte(SharesBySegments):
     """Bits that a model needs for each byte of the text, after 1, 2, 4, ... segments: what loops buy.
@@ -30,8 +32,9 @@ class BitsPerByte(SharesBySegments):
         >>> sure = torch.tensor([[[-torch.inf, 0.0, 0.0], [-torch.inf, -torch.inf, 0.0]]])
         >>> metric.update(Batch(labels, labels, spent), Prediction(sure, spent, spent > 1, spent / 1), 1)
         >>> print(metric.table())  # one bit for the first byte, none for the second
-        bits per byte           0.500
-        perplexity              1.414
+        text after segments       1
+        bits per byte         0.500
+        perplexity            1.414
     """
 
     counts_in = torch.float32
@@ -49,12 +52,12 @@ class BitsPerByte(SharesBySegments):
         return bits.expand(2), torch.stack([self.bytes_of[labels].where(counts, 0).sum(), counts.sum()])
 
     def table(self) -> str:
-        """Return two lines under the columns of exact accuracy."""
+        """Return bits per byte and perplexity under the numbers of segments."""
         found = self.compute()
-        rows = {"bits per byte": "bits_per_byte", "perplexity": "bits_per_token"}
-        values = {
-            head: [found[self.figure(line, point)].item() for point in self.points.values()]
-            for head, line in rows.items()
-        }
-        values["perplexity"] = [2**bits for bits in values["perplexity"]]
-        return "\n".join(table_line(head, [f"{one:.3f}" for one in values[head]], 21) for head in rows)
+        bits, power = (
+            [found[self.figure(line, point)].item() for point in self.points.values()] for line in self.lines
+        )
+        rows = {"bits per byte": bits, "perplexity": [2**one for one in power]}
+        head = table_line(_TITLE, [*self.points.values()], len(_TITLE))
+        lines = [table_line(name, [f"{one:.3f}" for one in rows[name]], len(_TITLE)) for name in rows]
+        return "\n".join([head, *lines])
