@@ -18,7 +18,7 @@ def _parser() -> CommandParser:
         "--ckpt_path FILE --prompt TEXT [--count N] [--temperature T]",
         "Write on from a text, token by token, each thought about until it is settled. The text goes to "
         "standard output as it is written, the mean number of segments to standard error.",
-        '--ckpt_path x.ckpt --prompt "def " --count 200                   the likeliest text',
+        '--ckpt_path x.ckpt --prompt "def " --count 100                   the likeliest text',
         '--ckpt_path x.ckpt --prompt "def " --temperature 0.8 --top_k 20  drawn',
     )
     parser.add_argument("--ckpt_path", metavar="FILE", help="the trained model")
