@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-__all__ = ["located", "reading"]
+__all__ = ["asked_by", "located", "reading"]
 
 _READ: ContextVar[Path | None] = ContextVar("_READ", default=None)
 
@@ -20,6 +20,11 @@ def reading(checkpoint: str | Path | None) -> Iterator[None]:
         yield
     finally:
         _READ.reset(token)
+
+
+def asked_by() -> Path | None:
+    """Return the checkpoint whose parts are being made; None where they are of a new model."""
+    return _READ.get()
 
 
 def located(path: str | Path) -> Path:

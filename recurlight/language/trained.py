@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recurlight.checkpoints.files import digest
 from recurlight.checkpoints.hub import fetched
-from recurlight.checkpoints.nearby import located
+from recurlight.checkpoints.nearby import asked_by, located
 from recurlight.codec.backbone import Backbone
 from recurlight.codec.tokens import TokenDecoder
 from recurlight.errors import CheckpointError, IncompatibleComponents
@@ -90,7 +90,10 @@ class TrainedBackbone(Backbone):
 
 
 def _advice(path: Path) -> str:
-    """Say how the file is made, where its path is that of a run of the command line."""
+    """Say where a checkpoint looks for it; else how it is made, if its path is that of a run."""
+    if above := asked_by():
+        around = "" if path.is_absolute() else f" under this path, here or in a folder around {above.name},"
+        return f"put back the file{around} or name its place in model.backbone.checkpoint"
     *_, name, _, folder, _ = ("", "", "", *path.parts)
     made = f"`recurlight fit --config {name}` writes it, or " if folder == "checkpoints" and name else ""
     return f"{made}name its place, or another causal model, in model.backbone.checkpoint"

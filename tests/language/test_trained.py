@@ -191,8 +191,21 @@ def test_a_file_that_is_gone_is_named(tmp_path):
     base = checkpoint(tmp_path / "base.ckpt")
     trained(reasoner(base), tmp_path / "last.ckpt")
     (tmp_path / "base.ckpt").unlink()
-    with pytest.raises(CheckpointError, match=r"base.ckpt: there is no such file; name its place, or"):
+    with pytest.raises(CheckpointError, match=r"base.ckpt: there is no such file; put back the file or name"):
         load_recursion(tmp_path / "last.ckpt")
+
+
+def test_a_file_that_is_gone_is_to_be_put_where_it_is_looked_for(tmp_path, monkeypatch):
+    """Commands such as `solve` have no setting for its place."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint(Path("base.ckpt"))
+    trained(reasoner("base.ckpt"), tmp_path / "away" / "last.ckpt")
+    Path("base.ckpt").rename(tmp_path / "away" / "other.ckpt")
+    told = "base.ckpt: there is no such file; put back the file under this path, here or in a folder around "
+    with pytest.raises(CheckpointError, match=f"{told}last.ckpt, or name its place in model.backbone.check"):
+        load(tmp_path / "away" / "last.ckpt")
+    Path("away/other.ckpt").rename(tmp_path / "away" / "base.ckpt")
+    load(tmp_path / "away" / "last.ckpt")
 
 
 def test_a_file_that_a_recipe_writes_says_which():
