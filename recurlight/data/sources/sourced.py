@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,6 +23,10 @@ __all__ = ["Counts", "Published", "SourcedData"]
 
 Counts = tuple[int | None, int, int | None]
 """Training puzzles, None for all of the file; validation puzzles; test puzzles, None for all of the file."""
+
+
+_BEFORE = ("num_train", "num_val")
+"""Counts by which validation and test begin."""
 
 
 class Published(NamedTuple):
@@ -95,6 +100,19 @@ class SourcedData(PuzzleData):
     @abstractmethod
     def identity(self, questions: NDArray[np.uint8]) -> UInt64:
         """Hash questions, `(n, L)`, so that those which are the same up to symmetry have equal hashes."""
+
+    def divided_otherwise(self, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+        """Name what divides puzzles; those generated stand in one row, training, validation, test.
+
+        So only a part that begins sooner than it did asks what the parts before it had.
+        """
+        found = super().divided_otherwise(then, now)
+        told = all(made.get("source") == "generated" and {*_BEFORE} <= made.keys() for made in (then, now))
+        if not told:
+            return found
+        begin, began = (np.cumsum([made[name] for name in _BEFORE]) for made in (now, then))
+        harmless = {"num_test"} if (begin < began).any() else {"num_test", *_BEFORE}
+        return [name for name in found if name not in harmless]
 
     def load(self) -> Splits:
         """Return the splits of the chosen source."""
