@@ -47,6 +47,7 @@ Settings come from the checkpoint, then the configurations in their order, then 
   --model.*     refiner, truncation, halting, width, cycles, optimizer   --help model
   --data.*      which puzzles, how many, in what batches                 --help data
   --trainer.*   length, devices, precision, callbacks, logger            --help trainer
+  --search.*    for test and predict: several chains a question   --search.help Search
                 all of these and what else there is                      --help all
 
   --data.help CLASS      arguments of a class, such as SudokuData; likewise

@@ -39,6 +39,12 @@ def test_the_help_of_a_command_fits_a_screen(command, arguments, capsys):
         assert any(line.endswith(f"--help {name}") for line in lines)
 
 
+def test_the_help_of_test_leads_to_the_settings_of_a_search(capsys):
+    main(["test", "--help"])
+    assert "--search.help Search" in capsys.readouterr().out
+    assert "--search.until_holds" in options(helped(capsys, "test", "--search.help", "Search"))
+
+
 @pytest.mark.parametrize("name", ["model", "data", "trainer"])
 def test_a_section_shows_its_settings_alone(name, capsys):
     shown = options(helped(capsys, "fit", "--help", name))
