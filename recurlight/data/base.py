@@ -122,6 +122,9 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
     tasks_apart: bool = True
     """Whether a model tells tasks apart by their numbers; otherwise these are for metrics alone."""
 
+    counted_in: ClassVar[str] = "puzzles"
+    """What its samples are called where they are counted."""
+
     next_token: bool = False
     """Whether the answer of a position is the next one's question, which a model must not see before."""
 

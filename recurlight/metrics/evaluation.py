@@ -28,7 +28,7 @@ class Measured(NamedTuple):
     figures: dict[str, float]
     """Every figure by name."""
     table: str
-    """Exact accuracy after 1, 2, 4, ... segments, as text."""
+    """Exact accuracy after 1, 2, 4, ... segments, or what the task has in its place, as text."""
 
 
 class Evaluation(nn.Module):
@@ -121,8 +121,9 @@ class Evaluation(nn.Module):
         return ["loss", *self.reasoning.names, *own]
 
     def table(self) -> str:
-        """Format exact accuracy and error after 1, 2, 4, ... segments, and what the task adds."""
-        return "\n".join(filter(None, (metric.table() for metric in self._by_segments())))
+        """Format exact accuracy and error by segments with what the task adds, or what it has alone."""
+        shown = [self.task] if self.task is not None and self.task.alone else self._by_segments()
+        return "\n".join(filter(None, (metric.table() for metric in shown)))
 
     def measured(self, split: str) -> Measured:
         """Return everything measured so far; every rank must call it, for it sums over them."""

@@ -34,6 +34,9 @@ class TaskMetric(Metric, ABC):
     every_point: ClassVar[bool] = False
     """Show the metric the prediction after 1, 2, 4, ... segments, not only the last."""
 
+    alone: ClassVar[bool] = False
+    """Print its table in place of exact accuracy, for a task in which no answer is right as a whole."""
+
     @abstractmethod
     def update(self, batch: Batch, prediction: Prediction, segments: int) -> None:
         """Take in one batch.
@@ -57,5 +60,8 @@ class TaskMetric(Metric, ABC):
         return []
 
     def table(self) -> str:
-        """Return text to print under the table of exact accuracy; empty for none. Every rank calls it."""
+        """Return text to print under the table of exact accuracy, or in its place where it stands `alone`.
+
+        Empty for none. Every rank calls it.
+        """
         return ""

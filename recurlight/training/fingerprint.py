@@ -94,6 +94,7 @@ class Fingerprint:
         search: How answers were searched for, with its settings; empty for one run of the model.
         backbone: Hashes of the frozen model that it stands on, by name, see `Backbone.identity`; empty where
             there is none.
+        counted_in: What the samples are called, see `PuzzleData.counted_in`.
     """
 
     split: str
@@ -117,6 +118,7 @@ class Fingerprint:
     curricula: dict[str, Any] = dataclasses.field(default_factory=dict)
     search: str = ""
     backbone: dict[str, str] = dataclasses.field(default_factory=dict)
+    counted_in: str = "puzzles"
 
     def __str__(self) -> str:
         part = "" if self.size in (None, self.puzzles) else f" of {self.size:,}"
@@ -126,7 +128,8 @@ class Fingerprint:
         file = f", {Path(self.checkpoint).name}" if self.checkpoint else ""
         file += f", backbone {'/'.join(h[:8] for h in self.backbone.values() if h)}" if self.backbone else ""
         seeds = ", ".join(f"{name} {seed}" for name, seed in self.seeds.items())
-        first = f"{self.split}: {self.puzzles:,}{part} puzzles, {data}; {work} = {self.updates:.4g} each"
+        count = f"{self.puzzles:,}{part} {self.counted_in}"
+        first = f"{self.split}: {count}, {data}; {work} = {self.updates:.4g} each"
         rule = ", ".join([self.supervision.partition("(")[0], *self.curricula])
         if self.model != "recurlight.RecursiveModule":
             rule += f", {self.model.rpartition('.')[2]}"
@@ -192,6 +195,7 @@ def fingerprint(
         curricula=dict(curricula),
         search=search,
         backbone={name: told for name, told in identity_of(recursion.backbone).items() if name != "path"},
+        counted_in=data.counted_in if data else "puzzles",
     )
 
 

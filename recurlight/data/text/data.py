@@ -31,8 +31,8 @@ class TextData(PuzzleData):
     Windows of training begin `stride` symbols after each other, those of validation and test `length`, so
     that each symbol is predicted once. Files are read when the object is made.
 
-    A text has no answer that is right as a whole, and its exact accuracy says little; what counts are
-    `bits_per_byte` and perplexity after 1, 2, 4, ... segments.
+    A text has no answer that is right as a whole, and its exact accuracy says little; what is shown are bits
+    per byte, `bits_per_byte_at_k`, and perplexity after 1, 2, 4, ... segments.
 
     Args:
         path: A UTF-8 text file, or a folder; None for the sources of Python's standard library, without its
@@ -63,6 +63,7 @@ class TextData(PuzzleData):
         (9, array([8, 6, 1, 3, 4, 1, 6, 7], dtype=uint16), array([6, 1, 3, 4, 1, 6, 7, 1], dtype=uint16))
     """
 
+    counted_in = "windows"
     next_token = True
     split_by = ("path", "val_share", "test_share", "suffix", "limit")
 

@@ -13,8 +13,6 @@ from recurlight.types import Batch, Prediction, supervised
 
 __all__ = ["BitsPerByte"]
 
-_TITLE = "text after segments"
-
 
 class BitsPerByte(SharesBySegments):
     """Bits that a model needs for each byte of the text, after 1, 2, 4, ... segments: what loops buy.
@@ -32,11 +30,13 @@ class BitsPerByte(SharesBySegments):
         >>> sure = torch.tensor([[[-torch.inf, 0.0, 0.0], [-torch.inf, -torch.inf, 0.0]]])
         >>> metric.update(Batch(labels, labels, spent), Prediction(sure, spent, spent > 1, spent / 1), 1)
         >>> print(metric.table())  # one bit for the first byte, none for the second
-        text after segments       1
-        bits per byte         0.500
-        perplexity            1.414
+        text after segments
+        segments             1
+        bits per byte    0.500
+        perplexity       1.414
     """
 
+    alone = True
     counts_in = torch.float32
 
     def __init__(self, sizes: Sequence[int]) -> None:
@@ -52,12 +52,11 @@ class BitsPerByte(SharesBySegments):
         return bits.expand(2), torch.stack([self.bytes_of[labels].where(counts, 0).sum(), counts.sum()])
 
     def table(self) -> str:
-        """Return bits per byte and perplexity under the numbers of segments."""
-        found = self.compute()
-        bits, power = (
-            [found[self.figure(line, point)].item() for point in self.points.values()] for line in self.lines
+        """Return the table with its two lines of header."""
+        found, points = self.compute(), [*self.points.values()]
+        per_byte, per_token = (
+            [found[self.figure(line, point)].item() for point in points] for line in self.lines
         )
-        rows = {"bits per byte": bits, "perplexity": [2**one for one in power]}
-        head = table_line(_TITLE, [*self.points.values()], len(_TITLE))
-        lines = [table_line(name, [f"{one:.3f}" for one in rows[name]], len(_TITLE)) for name in rows]
-        return "\n".join([head, *lines])
+        rows = {"bits per byte": per_byte, "perplexity": [2**bits for bits in per_token]}
+        lines = [table_line(head, [f"{one:.3f}" for one in row], 14) for head, row in rows.items()]
+        return "\n".join(["text after segments", table_line("segments", points, 14), *lines])

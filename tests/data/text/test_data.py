@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import trainer
+from helpers import causal, trainer
 
 from recurlight import (
     CausalTransformerCell,
@@ -143,9 +143,27 @@ def test_bits_are_those_of_the_formula():
     found = metric.compute()
     assert found["bits_per_byte_at_1"].item() == pytest.approx(bits / 16, rel=1e-5)
     assert found["bits_per_token_at_1"].item() == pytest.approx(bits / 10, rel=1e-5)
-    head, *lines = metric.table().splitlines()
+    _, head, *lines = metric.table().splitlines()
     assert [len(line) for line in lines] == [len(head)] * 2, "figures stand under their numbers of segments"
     assert lines[1].endswith(f" {2 ** (bits / 10):.3f}")
+
+
+def test_the_table_speaks_of_text(file, capsys):
+    """Fails if it tells exact accuracy, which is 0, counts puzzles, or its columns do not meet."""
+    data = TextData(str(file), length=8, batch_size=2, eval_batch_size=8)
+    parts = {"refiner": SingleRefiner(causal()), "truncation": EveryUpdate(), "halting": FixedHalting()}
+    model = RecursiveModule.for_data(data, **parts, width=16, cycles=1, max_segments=2)
+    trainer().validate(model, data, verbose=False)
+    title, head, bits, words, mark, _ = capsys.readouterr().out.strip().splitlines()
+    assert title == "text after segments"
+    assert len(head) == len(bits) == len(words)
+    assert (head.split(), bits[:14].strip(), words[:14].strip()) == (
+        ["segments", "1", "2"],
+        "bits per byte",
+        "perplexity",
+    )
+    assert mark.startswith(f"val: {len(data.splits.val.inputs)} windows, data ")
+    assert "val/exact_at_2" in {*model.trainer.callback_metrics}  # kept, for who wants it
 
 
 def bad(path: Path, content: bytes) -> str:
