@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -181,6 +181,9 @@ class UsesBackbone(Sized):
         ...         return (self.gain * answer) @ self.backbone.readout().T
     """
 
+    runs: ClassVar[bool] = True
+    """Whether it calls `Backbone.hidden`, so that gradient comes to what of the backbone is trained."""
+
     def take(self, backbone: Backbone) -> None:
         """Keep a backbone that is a part of the composition, and not of this."""
         vars(self)["_backbone"] = backbone
@@ -218,6 +221,12 @@ def hand(model: nn.Module, backbone: Backbone | None, sizes: Sizes) -> None:
         raise IncompatibleComponents(
             f"model.backbone is a {type(backbone).__name__} that no part reads: set model.encoder to "
             "HiddenEncoder and model.decoder to HeadDecoder, or leave the backbone out"
+        )
+    if backbone is not None and len(backbone.trained) and not any(user.runs for user in users):
+        readers = " and ".join(type(user).__name__ for user in users)
+        raise IncompatibleComponents(
+            f"{type(backbone).__name__} has layers that are trained, and {readers} does not run them: set "
+            "model.encoder to HiddenEncoder, or model.backbone.layers to null"
         )
     for part in users:
         if backbone is None:

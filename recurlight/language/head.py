@@ -27,6 +27,8 @@ class HeadDecoder(UsesBackbone, Decoder):
         recurlight.errors.IncompatibleComponents: HeadDecoder reads a frozen model and there is none: ...
     """
 
+    runs = False
+
     def build(self, sizes: Sizes, generator: torch.Generator) -> None:
         """Make the projection, if there is one."""
         self.prefix, width = sizes.prefix, self.backbone.width

@@ -26,6 +26,7 @@ from recurlight import (
     PretrainedBackbone,
     RecursiveModule,
     SingleRefiner,
+    TokenEncoder,
     load_recursion,
 )
 from recurlight.__main__ import main
@@ -386,3 +387,14 @@ def test_another_family_is_read(tmp_path):
     tokens = torch.arange(6)[None]
     wanted = backbone.network.eval()(torch.tensor(SYMBOLS)[tokens]).logits[..., SYMBOLS]
     torch.testing.assert_close(backbone.hidden(backbone.embed(tokens)) @ backbone.readout().T, wanted)
+
+
+def test_layers_that_nothing_trains_are_refused(path):
+    """Fails if they stay as they are in silence: the head alone asks nothing of them."""
+    encoder = {"encoder": TokenEncoder(learned_positions=True)}
+    reasoner(path, **encoder)
+    message = (
+        "PretrainedBackbone has layers that are trained, and HeadDecoder does not run them: set model.enc"
+    )
+    with pytest.raises(IncompatibleComponents, match=message):
+        reasoner(path, layers=1, **encoder)
