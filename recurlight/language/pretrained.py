@@ -75,7 +75,8 @@ class PretrainedBackbone(Backbone):
             network = _loaded(transformers, folder, gguf_file)
         self.config = "" if gguf_file else config_hash(folder)
         self.width = network.get_output_embeddings().weight.shape[1]
-        self.positions = getattr(network.config, "max_position_embeddings", None)
+        longest = getattr(network.config, "max_position_embeddings", None)
+        self.positions = longest if longest and longest > 0 else None  # some write -1 for no longest
         self.hold(network, _last_layers(network, layers))
         _require_plain_head(self)
 
@@ -155,11 +156,16 @@ def _last_layers(network: Any, count: int | None) -> dict[str, nn.Module]:
 @torch.no_grad()
 def _require_plain_head(backbone: PretrainedBackbone) -> None:
     """Refuse a model whose logits are something else than its hidden states times its head."""
+    kind = type(backbone.network).__name__
+    if backbone.network.base_model is backbone.network:
+        raise IncompatibleComponents(
+            f"PretrainedBackbone finds no hidden states in {kind}, which keeps its layers under a name that "
+            "transformers does not tell: name another model"
+        )
     tokens = torch.arange(min(3, len(backbone.head())))[None]
     logits = backbone.network(input_ids=tokens, use_cache=False).logits
     found = backbone.hidden(backbone.vectors(tokens)) @ backbone.head().T
     if not torch.allclose(found, logits, rtol=0, atol=_CLOSE * float(logits.abs().max())):
-        kind = type(backbone.network).__name__
         raise IncompatibleComponents(
             f"PretrainedBackbone cannot read out {kind}, whose logits are not its hidden states times its "
             "output embeddings: name a model without a bias, scale or cap of its logits"

@@ -398,3 +398,19 @@ def test_layers_that_nothing_trains_are_refused(path):
     )
     with pytest.raises(IncompatibleComponents, match=message):
         reasoner(path, layers=1, **encoder)
+
+
+def test_models_of_another_build_are_refused_in_one_line(tmp_path):
+    """Fails if a word of torch's or of the library's is all that is said, or of fewer tokens than none."""
+    import transformers
+
+    heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    sizes = {"vocab_size": ROWS, "hidden_size": 8, "intermediate_size": 16, "max_position_embeddings": 24}
+    inside = transformers.Llama4ForCausalLM(transformers.Llama4TextConfig(**sizes, **heads))
+    inside.save_pretrained(tmp_path / "inside")
+    with pytest.raises(IncompatibleComponents, match="finds no hidden states in Llama4ForCausalLM"):
+        reasoner(str(tmp_path / "inside"))
+    config = transformers.XLNetConfig(vocab_size=ROWS, d_model=8, n_layer=1, n_head=2, d_inner=16)
+    transformers.XLNetLMHeadModel(config).save_pretrained(tmp_path / "both ways")
+    with pytest.raises(IncompatibleComponents, match="PretrainedBackbone is no causal model"):
+        reasoner(str(tmp_path / "both ways"))
