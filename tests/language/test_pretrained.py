@@ -225,6 +225,15 @@ def test_going_on_with_other_symbols_is_refused(path, tmp_path):
         trainer(max_steps=2).fit(other, loader([batch()] * 2), ckpt_path=tmp_path / "last.ckpt")
 
 
+def test_going_on_with_other_layers_names_the_setting(path, tmp_path):
+    """Fails if weights are all that is named."""
+    trained(reasoner(path, layers=1), tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointMismatch, match=r"model\.backbone\.layers is 1 there and 2 here"):
+        trainer(max_steps=2).fit(
+            reasoner(path, layers=2), loader([batch()] * 2), ckpt_path=tmp_path / "last.ckpt"
+        )
+
+
 def test_a_tokenizer_that_ends_texts_otherwise_is_refused(copied, tmp_path):
     """Without symbols the padding is what ends its texts: fails if only the files of the model count."""
     tokenizer(str(copied))
