@@ -65,7 +65,7 @@ class SoftTokenEncoder(UsesBackbone, Encoder):
             raise IncompatibleComponents("SoftTokenEncoder is not built: compose it in a Recursion")
         require_cells("tokens", question, (-1, self.sizes.tokens), 0)
         asked = self.backbone.embed(question)
-        soft = self.soft.to(asked.dtype).expand(len(asked), -1, -1)
+        soft = self.soft.to(asked.dtype).expand(asked.shape[0], -1, -1)
         seen = self.backbone.hidden(torch.cat([asked, soft], dim=1)).roll(self.sizes.prefix, dims=1)
         injection = self.projection(at_least_float32(seen))
         if self.learned_positions:

@@ -8,6 +8,7 @@ from frozen import Tied, thinking
 from helpers import SIZES, batch, loader, trainer
 
 from recurlight import IncompatibleComponents, replay
+from recurlight.recursion.export import export_solve
 from recurlight.rendering import Drawable
 
 LENGTH, SOFT = SIZES.tokens, 3
@@ -118,3 +119,13 @@ def test_without_the_question_nothing_is_read():
     model = thinking().recursion
     with pytest.raises(IncompatibleComponents, match="reads the question, too: call read"):
         model.decoder(states(model).float())
+
+
+def test_an_export_answers_any_number_of_questions():
+    """Fails if the number of rows is fixed in the program."""
+    model = thinking().eval()
+    answer = export_solve(model.recursion, segments=2).module()
+    for rows in (1, 5):
+        asked = batch(rows)
+        wanted = model.recursion.solve(asked, 2, adaptive=False).logits
+        torch.testing.assert_close(answer(tokens=asked.inputs, task=asked.task)["logits"], wanted)
