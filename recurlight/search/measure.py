@@ -51,7 +51,7 @@ class SearchMetric(Metric):
         answers = found.chains.logits.unbind(dim=1)
         right = torch.stack([loss.right(each, batch.labels) for each in answers], dim=1)  # (B, K)
         parts = [
-            self._row(found.first(width, self.search.selector), right[:, :width]) for width in self.points
+            self._row(found.first(width, self.search.chooser), right[:, :width]) for width in self.points
         ]
         self.rows.append(torch.stack(parts, dim=1)[batch.answered()])
 

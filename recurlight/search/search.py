@@ -16,7 +16,7 @@ from recurlight.draw.seeding import generators_kept, seeded_evaluation
 from recurlight.errors import IncompatibleComponents
 from recurlight.recursion import Recursion
 from recurlight.search.base import Selector
-from recurlight.search.by_answer import Majority
+from recurlight.search.by_answer import Majority, Verified
 from recurlight.search.found import Found, found_in
 from recurlight.search.noise import disturbed
 from recurlight.search.run import End, Run, joined
@@ -50,7 +50,8 @@ class Search(Recorded):
         selector: Chooses among the chains.
         seed: Seed of noise and symmetries.
         until_holds: Ask the rules of the task after every segment, and end a chain at its first answer that
-            keeps them. It cannot lose that answer again, and spends no more on it.
+            keeps them. It cannot lose that answer again, and spends no more on it; nor can others outvote it,
+            for the selector chooses as `Verified(otherwise=selector)` does.
 
     Raises:
         IncompatibleComponents: A number is out of range, or there is no chain that it could change.
@@ -116,12 +117,18 @@ class Search(Recorded):
             DataError: The data know no symmetries.
         """
         rules = rules or (None if data is None else data.rules())
+        until = self._until(rules)
         self.selector.check(recursion, rules is not None)
         adaptive = adaptive or self.selector.needs_stops()
-        run = Run(recursion, self.segments or segments, adaptive, cycles, self._until(rules))
+        run = Run(recursion, self.segments or segments, adaptive, cycles, until)
         chains = joined([*self._ends(run, batch, data)], recursion, batch, rules)
         updates = (cycles or recursion.cycles) * len(recursion.refiner.schedule())
-        return found_in(chains, self.selector, updates)
+        return found_in(chains, self.chooser, updates)
+
+    @property
+    def chooser(self) -> Selector:
+        """The selector, which prefers what holds where chains are run until their answer does."""
+        return Verified(self.selector) if self.until_holds else self.selector
 
     def _until(self, rules: Rules | None) -> Rules | None:
         """Return what ends a chain whose answer keeps it."""

@@ -25,6 +25,8 @@ from recurlight import (
 from recurlight.checkpoints.trust import Trust
 from recurlight.halting import FixedHalting
 from recurlight.refiners import AddedInjection
+from recurlight.search.base import picked
+from recurlight.search.found import found_in
 from recurlight.spec import from_spec, to_spec
 from recurlight.truncation import EveryUpdate
 from recurlight.types import IGNORE
@@ -293,6 +295,21 @@ def test_chains_end_at_their_first_answer_that_holds():
     assert torch.equal(chains.holds, ever)
     last = (chains.segments.long() - 1)[None, ..., None].expand(1, -1, -1, 16)
     assert torch.equal(chains.answers, answers.gather(0, last)[0])
+
+
+def test_what_holds_is_not_outvoted():
+    """Fails if chains that agree on what breaks the rules take away an answer that keeps them."""
+    asked = batch(rows=8)
+    settings = {"width": 5, "noise": 1.5, "until_holds": True}
+    found = Search(**settings).solve(trm(), asked, 2, adaptive=False, rules=Even())
+    plain = found_in(found.chains, Majority(), 1)
+    held, kept = found.chains.holds.any(dim=1), picked(found.chains.holds, found.chain)
+    assert torch.equal(kept, held)
+    assert not torch.equal(picked(found.chains.holds, plain.chain), held)
+    assert torch.equal(found.confidence, held.float())
+    again = Search(**settings, selector=Verified()).solve(trm(), asked, 2, adaptive=False, rules=Even())
+    assert torch.equal(again.answer, found.answer)
+    assert torch.equal(found.first(1, Majority()).answer, found.chains.answers[:, 0])
 
 
 def test_chains_that_stop_by_themselves_end_no_later_for_the_rules():
