@@ -83,6 +83,11 @@ def weight_files(folder: Path, gguf_file: str | None) -> list[Path]:
             there = ", ".join(sorted(file.name for file in folder.glob("*.gguf"))) or "none"
             raise CheckpointError(f"{folder} has no file {gguf_file}: set gguf_file to one of {there}")
         return [folder / gguf_file]
+    if (folder / "adapter_config.json").is_file():  # with peft, transformers reads another model beside it
+        raise CheckpointError(
+            f"{folder} holds an adapter: merge it into its model, model.merge_and_unload().save_pretrained("
+            "FOLDER), and name that folder"
+        )
     for name in _WEIGHTS:
         if (folder / name).is_file():
             return [folder / name]

@@ -95,3 +95,11 @@ def test_libraries_that_are_missing_are_named(lacking, install, tmp_path, monkey
     written(tmp_path, "a.gguf")
     with pytest.raises(CheckpointError, match=f"PretrainedBackbone needs {lacking}: pip install {install}$"):
         PretrainedBackbone(str(tmp_path), "a.gguf", symbols=[0, 1])
+
+
+@pytest.mark.parametrize("beside", [(), ("model.safetensors",)])
+def test_an_adapter_is_no_model(beside, tmp_path):
+    """Fails if only weights are looked at, beside which transformers reads an adapter where it can."""
+    folder = written(tmp_path, "config.json", "adapter_config.json", "adapter_model.safetensors", *beside)
+    with pytest.raises(CheckpointError, match="holds an adapter: merge it into its model, "):
+        weight_files(folder, None)
