@@ -111,7 +111,8 @@ class Solver:
             character that the end of the text cuts off, are shown as �.
 
         Raises:
-            DataError: The model was not trained on text, or the prompt has a character that it does not know.
+            DataError: The model was not trained on text, or the prompt is empty or has a character that it
+                does not know.
             IncompatibleComponents: The prompt is too long, or the model does not write.
         """
         wording = self.task.wording
@@ -123,6 +124,8 @@ class Solver:
         settings |= {"temperature": temperature, "top_k": top_k, "seed": seed}
         settings |= {"loss": self.loss()} if temperature else {}
         tokens, behind = wording.prompt(prompt)
+        if not tokens:
+            raise DataError("the prompt is empty: give how the text begins, a character or more")
         words = self.recursion.generate(tokens, count, **settings, memory=Memory(last))
         yield from _pieces(
             iter(partial(_in_turn, words), None), wording, behind, judges(self.recursion.halting)

@@ -63,6 +63,12 @@ def test_python_writes_the_same_piece_by_piece(writer):
     assert isinstance(solver.loss(), recurlight.StablemaxCrossEntropy)  # the default, which is not recorded
 
 
+def test_python_asks_for_a_beginning(writer):
+    """Fails if tokens are asked for, of which a text has none."""
+    with pytest.raises(recurlight.DataError, match="the prompt is empty: give how the text begins"):
+        next(recurlight.load(writer).generate(""))
+
+
 def test_threads_take_turns(writer):
     """Fails if one thread's piece tells the model's sizes while another's is read."""
     solver = recurlight.load(writer)
