@@ -76,7 +76,7 @@ class Generating(Streaming, ABC):
             prompt: Tokens, 1 or more.
             count: Tokens to write at most; None for as many as the model's positions hold.
             temperature: 0 for the likeliest token, 1 for the model's own probabilities.
-            top_k: Draw from the likeliest `top_k` tokens alone; None for all.
+            top_k: Draw from the likeliest `top_k` tokens alone, at a temperature above 0; None for all.
             seed: Of the tokens that are drawn, and of what the model draws.
             max_segments: Most segments of a token; None for the model's own cap.
             adaptive: Let a token stop as in `solve`; otherwise each takes all segments.
@@ -106,8 +106,7 @@ class Generating(Streaming, ABC):
         """
         last = at_least_one("max_segments", max_segments, self.max_segments)
         cycles = at_least_one("cycles", cycles, self.cycles)
-        within("Recursion.generate", "temperature", temperature, 0)
-        within("Recursion.generate", "top_k", 1 if top_k is None else top_k, 1)
+        _require_draws(temperature, top_k)
         memory = Memory() if memory is None else memory
         count = self._room(prompt, count, memory.length)
         self._require_next_token(last, cycles)
@@ -229,6 +228,19 @@ def _require_numbers(logits: Tensor) -> None:
     if logits.isnan().any():
         raise NonFiniteError(
             "the model says NaN or infinity of the next token: its weights are spoilt; take others"
+        )
+
+
+def _require_draws(temperature: float, top_k: int | None) -> None:
+    """Refuse numbers out of range, and a choice of what to draw from where nothing is drawn."""
+    within("Recursion.generate", "temperature", temperature, 0)
+    if top_k is None:
+        return
+    within("Recursion.generate", "top_k", top_k, 1)
+    if not temperature:
+        raise IncompatibleComponents(
+            f"top_k is {top_k} and temperature 0, which draws nothing: give a temperature above 0, such "
+            "as 0.8, or leave top_k out"
         )
 
 

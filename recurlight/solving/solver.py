@@ -101,7 +101,7 @@ class Solver:
             prompt: A text in the symbols of the training text.
             count: Tokens to write at most; None for as many as the model's positions hold.
             temperature: 0 for the likeliest token, 1 for the model's own probabilities.
-            top_k: Draw from the likeliest `top_k` tokens alone; None for all.
+            top_k: Draw from the likeliest `top_k` tokens alone, at a temperature above 0; None for all.
             seed: Of the draws.
             segments: Segments to spend on a token at most; None for as many as the checkpoint says.
             last: Let every segment see the last segment of the tokens before, see `Memory`.

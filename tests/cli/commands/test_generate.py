@@ -102,6 +102,7 @@ def test_a_seed_draws_one_text(writer, capsys):
         (["--prompt", "to", "--count", "99"], "count is 99: give 1 to 15"),
         (["--prompt", "to", "--temperature", "-1"], "temperature"),
         (["--prompt", "to", "--top_k", "0"], "top_k"),
+        (["--prompt", "to", "--top_k", "5"], "give a temperature above 0"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(flags, message, writer, capsys):
