@@ -110,9 +110,10 @@ class TextData(PuzzleData):
         shares = (1 - val - test, val, test)
         for part, name, wanted in zip(parts, names, shares, strict=True):
             if wanted and len(part) <= self.seq_len:
+                larger = "" if name == "train" else f"raise data.{name}_share, "
                 raise DataError(
                     f"the text has {whole} symbols, of which {len(part)} are for {name}, and a window takes "
-                    f"{self.seq_len + 1}: give a longer text, or lower data.length"
+                    f"{self.seq_len + 1}: give a longer text, {larger}or lower data.length"
                 )
         return Splits(*(self._windows(part, step) for part, step in zip(parts, steps, strict=True)))
 

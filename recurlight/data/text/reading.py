@@ -77,6 +77,7 @@ def text_tokens(text: str, symbols: tuple[str, ...]) -> NDArray[np.uint16]:
     if len(unknown):
         raise DataError(
             f"the text has the character {text[int(unknown[0])]!r}, which is none of the {len(symbols)} "
-            "symbols of data.alphabet: leave it out, or read it with data.tokens set to bytes"
+            "symbols of data.alphabet: take it out of the text, add it there before training, or train "
+            "with data.tokens set to bytes"
         )
     return tokens

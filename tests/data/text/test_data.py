@@ -182,6 +182,11 @@ def bad(path: Path, content: bytes) -> str:
             {"alphabet": "a"},
             "has the character 'b', which is none of the 1 symbols of data.alphabet",
         ),
+        (
+            b"ab" * 50,
+            {"val_share": 0.06},
+            r"of which 6 are for val, .* longer text, raise data\.val_share, or lower",
+        ),
         (b"ab" * 50, {"length": 0}, "length is 0"),
         (b"ab" * 50, {"stride": 0}, "stride 0"),
         (b"ab" * 50, {"val_share": 0.6, "test_share": 0.4}, "give shares whose sum is below 1"),
