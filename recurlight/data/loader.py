@@ -104,9 +104,10 @@ class ResumableLoader(DataLoader[Batch]):
         for name, now in self._order().items():
             then = state.get(name, now)
             if then != now:
+                again = f"{name} {then}" if name.startswith("data.") else "the data's settings of then"
                 raise CheckpointMismatch(
                     f"the checkpoint was written with {name} {then} and this run has {now}, so the order of "
-                    f"its samples cannot go on: use {name} {then} again, or start without the checkpoint"
+                    f"its samples cannot go on: give {again} again, or start without the checkpoint"
                 )
         if isinstance(self.sampler, StepSampler):
             self.sampler.resume(state["epoch"], state["served"])

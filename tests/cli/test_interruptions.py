@@ -248,6 +248,16 @@ def test_an_error_of_the_users_policy_tells_when_and_leaves_a_checkpoint(own):
     assert load(1)["global_step"] == 9  # the batch that failed is done again
 
 
+def test_a_run_that_cannot_go_on_leaves_nothing_to_go_on_from(happening, capsys):
+    """Fails if the next `--ckpt_path last` finds what a refused run has written, and not the training."""
+    fit()
+    again = ["fit", "--config", "tiny", "--config", "run", "--ckpt_path", "last"]
+    text = failure(capsys, *again, "--data.num_train", "6")
+    assert "number of training puzzles 8 and this run has 6, " in text
+    assert text.endswith("give the data's settings of then again, or start without the checkpoint")
+    assert not list(Path().rglob("failed.ckpt"))
+
+
 @pytest.mark.parametrize(
     ("where", "step", "said", "saved"),
     [

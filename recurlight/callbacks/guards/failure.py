@@ -6,13 +6,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from recurlight.callbacks.guards.saved import checkpoint_folder, last_saved, readable
-from recurlight.errors import CheckpointError, Interrupted, NonFiniteError
+from recurlight.errors import CheckpointError, CheckpointMismatch, Interrupted, NonFiniteError
 
 __all__ = ["SaveOnFailure"]
 
 FILE = "failed.ckpt"
 
-COMPLETE = (CheckpointError, Interrupted, NonFiniteError)
+COMPLETE = (CheckpointError, CheckpointMismatch, Interrupted, NonFiniteError)
 """Errors that say everything themselves, and after which nothing must be saved."""
 
 
