@@ -40,9 +40,9 @@ PAGE = """usage: recurlight {command} [--config FILE_OR_RECIPE ...] [--ckpt_path
 
   recurlight {command} --config trm_sudoku --config small     a recipe, made small by another
   recurlight {command} --config trm_sudoku --ckpt_path last   with the newest checkpoint of its runs
-  recurlight {command} --ckpt_path x.ckpt                     settings come from the checkpoint
+  recurlight {command} --ckpt_path x.ckpt                     model and data are the checkpoint's
 
-Settings come from the checkpoint, then the configurations in their order, then flags:
+The trainer's settings are in no checkpoint. Configurations hold in their order, then flags:
 
   --model.*     refiner, truncation, halting, width, cycles, optimizer   --help model
   --data.*      which puzzles, how many, in what batches                 --help data
