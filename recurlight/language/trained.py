@@ -16,6 +16,7 @@ from recurlight.codec.backbone import Backbone
 from recurlight.codec.tokens import TokenDecoder
 from recurlight.errors import CheckpointError, IncompatibleComponents
 from recurlight.recursion import Recursion, load_recursion
+from recurlight.recursion.causality import require_causal
 from recurlight.recursion.generation import piece_told
 
 __all__ = ["TrainedBackbone"]
@@ -112,3 +113,10 @@ def _require_plain(model: Recursion, checkpoint: str) -> None:
             raise IncompatibleComponents(
                 f"TrainedBackbone: {checkpoint} is no plain model of tokens, {reason}: give another"
             )
+    try:  # whole: cells that are made for a number of positions cannot read a part
+        require_causal(model)
+    except IncompatibleComponents:
+        raise IncompatibleComponents(
+            f"TrainedBackbone: {checkpoint} is no causal model, a hidden state depends on what comes after "
+            "it: give one of cells such as CausalTransformerCell"
+        ) from None

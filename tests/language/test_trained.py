@@ -236,13 +236,23 @@ def test_models_of_another_kind_are_refused(name, tmp_path):
 
 @pytest.mark.parametrize(
     "refiner",
-    [lambda: SingleRefiner(attention()), lambda: InjectedRefiner(causal(), AddedInjection(), 0.5)],
-    ids=["attention", "noise"],
+    [
+        lambda: SingleRefiner(attention()),
+        lambda: SingleRefiner(mixer()),
+        lambda: InjectedRefiner(causal(), AddedInjection(), 0.5),
+    ],
+    ids=["attention", "cells for places", "noise"],
 )
 def test_a_model_that_is_not_causal_is_refused(refiner, tmp_path):
     base = checkpoint(tmp_path / "base.ckpt", refiner=refiner())
-    with pytest.raises(IncompatibleComponents, match="TrainedBackbone is no causal model"):
+    with pytest.raises(IncompatibleComponents, match=r"TrainedBackbone.* is no causal model"):
         reasoner(base)
+
+
+def test_that_a_model_is_not_causal_is_told_before_its_symbols_are_asked_for(tmp_path):
+    base = checkpoint(tmp_path / "base.ckpt", refiner=SingleRefiner(attention()))
+    with pytest.raises(IncompatibleComponents, match="is no causal model"):
+        TrainedBackbone(base)
 
 
 def test_a_reasoner_of_several_segments_stands_on_it(path):
