@@ -190,8 +190,8 @@ class TinyRecursiveModel(Racer):
     def __init__(self, arrays: Arrays, seed: int, given: dict[str, str]) -> None:
         import tiny_recursive_model as theirs
 
-        settings = {"lr": 3e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "segments": 4, "batch": BATCH}
-        others = {"channels": 4.0, "decay": 0.95, "weight_decay": 0.1, "cosine": 0.0}
+        settings = {"lr": 5e-3, "warmup": 100, "cycles": 3, "latent_steps": 2, "segments": 4, "batch": BATCH}
+        others = {"channels": 4.0, "decay": 0.95, "weight_decay": 0.1, "cosine": 1200.0, "halting": 0.1}
         self.given = chosen(settings | others, given)
         torch.manual_seed(seed)
         mixer = theirs.MLPMixer1D(
@@ -202,6 +202,7 @@ class TinyRecursiveModel(Racer):
             dim=WIDTH, num_tokens=VOCABULARY, network=mixer,
             num_refinement_blocks=int(self.given["cycles"]),
             num_latent_refinements=int(self.given["latent_steps"]),
+            halt_loss_weight=self.given["halting"],
         )  # fmt: skip
         self.network = self.model.network
         # Its trainer takes so many steps on the same puzzles, and divides the rate by them and by the batch.
@@ -212,7 +213,7 @@ class TinyRecursiveModel(Racer):
             max_recurrent_steps=steps, warmup_steps=int(self.given["warmup"]),
             ema_decay_rate=self.given["decay"],  # which it applies every ten steps
         )  # fmt: skip
-        if self.given["cosine"]:  # its own rate is constant
+        if self.given["cosine"]:  # its own rate is constant, as with 0
             self.trainer.scheduler.scheduler.lr_lambdas = [self._annealed]
 
     def _annealed(self, step: int) -> float:
