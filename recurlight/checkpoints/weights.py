@@ -20,8 +20,8 @@ __all__ = ["mismatches", "require_fitting", "require_same_optimizer", "require_s
 SHOWN = 3
 
 _WEIGHTY = (
-    *("vocab_size", "seq_len", "width", "prefix", "refiner", "encoder", "decoder", "halting", "backbone"),
-)
+    "vocab_size", "seq_len", "width", "prefix", "refiner", "encoder", "decoder", "halting", "backbone",
+)  # fmt: skip
 """Settings of a model that decide which weights it has."""
 
 

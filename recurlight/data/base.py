@@ -105,9 +105,7 @@ class PuzzleData(Recorded, Drawable, Serving, ABC):
         self.grid_shape = grid_shape
         self.seq_len = grid_shape[0] * grid_shape[1]
         self.num_tasks = num_tasks
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.num_workers = num_workers
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.seed = seed_of(self, seed)
         self.epoch_samples = epoch_samples
         self._splits: Splits | None = None

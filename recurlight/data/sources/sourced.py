@@ -107,8 +107,10 @@ class SourcedData(PuzzleData):
         So only a part that begins sooner than it did asks what the parts before it had.
         """
         found = super().divided_otherwise(then, now)
-        told = all(made.get("source") == "generated" and {*_BEFORE} <= made.keys() for made in (then, now))
-        if not told:
+        generated = all(
+            made.get("source") == "generated" and {*_BEFORE} <= made.keys() for made in (then, now)
+        )
+        if not generated:
             return found
         begin, began = (np.cumsum([made[name] for name in _BEFORE]) for made in (now, then))
         harmless = {"num_test"} if (begin < began).any() else {"num_test", *_BEFORE}
